@@ -1,0 +1,63 @@
+# Variables to set on the command line: make reproduce DATASETS="imdb yelp" SEEDS="0 1 2" SET="train_size=1024"
+PROFILE  ?= laptop
+DATASETS ?= $(if $(filter paper,$(PROFILE)),newsgroup dbpedia arxiv yahoo patent yelp agnews imdb amazon,newsgroup)
+SEEDS    ?= 0
+SET      ?=
+PYTHON   ?= python3
+
+VENV  := .venv
+RUN   := $(VENV)/bin/python -m paperlib
+STAMP := $(VENV)/.installed
+STUDY  = --profile $(PROFILE) --datasets $(DATASETS) --seeds $(SEEDS) $(if $(strip $(SET)),--set $(SET))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help env reproduce smoke test lab figures check doctor clean distclean
+
+help: ## Show this help
+	@echo 'Usage: make TARGET [PROFILE=$(PROFILE)] [DATASETS="$(DATASETS)"] [SEEDS="$(SEEDS)"] [SET="name=value ..."]'
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(STAMP) ## Install the pinned packages into .venv, once (PYTHON=python3 chooses the interpreter)
+
+reproduce: $(STAMP) ## Run every experiment of PROFILE, then write outputs/PROFILE/index.html
+	@$(RUN) reproduce $(STUDY)
+
+smoke: $(STAMP) ## Run everything on a tiny random model in under 2 minutes (not a result)
+	@$(RUN) reproduce --profile smoke
+
+test: $(STAMP) ## Run the tests
+	@$(VENV)/bin/python -m pytest
+
+lab: $(STAMP) ## Open the notebooks in JupyterLab, on this computer only
+	@$(VENV)/bin/python -m jupyterlab --ip=127.0.0.1 --notebook-dir=notebooks
+
+figures: $(STAMP) ## Redraw figures, tables and report from stored numbers, without training
+	@$(RUN) figures $(STUDY)
+
+check: $(STAMP) ## Say whether the outputs of PROFILE are fresh; fail if any is stale
+	@$(RUN) check $(STUDY)
+
+doctor: ## Check Python, packages, memory, disk, GPU and network, and say what to do
+	@$(or $(wildcard $(VENV)/bin/python),$(PYTHON)) -m paperlib.doctor
+
+clean: ## Remove smoke outputs and caches of tools; keep results and .venv
+	rm -rf outputs/smoke .pytest_cache build *.egg-info
+	find paperlib tests notebooks -name __pycache__ -prune -exec rm -rf {} + -o \
+		-name .ipynb_checkpoints -prune -exec rm -rf {} +
+
+distclean: clean ## Remove .venv, downloads, model weights and every result but outputs/reference too
+	rm -rf $(VENV) .cache
+	find outputs -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
+
+# Written last, so that an interrupted installation is taken up again.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo 'make: $(PYTHON) is missing or older than Python 3.11: install it, or name another with PYTHON=...' >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo 'make: $(PYTHON) lacks venv or ensurepip: install them (Debian, Ubuntu: the package python3-venv)' >&2; exit 2; }
+	@echo 'Installing the environment into $(VENV): once, a few minutes.'
+	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,145 @@
+"""Measure what the accuracy loses when layers are skipped, without fine-tuning, sharing every common prefix."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from paperlib import encoder
+from paperlib.data import Batch
+from paperlib.encoder import layer_numbers, layers
+from paperlib.training import EVALUATION_CHUNK
+
+
+def accuracy_drops(model: PreTrainedModel, batch: Batch) -> pd.Series:
+    """Return A_orig - A_without_l for every remaining layer l (equation 16): index = original layer numbers."""
+    return single_removals(model, batch)["drop"]
+
+
+def single_removals(model: PreTrainedModel, batch: Batch) -> pd.DataFrame:
+    """Return the accuracy `drop` and the `loss_increase` (nats) when each remaining layer is skipped.
+
+    The layers before the skipped one are run once for all, so R layers cost R (R - 1) / 2 layer passes beside the
+    ordinary forward pass.
+    """
+    numbers = layer_numbers(model)
+    totals = np.zeros((len(numbers) + 1, 2))
+    for part in _chunks(batch):
+        totals += _single_removals_of(model, part)
+    (correct, loss), removed = totals[-1], totals[:-1]
+    n = len(batch["labels"])
+    columns = {"drop": (correct - removed[:, 0]) / n, "loss_increase": (removed[:, 1] - loss) / n}
+    return pd.DataFrame(columns, index=pd.Index(numbers, name="layer"))
+
+
+def all_subsets(model: PreTrainedModel, batch: Batch) -> pd.DataFrame:
+    """Return accuracy and mean loss (nats) of all 2^L subsets of layers, in 2^L - 1 layer passes.
+
+    Index `removed`: tuples of original layer numbers, in ascending order. Depth first, so that at most L activations
+    of a chunk are held at a time.
+    """
+    numbers = layer_numbers(model)
+    totals: dict[tuple[int, ...], np.ndarray] = {}
+    for part in _chunks(batch):
+        for removed, scores in _subsets_of(model, part, numbers):
+            totals[removed] = totals.get(removed, 0) + scores
+    index = pd.Index(sorted(totals, key=lambda removed: (len(removed), removed)), tupleize_cols=False, name="removed")
+    values = np.array([totals[removed] for removed in index]) / len(batch["labels"])
+    return pd.DataFrame(values, index=index, columns=["accuracy", "loss"])
+
+
+@torch.inference_mode()
+def _single_removals_of(model: PreTrainedModel, batch: Batch) -> np.ndarray:
+    """Return (correct, summed loss) for each layer skipped, and last for none."""
+    run = _LayerwiseRun(model, batch)
+    rows = []
+    for position, state in enumerate(run.inputs):
+        for later in range(position + 1, len(run.layers)):
+            state = run.apply(later, state)
+        rows.append(run.scores_of(state))
+    return np.array([*rows, run.scores(run.logits)])
+
+
+@torch.inference_mode()
+def _subsets_of(model: PreTrainedModel, batch: Batch, numbers: list[int]) -> Iterator[tuple[tuple, np.ndarray]]:
+    """Yield (removed, scores) of every subset, in the order of a depth-first walk."""
+    run = _LayerwiseRun(model, batch)
+    if not run.layers:
+        yield (), run.scores(run.logits)
+        return
+    pending = [(0, (), run.inputs[0])]
+    while pending:
+        position, removed, state = pending.pop()
+        if position == len(numbers):
+            yield removed, run.scores_of(state)
+            continue
+        pending.append((position + 1, (*removed, numbers[position]), state))
+        pending.append((position + 1, removed, run.apply(position, state)))
+
+
+class _LayerwiseRun:
+    """Run a model's layers one by one on one batch, from states that the caller chooses.
+
+    One ordinary forward pass catches what the model hands to each layer: its input, and its attention mask in the
+    form that this kind of layer expects.
+    """
+
+    def __init__(self, model: PreTrainedModel, batch: Batch):
+        self.model, self.batch, self.layers = model.eval(), batch, list(layers(model))
+        self.inputs, self.arguments = [], []  # of each layer: hidden state (examples, tokens, hidden), the rest
+        hooks = [layer.register_forward_pre_hook(self._catch, with_kwargs=True) for layer in self.layers]
+        try:
+            self.logits = self._forward()
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def apply(self, position: int, state: torch.Tensor) -> torch.Tensor:
+        """Return the output of one layer, (examples, tokens, hidden)."""
+        args, kwargs = self.arguments[position]
+        return _hidden(self.layers[position](state, *args, **kwargs))
+
+    def scores_of(self, state: torch.Tensor) -> np.ndarray:
+        """Return the scores of the model whose last remaining layer puts out `state`."""
+        with encoder.with_layers(self.model, [_HandOn(state)]):
+            return self.scores(self._forward())
+
+    def scores(self, logits: torch.Tensor) -> np.ndarray:
+        """Return the number of correct examples and the summed cross-entropy."""
+        labels = self.batch["labels"]
+        loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+        return np.array([(logits.argmax(-1) == labels).sum().item(), loss.item()])
+
+    def _catch(self, layer: nn.Module, args: tuple, kwargs: dict) -> None:
+        self.inputs.append(args[0])
+        self.arguments.append((args[1:], kwargs))
+
+    def _forward(self) -> torch.Tensor:
+        return self.model(input_ids=self.batch["input_ids"], attention_mask=self.batch["attention_mask"]).logits
+
+
+class _HandOn(nn.Module):
+    """A layer that puts out a given state, whatever comes in."""
+
+    def __init__(self, state: torch.Tensor):
+        super().__init__()
+        self.state = state
+
+    def forward(self, hidden: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        return self.state
+
+
+def _hidden(output: torch.Tensor | tuple) -> torch.Tensor:
+    """Return the hidden state of a layer's output, which some architectures wrap in a tuple."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def _chunks(batch: Batch) -> Iterator[Batch]:
+    n = len(batch["labels"])
+    chunk = EVALUATION_CHUNK if batch["labels"].device.type == "cpu" else n
+    for start in range(0, n, chunk):
+        yield {name: batch[name][start : start + chunk] for name in ("input_ids", "attention_mask", "labels")}

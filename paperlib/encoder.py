@@ -1,0 +1,172 @@
+"""Load an encoder classifier, find its layers, remove some, count and save what is left."""
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertTokenizerFast,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from paperlib import artifacts, sentences
+from paperlib.errors import UserError
+from paperlib.params import ROOT, Params
+
+LAYER_LISTS = ("encoder.layer", "transformer.layer")  # BERT, RoBERTa, ELECTRA; DistilBERT
+BYTES_PER_PARAMETER = 4  # the paper's GB: 32-bit weights (section 3.1)
+
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+
+def load_tokenizer(params: Params) -> PreTrainedTokenizerBase:
+    """Load the tokeniser of `params.model`; raises UserError when it cannot be had."""
+    if params.model == "random-bert":
+        return BertTokenizerFast(vocab={word: i for i, word in enumerate(sentences.VOCABULARY)}, do_lower_case=True)
+    return _from_pretrained(AutoTokenizer, params)
+
+
+def load_model(params: Params, class_names: list[str]) -> PreTrainedModel:
+    """Load the pretrained encoder with a new classification head, drawn from `params.seed`.
+
+    Safetensors only, no remote code. Raises UserError when it cannot be had or is not an encoder classifier.
+    """
+    labels = {"id2label": dict(enumerate(class_names)), "label2id": {name: i for i, name in enumerate(class_names)}}
+    torch.manual_seed(params.seed)
+    if params.model == "random-bert":
+        model = AutoModelForSequenceClassification.from_config(_tiny_config(len(class_names), labels))
+    else:
+        # Label names can repeat in a user's data; then numbers must do.
+        kwargs = labels if len(labels["label2id"]) == len(class_names) else {"num_labels": len(class_names)}
+        model = _from_pretrained(AutoModelForSequenceClassification, params, use_safetensors=True, **kwargs)
+    layers(model)
+    return model.float()
+
+
+def layers(model: PreTrainedModel) -> nn.ModuleList:
+    """Return the model's encoder layers, in order; raises UserError when it has none that we know."""
+    parent, name = _layer_list(model)
+    return getattr(parent, name)
+
+
+def layer_numbers(model: PreTrainedModel) -> list[int]:
+    """Return the numbers, from 0, that the remaining layers had in the original model."""
+    return list(getattr(model.config, "original_layers", None) or range(len(layers(model))))
+
+
+def remove_layers(model: PreTrainedModel, removed: list[int]) -> PreTrainedModel:
+    """Return a copy without the layers of these original numbers: it computes exactly what skipping them computes.
+
+    The configuration follows, so that `save_pretrained` and a plain `from_pretrained` give the same model back.
+    Raises ValueError when a number is not among the remaining layers.
+    """
+    numbers = layer_numbers(model)
+    if not set(removed) <= set(numbers) or len(set(removed)) < len(removed):
+        raise ValueError(f"cannot remove layers {list(removed)} of {numbers}")
+    kept = [position for position, number in enumerate(numbers) if number not in removed]
+    with with_layers(model, [layers(model)[position] for position in kept]):
+        smaller = copy.deepcopy(model)
+    smaller.config.num_hidden_layers = len(kept)
+    smaller.config.original_layers = [numbers[position] for position in kept]
+    return smaller
+
+
+@contextlib.contextmanager
+def with_layers(model: PreTrainedModel, modules: list[nn.Module]) -> Iterator[None]:
+    """Let the model run through these modules in place of its layers, inside the block."""
+    parent, name = _layer_list(model)
+    original = getattr(parent, name)
+    setattr(parent, name, nn.ModuleList(modules))
+    try:
+        yield
+    finally:
+        setattr(parent, name, original)
+
+
+def restrict_vocabulary(model: PreTrainedModel, token_ids: torch.Tensor) -> PreTrainedModel:
+    """Cut the embedding table, in place, to the rows `token_ids`; inputs must be renumbered accordingly."""
+    table = model.get_input_embeddings()
+    padding = (token_ids == table.padding_idx).nonzero() if table.padding_idx is not None else []
+    smaller = nn.Embedding.from_pretrained(
+        table.weight.detach()[token_ids].clone(), freeze=False, padding_idx=int(padding[0]) if len(padding) else None
+    )
+    model.set_input_embeddings(smaller)
+    return model
+
+
+def restore_vocabulary(model: PreTrainedModel, full_table: torch.Tensor, token_ids: torch.Tensor) -> PreTrainedModel:
+    """Return a copy with the full embedding table `full_table`, its rows `token_ids` taken from the model."""
+    whole = copy.deepcopy(model)
+    table = full_table.clone()
+    table[token_ids] = whole.get_input_embeddings().weight.detach().cpu()
+    padding_idx = getattr(model.config, "pad_token_id", None)
+    whole.set_input_embeddings(nn.Embedding.from_pretrained(table, freeze=False, padding_idx=padding_idx))
+    return whole
+
+
+def count_parameters(model: PreTrainedModel) -> int:
+    """Count the model's parameters as for its full vocabulary, whatever table it holds now."""
+    table = model.get_input_embeddings().weight
+    held = sum(parameter.numel() for parameter in model.parameters())
+    return held + (model.config.vocab_size - table.shape[0]) * table.shape[1]
+
+
+def size_gb(parameters: int) -> float:
+    """Return the size in gigabytes (1e9 bytes) of 32-bit weights (paper, section 3.1)."""
+    return parameters * BYTES_PER_PARAMETER / 1e9
+
+
+def skeleton(config) -> PreTrainedModel:
+    """Build an untrained model of this configuration, to receive saved weights."""
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def _layer_list(model: PreTrainedModel) -> tuple[nn.Module, str]:
+    """Return the module that holds the list of layers, and the list's name in it."""
+    base = getattr(model, "base_model", model)
+    for path in LAYER_LISTS:
+        holder, name = path.split(".")
+        parent = getattr(base, holder, None)
+        if isinstance(getattr(parent, name, None), nn.ModuleList) and hasattr(model, "classifier"):
+            return parent, name
+    raise UserError(f"{type(model).__name__} is not an encoder classifier whose layers are known (BERT family)")
+
+
+def _from_pretrained(auto_class, params: Params, **kwargs):
+    name, revision = params.model, params.model_revision
+    if name == "all-MiniLM-L6-v2":
+        name, revision = artifacts.minilm_folder(params.cache_path), "main"
+    elif (ROOT / Path(name).expanduser()).is_dir():
+        name, revision = ROOT / Path(name).expanduser(), "main"
+    elif name.startswith((".", "/", "~")):
+        raise UserError(f"model: there is no folder {name}")
+    try:
+        return auto_class.from_pretrained(name, revision=revision, trust_remote_code=False, **kwargs)
+    except UserError:
+        raise
+    except Exception as error:  # OSError, ValueError, hub and safetensors errors: all mean that there is no model
+        said = " ".join(str(error).split())[:160] or type(error).__name__
+        advice = "without a network give a folder, or use PROFILE=laptop"
+        raise UserError(f"model {params.model} could not be loaded: {said}; {advice}") from None
+
+
+def _tiny_config(num_labels: int, labels: dict) -> BertConfig:
+    """Return the smoke profile's encoder: 4 layers, 4 heads, hidden size 32."""
+    return BertConfig(
+        vocab_size=len(sentences.VOCABULARY),
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        **labels,
+    )

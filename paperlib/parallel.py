@@ -1,0 +1,26 @@
+"""Run independent computations on the processor's cores, one thread each, and report each as it ends."""
+
+import os
+from collections.abc import Callable, Iterator
+
+from joblib import Parallel, delayed, parallel_config
+
+from paperlib.params import Params
+from paperlib.training import device_of
+
+
+def workers_of(params: Params) -> int:
+    """Resolve `workers: 0`: one per core this process may use, and one alone where a GPU does the work."""
+    if device_of(params).type == "cuda":
+        return 1
+    return params.workers or len(os.sched_getaffinity(0))
+
+
+def run(function: Callable, arguments: list[tuple], params: Params) -> Iterator:
+    """Yield `function(*arguments[i])` as each ends, in any order; in this process when there is one worker."""
+    workers = min(workers_of(params), len(arguments))
+    if workers <= 1:
+        yield from (function(*each) for each in arguments)
+        return
+    with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
+        yield from Parallel(return_as="generator_unordered")(delayed(function)(*each) for each in arguments)

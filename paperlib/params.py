@@ -1,0 +1,218 @@
+"""Merge and check the parameters of a study: flat, typed, strict."""
+
+import difflib
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from paperlib.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+PARAMS_DIR = ROOT / "params"
+DATASETS = ("newsgroup", "dbpedia", "arxiv", "yahoo", "patent", "yelp", "agnews", "imdb", "amazon")  # Table 1's order
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+# They say where and how fast a study runs, not what it computes: left out of its fingerprint.
+RUN_ONLY = {"profile", "output_dir", "cache_dir", "cache_gb", "workers", "data_dir"}
+
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Params(BaseModel):
+    """All parameters of one study; `params/defaults.yaml` says what each means."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    profile: str
+    dataset: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    model: Annotated[str, Field(min_length=1)]
+    model_revision: Annotated[str, Field(min_length=1)]
+    output_dir: Annotated[str, Field(min_length=1)]
+    cache_dir: Annotated[str, Field(min_length=1)]
+    cache_gb: Annotated[float, Field(gt=0)]
+
+    data_source: Literal["auto", "data_dir", "wheel", "hub", "made"]
+    data_dir: str
+    hub_id: str
+    hub_config: str
+    hub_revision: Annotated[str, Field(min_length=1)]
+    text_fields: Annotated[list[str], Field(min_length=1)]
+    label_field: Annotated[str, Field(min_length=1)]
+    class_names: list[str]
+    max_tokens: Annotated[int, Field(ge=4, le=512)]
+    train_size: Annotated[int, Field(ge=2)]
+    validation_size: Annotated[int, Field(ge=2)]
+    test_size: Annotated[int, Field(ge=2)]
+
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0, lt=1)]
+    schedule: Literal["linear", "constant"]
+    max_grad_norm: Annotated[float, Field(gt=0)]
+    max_removed: Count
+
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "fp32", "bf16"]
+    workers: Count
+
+    signal_split: Literal["train", "validation"]
+    signal_size: Annotated[int, Field(ge=2)]
+    pool_padding: bool
+    inhibition_first: Literal["lowest", "highest"]
+    mi_estimator: Literal["binned", "knn"]
+    mi_bins: Annotated[int, Field(ge=2)]
+    attention_weight: Literal["content", "literal"]
+    sparsity_threshold: Annotated[float, Field(ge=0)]
+
+    refit: Literal["each_step", "once"]
+    fusion_rows: Literal["current", "path"]
+    selection_split: Literal["test", "validation"]
+    forest_trees: Positive
+
+    kd_alpha: Annotated[float, Field(ge=0, le=1)]
+    kd_temperature: Annotated[float, Field(gt=0)]
+    kd_t_squared: bool
+
+    random_orders: Positive
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "Params":
+        for name in ("profile", "dataset"):
+            if not PLAIN_NAME.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name}: must be a plain name (letters, digits, '-', '_', '.')")
+        available = self.train_size if self.signal_split == "train" else self.validation_size
+        if self.signal_size > available:
+            raise ValueError(f"signal_size: must be at most {self.signal_split}_size = {available}")
+        if self.data_source == "data_dir" and not self.data_dir:
+            raise ValueError("data_dir: must name a folder when data_source is data_dir")
+        return self
+
+    def replace(self, **changes: Any) -> "Params":
+        """Return a checked copy with some values changed."""
+        return _validated({**self.model_dump(), **changes}, dict.fromkeys(changes, "replace()"))
+
+    @property
+    def profile_dir(self) -> Path:
+        """Folder of everything this profile writes."""
+        return ROOT / self.output_dir / self.profile
+
+    @property
+    def unit_dir(self) -> Path:
+        """Folder of one dataset and seed."""
+        return self.profile_dir / self.dataset / f"seed-{self.seed}"
+
+    @property
+    def cache_path(self) -> Path:
+        """Folder of downloads and model weights."""
+        return ROOT / self.cache_dir
+
+
+def load(profile: str = "laptop", dataset: str = "newsgroup", seed: int = 0, settings: str | dict = "") -> Params:
+    """Merge defaults, profile, dataset and settings (`"name=value ..."` or a mapping), later ones winning.
+
+    Raises UserError with one line that names the file, the parameter and what is allowed.
+    """
+    layers = [
+        ("params/defaults.yaml", _read(PARAMS_DIR / "defaults.yaml")),
+        _named_layer("profile", profile),
+        _named_layer("dataset", dataset),
+        ("command line", {"profile": profile, "dataset": dataset, "seed": seed}),
+        ("command line", parse_settings(settings) if isinstance(settings, str) else dict(settings)),
+    ]
+    merged, origin = {}, {}
+    for source, values in layers:
+        merged.update(values)
+        origin.update(dict.fromkeys(values, source))
+    return _validated(merged, origin)
+
+
+def names(kind: Literal["profile", "dataset"]) -> list[str]:
+    """List the profiles or datasets that have a file under `params/`."""
+    return sorted(path.stem for path in (PARAMS_DIR / f"{kind}s").glob("*.yaml"))
+
+
+def parse_settings(text: str) -> dict[str, Any]:
+    """Parse `"train_size=1024 seed=3"` into a mapping; values are YAML scalars or lists."""
+    settings: dict[str, Any] = {}
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UserError(f"command line: SET: {error}: {text!r}") from None
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise UserError(f"command line: {word!r} is not of the form name=value")
+        if name in settings:
+            raise UserError(f"command line: {name} is given twice")
+        if name in ("profile", "dataset"):
+            raise UserError(f"command line: {name} is not set with SET; use {name.upper()}{'S' * (name == 'dataset')}=")
+        try:
+            settings[name] = yaml.safe_load(value) if value else ""
+        except yaml.YAMLError:
+            raise UserError(f"command line: {name}: {value!r} is not a YAML value") from None
+    return settings
+
+
+def _named_layer(kind: Literal["profile", "dataset"], name: str) -> tuple[str, dict]:
+    if not isinstance(name, str) or name not in names(kind):
+        raise UserError(f"unknown {kind} {str(name)!r}; there are: {', '.join(names(kind))} (files of params/{kind}s/)")
+    path = PARAMS_DIR / f"{kind}s" / f"{name}.yaml"
+    return str(path.relative_to(ROOT)), _read(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    label = path.relative_to(ROOT)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{label}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{label}: not valid YAML ({' '.join(str(error).split())[:120]})") from None
+    if not isinstance(values or {}, dict):
+        raise UserError(f"{label}: must hold 'name: value' lines")
+    return values or {}
+
+
+def _validated(values: dict[str, Any], origin: dict[str, str]) -> Params:
+    try:
+        return Params(**values)
+    except ValidationError as error:
+        raise UserError(_one_line(error, origin)) from None
+    except TypeError:
+        raise UserError("parameter names must be plain words") from None
+
+
+def _one_line(error: ValidationError, origin: dict[str, str]) -> str:
+    """Say the first problem in one line: source, parameter, what is allowed."""
+    first = error.errors()[0]
+    if not first["loc"]:  # from _check_together, which names the parameter itself
+        message = first["msg"].removeprefix("Value error, ")
+        return f"{origin.get(message.split(':')[0], 'parameters')}: {message}"
+    name = str(first["loc"][0])
+    source = origin.get(name, "params/defaults.yaml")
+    if first["type"] == "extra_forbidden":
+        return f"{source}: unknown parameter {name!r}{_suggestion(name)}"
+    if first["type"] == "missing":
+        return f"{source}: {name} is missing"
+    hint = _number_hint(first["input"])
+    said = " ".join(first["msg"].split()).removeprefix("Input should be ")
+    return f"{source}: {name}: must be {said}, not {first['input']!r}{hint}"
+
+
+def _suggestion(name: str) -> str:
+    close = difflib.get_close_matches(name, Params.model_fields, n=1)
+    return f"; did you mean {close[0]!r}?" if close else "; params/defaults.yaml lists them all"
+
+
+def _number_hint(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d+)?[eE][+-]?\d+", value):
+        mantissa, exponent = re.split("[eE]", value)
+        return f" (YAML reads {value} as text: write {mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent):+d})"
+    return ""

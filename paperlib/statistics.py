@@ -1,0 +1,184 @@
+"""Statistics of the study: tidy tables in, small tables out.
+
+`maxima` is always a DataFrame (strategies, datasets) of maximum accuracies, `baseline` a Series (datasets,)
+of the unpruned model's accuracies, both as fractions. Nothing here knows if they are the paper's or ours.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from paperlib.names import CONTROLS, STRATEGIES
+from paperlib.params import DATASETS
+
+MIN_DATASETS = 5  # below, even a perfect one-sided signed-rank test stays above 0.05: 2 ** -4 = 0.0625
+DECIMALS = 9  # differences equal on paper must be equal here, or float noise would break ties in the ranks
+WALK = ["dataset", "seed", "strategy"]  # what names one walk down the layer-removal tree
+
+
+def _in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
+    """Sort the distinct names as in `order`, those it lacks last, in order of appearance."""
+    position = {name: place for place, name in enumerate(order)}
+    return sorted(dict.fromkeys(names), key=lambda name: position.get(name, len(order)))
+
+
+def _table(values: pd.Series) -> pd.DataFrame:
+    """Average a (dataset, seed, strategy) series over seeds and lay it out as (strategies, datasets)."""
+    table = values.groupby(["strategy", "dataset"]).mean().unstack("dataset")
+    return table.loc[_in_order(table.index, STRATEGIES + CONTROLS), _in_order(table.columns, DATASETS)]
+
+
+def _best_rows(steps: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Keep, per walk, the pruned row with the highest `by`; ties go to the last step."""
+    best_first = steps[steps["step"] >= 1].sort_values([by, "step"], ascending=False, kind="stable")
+    return best_first.drop_duplicates(WALK).set_index(WALK)
+
+
+def _originals(steps: pd.DataFrame) -> pd.DataFrame:
+    """Keep, per walk, the row of the unpruned model."""
+    return steps[steps["step"] == 0].drop_duplicates(WALK).set_index(WALK)
+
+
+def maximum_accuracy(steps: pd.DataFrame) -> pd.DataFrame:
+    """Return (strategies, datasets): maximum accuracy over 1..L removed layers, mean over seeds (Table 1)."""
+    return _table(_best_rows(steps, "accuracy")["accuracy"])
+
+
+def selected_accuracy(steps: pd.DataFrame) -> pd.DataFrame:
+    """Return (strategies, datasets): test accuracy at the depth chosen on validation, mean over seeds.
+
+    Ties in validation accuracy go to the smallest model. Unlike the maximum, it uses the test examples once.
+    """
+    return _table(_best_rows(steps, "validation_accuracy")["accuracy"])
+
+
+def baseline_accuracy(steps: pd.DataFrame) -> pd.Series:
+    """Return (datasets,): accuracy of the unpruned, once fine-tuned model, mean over seeds."""
+    values = _originals(steps).groupby(["dataset", "seed"])["accuracy"].first().groupby("dataset").mean()
+    return values.loc[_in_order(values.index, DATASETS)].rename("Baseline")
+
+
+def accuracy_to_size(steps: pd.DataFrame) -> pd.DataFrame:
+    """Return (strategies, datasets): per cent by which accuracy / size exceeds the original model's.
+
+    Taken at the step of maximum accuracy, ties to the smallest model; mean over seeds (Figure 4).
+    """
+    best, original = _best_rows(steps, "accuracy"), _originals(steps)
+    gain = (best["accuracy"] / best["size_gb"]) / (original["accuracy"] / original["size_gb"])
+    return _table(100 * (gain.dropna() - 1))
+
+
+def ranks(maxima: pd.DataFrame) -> pd.DataFrame:
+    """Return (strategies, datasets): rank by accuracy, best = number of strategies, ties share the mean."""
+    return maxima.round(DECIMALS).rank(axis=0, method="average")
+
+
+def wins(maxima: pd.DataFrame) -> pd.Series:
+    """Count, per strategy, the datasets on which it has the highest maximum accuracy; ties all win."""
+    rounded = maxima.round(DECIMALS)
+    return rounded.eq(rounded.max()).sum(axis=1)
+
+
+def percent_change(maxima: pd.DataFrame, baseline: pd.Series) -> pd.DataFrame:
+    """Return (strategies, datasets): change of maximum accuracy against the baseline, per cent (Figure 3)."""
+    return 100 * (maxima / baseline[maxima.columns] - 1)
+
+
+def sem(values: Iterable[float]) -> float:
+    """Return the standard error of the mean of the finite values; nan below two."""
+    return float(pd.Series(list(values), dtype=float).sem())
+
+
+def wilcoxon_p(differences: Iterable[float], alternative: str) -> float:
+    """Return the p-value of Wilcoxon's signed-rank test of paired differences against zero.
+
+    `alternative` is less, greater or two-sided. Exact for small samples, zeros dropped (scipy's default);
+    1 when all are zero, nan below `MIN_DATASETS` pairs.
+    """
+    values = np.round(np.asarray(list(differences), dtype=float), DECIMALS)
+    values = values[np.isfinite(values)]
+    if len(values) < MIN_DATASETS:
+        return float("nan")
+    if not values.any():
+        return 1.0
+    return float(stats.wilcoxon(values, alternative=alternative).pvalue)
+
+
+def holm(p_values: pd.Series) -> pd.Series:
+    """Return Holm's step-down adjusted p-values over the finite entries (Holm 1979)."""
+    ordered = p_values.dropna().sort_values(kind="stable")
+    factors = np.arange(len(ordered), 0, -1)
+    return (ordered * factors).cummax().clip(upper=1.0).reindex(p_values.index)
+
+
+def friedman(maxima: pd.DataFrame) -> tuple[float, float]:
+    """Return Friedman's chi-squared and p-value: do the strategies differ at all, with datasets as blocks?"""
+    if maxima.shape[0] < 3 or maxima.shape[1] < 2:
+        return float("nan"), float("nan")
+    result = stats.friedmanchisquare(*maxima.round(DECIMALS).to_numpy())
+    return float(result.statistic), float(result.pvalue)
+
+
+def baseline_tests(maxima: pd.DataFrame, baseline: pd.Series) -> pd.DataFrame:
+    """Test every strategy against the baseline and against Random (Figure 3), one row per strategy.
+
+    Differences are in per cent of the baseline, those of the `*_points` columns in accuracy. Holm's
+    correction runs over all strategies but Random: give Table 1's fifteen rows for its 14 comparisons.
+    """
+    change, points = percent_change(maxima, baseline), maxima - baseline[maxima.columns]
+    tests = pd.DataFrame({
+        "mean": change.mean(axis=1), "sem": change.sem(axis=1),
+        "p_less": _row_tests(change, "less"), "p_greater": _row_tests(change, "greater"),
+        "p_two_sided": _row_tests(change, "two-sided"), "p_two_sided_points": _row_tests(points, "two-sided"),
+        "p_less_points": _row_tests(points, "less"),
+    })
+    if "Random" in change.index:
+        better = change.drop(index="Random") - change.loc["Random"]
+        for column, alternative in (("p_greater_random", "greater"), ("p_two_sided_random", "two-sided")):
+            tests[column] = _row_tests(better, alternative)
+            tests[f"{column}_holm"] = holm(tests[column])
+    return tests
+
+
+def _row_tests(differences: pd.DataFrame, alternative: str) -> pd.Series:
+    return differences.apply(wilcoxon_p, axis=1, alternative=alternative)
+
+
+def leave_one_out(maxima: pd.DataFrame, baseline: pd.Series) -> pd.DataFrame:
+    """Return (strategies, left-out dataset): mean per cent change against the baseline without the latter."""
+    change = percent_change(maxima, baseline)
+    return pd.DataFrame({name: change.drop(columns=name).mean(axis=1) for name in change.columns})
+
+
+def sampling_error(accuracy: float, n: int = 256) -> float:
+    """Return the binomial standard error of an accuracy measured on `n` examples, as a fraction."""
+    return float(np.sqrt(accuracy * (1 - accuracy) / n))
+
+
+def maximum_inflation(
+    accuracy: float,
+    n: int = 256,
+    depths: int = 12,
+    correlation: float = 0.8,
+    draws: int = 2000,
+    seed: int = 0,
+) -> float:
+    """Return by how much the best of `depths` equally accurate models beats their true accuracy, a fraction.
+
+    Simulated on `n` examples with a Gaussian copula: `correlation` is that of two models' latent scores.
+    """
+    rng = np.random.default_rng(seed)
+    threshold, highest = stats.norm.ppf(accuracy), np.empty(draws)
+    for draw in range(draws):
+        shared, own = rng.standard_normal((n, 1)), rng.standard_normal((n, depths))
+        latent = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own  # (examples, depths)
+        highest[draw] = (latent < threshold).mean(axis=0).max()
+    return float(highest.mean() - accuracy)
+
+
+def granularity(values: Iterable[float], n: int) -> np.ndarray:
+    """Return a mask like `values`: is each, as printed to 3 decimals, a count out of `n` examples?"""
+    printed = np.asarray(values, dtype=float)
+    return np.abs(np.round(printed * n) / n - printed) <= 0.0005 + 1e-9

@@ -1,0 +1,122 @@
+"""Choose the next layer to remove from what was measured on the models of a walk: the paper's 15 strategies and ours."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from paperlib import fusers
+from paperlib.names import CONTROLS, FUSERS, SIGNALS, STRATEGIES
+from paperlib.node import Node
+from paperlib.params import Params
+
+__all__ = ["CONTROLS", "FUSERS", "SIGNALS", "STRATEGIES", "Choice", "next_layer", "needs", "random_tests"]
+
+HIGHEST_FIRST = ("Weight-Sparsity", "Attention-Entropy")  # sections 2.2.4 and 2.2.5
+SAME_RELATIVE = 1e-6  # signals closer than this are tied: rounding
+SAME_DROP = 1e-9  # accuracy drops closer than this are tied: a least-squares fit returns its target up to 1e-15
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The layer to remove next (None: none, only fine-tune), the scores it was the least of, and how many tied."""
+
+    layer: int | None
+    scores: pd.Series | None = None
+    ties: int = 1
+
+
+def needs(strategy: str, params: Params) -> set[str]:
+    """Say which measurements the strategy asks of a model: signals, ablation_test, ablation_validation."""
+    if strategy in SIGNALS:
+        return {"signals"}
+    if strategy == "Greedy-Ablation":
+        return {_target(strategy, params)}
+    if _fuser(strategy):
+        return {"signals", _target(strategy, params)}
+    return set()
+
+
+def next_layer(strategy: str, path: list[Node], params: Params) -> Choice | None:
+    """Return the strategy's choice at the last node of `path` (the original model first), None at its end.
+
+    Ties are broken by a draw that depends on the model, not on the strategy, so that strategies which agree share
+    their nodes.
+    """
+    node = path[-1]
+    if len(node.removed) == depth(strategy, node.original_layers, params):
+        return None
+    if strategy == "Equal-Training":
+        return Choice(None)
+    if strategy.startswith("Random-All-") or strategy.startswith("Random-Inner-"):
+        return Choice(random_order(strategy, node.original_layers, params.seed)[len(node.removed)])
+    if strategy == "Random":
+        return Choice(int(_draw(params.seed, "Random", node.removed).choice(node.remaining)))
+    if len(node.remaining) == 1:
+        return Choice(node.remaining[0])
+    return _least(*_scores(strategy, path, params), node, params)
+
+
+def depth(strategy: str, original_layers: int, params: Params) -> int:
+    """Return how many layers the strategy removes in all."""
+    most = original_layers - 2 if strategy.startswith("Random-Inner-") else original_layers
+    return min(most, params.max_removed) if params.max_removed else most
+
+
+def random_tests(params: Params) -> dict[str, list[str]]:
+    """Return the walks of the two randomization tests (section 3.4): all layers; all but the first and last."""
+    return {test: [f"{test}-{i}" for i in range(params.random_orders)] for test in ("Random-All", "Random-Inner")}
+
+
+def random_order(strategy: str, original_layers: int, seed: int) -> list[int]:
+    """Draw the whole order of a randomization walk, layers counted from 0."""
+    first, last = (1, original_layers - 1) if strategy.startswith("Random-Inner-") else (0, original_layers)
+    return [int(layer) for layer in _draw(seed, strategy, ()).permutation(np.arange(first, last))]
+
+
+def fitted_fuser(strategy: str, path: list[Node], params: Params) -> fusers.Fit:
+    """Fit the strategy's fuser for the last node of `path`, as `refit` and `fusion_rows` say."""
+    if params.refit == "once":
+        seen = path[:1]
+    else:
+        seen = path if params.fusion_rows == "path" else path[-1:]
+    target = _target(strategy, params)
+    models = [(node.signals, node.ablation(target)["drop"]) for node in seen if len(node.remaining) > 1]
+    return fusers.fit(_fuser(strategy), models, params.forest_trees, params.seed)
+
+
+def _scores(strategy: str, path: list[Node], params: Params) -> tuple[pd.Series, float, float]:
+    """Return the scores whose least is removed, and the relative and absolute difference below which they tie."""
+    node = path[-1]
+    if strategy in SIGNALS:
+        highest = strategy in HIGHEST_FIRST
+        highest |= strategy == "Activation-Inhibition" and params.inhibition_first == "highest"
+        return node.signals[strategy] * (-1 if highest else 1), SAME_RELATIVE, 0.0
+    if strategy == "Greedy-Ablation":
+        return node.ablation(_target(strategy, params))["drop"], 0.0, SAME_DROP
+    if _fuser(strategy):
+        return fusers.predict(fitted_fuser(strategy, path, params), node.signals), 0.0, SAME_DROP
+    raise KeyError(f"no strategy is called {strategy!r}")
+
+
+def _least(scores: pd.Series, relative: float, absolute: float, node: Node, params: Params) -> Choice:
+    least = scores.min()
+    tied = scores.index[np.isclose(scores, least, rtol=relative, atol=absolute)]
+    return Choice(int(_draw(params.seed, "tie", node.removed).choice(tied)), scores, len(tied))
+
+
+def _fuser(strategy: str) -> str:
+    """Return which fuser a strategy uses, "" for none."""
+    return next((name for name in FUSERS if strategy.startswith(name)), "")
+
+
+def _target(strategy: str, params: Params) -> str:
+    """Name the measured accuracy drop that a strategy goes by."""
+    return "ablation_validation" if strategy.endswith("-Validation") else f"ablation_{params.selection_split}"
+
+
+def _draw(seed: int, purpose: str, removed: tuple) -> np.random.Generator:
+    """Return a generator that depends on the study's seed, a purpose and a node, and on nothing else."""
+    digest = hashlib.sha256(repr((seed, purpose, removed)).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "little"))

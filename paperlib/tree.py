@@ -1,0 +1,128 @@
+"""Grow the layer-removal tree: every strategy is a walk from the original model, and walks share their nodes."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from paperlib import parallel, strategies, work
+from paperlib.errors import UserError
+from paperlib.node import Node, Removed, label
+from paperlib.params import Params
+from paperlib.progress import Progress
+from paperlib.strategies import Choice
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A strategy's way down: `nodes[0]` is the original model, `choices[k]` led from `nodes[k]` to `nodes[k + 1]`."""
+
+    strategy: str
+    nodes: list[Node]
+    choices: list[Choice]
+
+    @property
+    def best(self) -> Node:
+        """The pruned model of highest test accuracy, the smallest of them when several are: Table 1's maximum."""
+        return max(self.nodes[1:], key=lambda node: (node.accuracy, len(node.removed)))
+
+
+class Study:
+    """One dataset, model, set of hyper-parameters and seed: a tree of nodes, kept on disk, grown on demand."""
+
+    def __init__(self, params: Params):
+        self.params, self.store = params, work.store_of(params)
+        self.store.claim()
+
+    def node(self, removed: Removed, parts: set[str] = frozenset()) -> Node:
+        """Return one node with the measurements `parts` (signals, ablation_test, ablation_validation)."""
+        self._ensure({removed: set(parts)})
+        return self.store.read(removed)
+
+    def grow(self, names: list[str]) -> dict[str, Walk]:
+        """Walk these strategies to their ends, level by level, computing each node they want once."""
+        params, paths = self.params, {}
+        root_parts = set().union(*(strategies.needs(name, params) for name in names))
+        with Progress(self.params, len(names)) as progress:
+            root = self._ensure({(): root_parts}, progress)[()]
+            paths = {name: [root] for name in names}
+            choices = defaultdict(list)
+            while wanted := self._next_level(paths, choices):
+                nodes = self._ensure(wanted, progress)
+                for name, path in paths.items():
+                    if len(choices[name]) == len(path):
+                        path.append(nodes[_child(path[-1], choices[name][-1])])
+                progress.expect(self._still_wanted(paths))
+        return {name: Walk(name, path, choices[name]) for name, path in paths.items()}
+
+    def walk(self, name: str) -> Walk:
+        """Read a strategy's walk from the store; raises UserError when a node of it has not been computed."""
+        path, choices = [self._stored((), name)], []
+        if not path[0].has(strategies.needs(name, self.params)):
+            raise UserError(f"{name} has not been walked yet: run the notebook that grows it")
+        while choice := strategies.next_layer(name, path, self.params):
+            choices.append(choice)
+            path.append(self._stored(_child(path[-1], choice), name))
+        return Walk(name, path, choices)
+
+    def _next_level(self, paths: dict[str, list[Node]], choices: dict[str, list[Choice]]) -> dict[Removed, set[str]]:
+        """Let every strategy choose; return the children wanted, each with all measurements asked of it."""
+        wanted: dict[Removed, set[str]] = defaultdict(set)
+        for name, path in paths.items():
+            choice = strategies.next_layer(name, path, self.params)
+            if choice is None:
+                continue
+            choices[name].append(choice)
+            child = _child(path[-1], choice)
+            left = path[-1].original_layers - sum(layer is not None for layer in child)
+            last = len(child) == strategies.depth(name, path[-1].original_layers, self.params)
+            wanted[child] |= set() if last or left < 2 else strategies.needs(name, self.params)
+        return wanted
+
+    def _ensure(self, wanted: dict[Removed, set[str]], progress: Progress | None = None) -> dict[Removed, Node]:
+        """Compute what is missing of these nodes; parents whose weights were evicted come first."""
+        missing = {removed: parts for removed, parts in wanted.items() if not self._complete(removed, parts)}
+        parents = {removed[:-1] for removed in missing if removed and not self._trained(removed)}
+        evicted = [parent for parent in parents if not self.store.has_weights(parent)]
+        if evicted:
+            self._ensure_weights(evicted)
+        arguments = [(self.params, removed, frozenset(parts), True) for removed, parts in missing.items()]
+        for node in parallel.run(work.compute, arguments, self.params):
+            if progress is not None:
+                progress.done(node)
+        self.store.evict(keep=set(wanted))
+        return {removed: self.store.read(removed) for removed in wanted}
+
+    def _ensure_weights(self, nodes: list[Removed]) -> None:
+        """Rebuild evicted weights by replaying their paths, shallow ones first so that deep ones find them."""
+        for depth in sorted({len(removed) for removed in nodes}):
+            level = [removed for removed in nodes if len(removed) == depth]
+            above = {removed[:-1] for removed in level if removed}
+            if lost := [parent for parent in above if not self.store.has_weights(parent)]:
+                self._ensure_weights(lost)
+            list(parallel.run(work.compute, [(self.params, removed, frozenset(), True) for removed in level], self.params))
+
+    def _complete(self, removed: Removed, parts: set[str]) -> bool:
+        node = self.store.read(removed)
+        return node is not None and node.has(parts)
+
+    def _trained(self, removed: Removed) -> bool:
+        return self.store.read(removed) is not None and self.store.has_weights(removed)
+
+    def _stored(self, removed: Removed, name: str) -> Node:
+        node = self.store.read(removed)
+        if node is None:
+            where = f"layers {label(removed)} removed" if removed else "the original model"
+            raise UserError(f"{name}: {where}: not computed yet; run the notebook that grows it")
+        return node
+
+    def _still_wanted(self, paths: dict[str, list[Node]]) -> list[int]:
+        """Return the layers of every model that could still be asked for, were no two walks to meet again."""
+        left = []
+        for name, path in paths.items():
+            total = path[-1].original_layers
+            for step in range(len(path), strategies.depth(name, total, self.params) + 1):
+                left.append(total if name == "Equal-Training" else total - step)
+        return left
+
+
+def _child(node: Node, choice: Choice) -> Removed:
+    return (*node.removed, choice.layer)

@@ -1,0 +1,119 @@
+"""Compute one node of the layer-removal tree: load its parent, remove a layer, fine-tune, measure, write."""
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from transformers import PreTrainedModel
+
+from paperlib import ablation, data, encoder, signals, training
+from paperlib.data import Batch, Dataset
+from paperlib.fingerprint import of_study
+from paperlib.node import Node, Removed, columns, label, pack, seed_of
+from paperlib.params import Params
+from paperlib.store import Store
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a process needs to compute nodes: the data and the pretrained model on the device, and the store."""
+
+    params: Params
+    dataset: Dataset
+    pretrained: PreTrainedModel  # with the vocabulary cut to the ids in use
+    store: Store
+
+
+def store_of(params: Params) -> Store:
+    """Return the store of this study."""
+    return Store(params.unit_dir / "nodes", params.cache_path / "weights", of_study(params), params.cache_gb)
+
+
+def bench_of(params: Params) -> Bench:
+    """Load data and pretrained model, once per process and study."""
+    return _bench(params.model_dump_json())
+
+
+def compute(params: Params, removed: Removed, parts: frozenset[str], keep_weights: bool = True) -> Node:
+    """Return the node with the measurements `parts`, computing and writing whatever is not in the store.
+
+    On a processor every fine-tune uses one thread, so that its numbers do not depend on how many run beside it.
+    """
+    bench = bench_of(params)
+    node = bench.store.read(removed)
+    if node is not None and node.has(parts) and (bench.store.has_weights(removed) or not keep_weights):
+        return node
+    record = dict(node.record) if node else {}
+    model = model_of(params, removed, record, keep_weights)
+    for part in sorted(part for part in parts if record.get(part) is None):
+        started = time.perf_counter()
+        record[part] = columns(_measure(part, model, bench))
+        record["seconds"] = {**record["seconds"], part: time.perf_counter() - started}
+    return bench.store.write(record)
+
+
+def model_of(params: Params, removed: Removed, record: dict | None = None, keep_weights: bool = True) -> PreTrainedModel:
+    """Return a node's fine-tuned model, from the cache or by replaying its path.
+
+    When `record` is given and empty, it is filled with the results of the fine-tune.
+    """
+    bench = bench_of(params)
+    numbers = [layer for layer in removed if layer is not None]
+    if record != {} and (state := bench.store.load_weights(removed)) is not None:
+        model = encoder.remove_layers(bench.pretrained, numbers)
+        model.load_state_dict(state)
+        return model.eval()
+    if not removed:
+        model = encoder.remove_layers(bench.pretrained, [])
+    else:
+        parent = model_of(params, removed[:-1])
+        model = encoder.remove_layers(parent, [layer for layer in removed[-1:] if layer is not None])
+    done = training.fine_tune(model, bench.dataset.train, params, seed_of(params.seed, params.dataset, removed))
+    if keep_weights:
+        bench.store.save_weights(removed, model.state_dict())
+    if record == {}:
+        record.update(_results(model, removed, done, bench))
+    return model
+
+
+def signal_batch(params: Params, dataset: Dataset) -> Batch:
+    """Return the examples on which activations and gradients are measured."""
+    return data.subset(getattr(dataset, params.signal_split), params.signal_size)
+
+
+def _results(model: PreTrainedModel, removed: Removed, done: training.Training, bench: Bench) -> dict:
+    """Evaluate a fine-tuned model and put its results into a record."""
+    started = time.perf_counter()
+    hits = {}
+    for split in ("test", "validation"):
+        batch = getattr(bench.dataset, split)
+        hits[f"{split}_correct"] = pack(training.correct(training.predict(model, batch, bench.params), batch).cpu().numpy())
+    return {
+        "removed": label(removed),
+        "original_layers": len(encoder.layers(bench.pretrained)),
+        "parameters": encoder.count_parameters(model),
+        **hits,
+        "health": done.health.as_dict(),
+        "seconds": {"fine_tune": done.seconds, "evaluate": time.perf_counter() - started},
+        "texts": bench.dataset.fingerprint,
+    }
+
+
+def _measure(part: str, model: PreTrainedModel, bench: Bench):
+    if part == "signals":
+        return signals.measure(model, signal_batch(bench.params, bench.dataset), bench.params)
+    return ablation.single_removals(model, getattr(bench.dataset, part.removeprefix("ablation_")))
+
+
+@lru_cache(maxsize=1)
+def _bench(params_json: str) -> Bench:
+    params = Params.model_validate_json(params_json)
+    device = training.device_of(params)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    dataset = data.load(params, encoder.load_tokenizer(params))
+    for batch in (dataset.train, dataset.validation, dataset.test):
+        batch.update({name: tensor.to(device) for name, tensor in batch.items()})
+    model = encoder.restrict_vocabulary(encoder.load_model(params, dataset.class_names), dataset.token_ids)
+    return Bench(params, dataset, model.to(device), store_of(params))
