@@ -122,7 +122,7 @@ def rule_text(claim: Claim) -> str:
         test = f"one-sided Wilcoxon{shift}"
         text = f"{test}: {HOLDS} if p < {LEVEL}, {FAILS} if as small the other way, else {NOISE}"
     elif claim.rule == "no_difference":
-        text = f"two-sided Wilcoxon as in the paper, no proof of equality: {FAILS} if p < {LEVEL}, else {HOLDS}"
+        text = f"two-sided Wilcoxon: {FAILS} if p < {LEVEL}, else {HOLDS}, as the paper reads it (no proof)"
     elif claim.rule == "significant":
         text = f"{HOLDS} if p < {LEVEL}, else {NOISE}"
     elif claim.rule == "beyond_noise":

@@ -3,7 +3,6 @@
 from __future__ import annotations  # an older Python must get as far as being told that it is too old
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,10 +13,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
+from paperlib import hardware
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 OLDEST_PYTHON = (3, 11)
-MEMORY_GB, DISK_GB = 6, 4  # a laptop study needs about 3 GB of memory; the rest is for the system and JupyterLab
+MEMORY_GB, DISK_GB = (
+    6,
+    4,
+)  # a laptop study needs about 3 GB of memory; the rest is for the system and JupyterLab
 PATIENCE = 5  # seconds to wait for a network
 
 
@@ -38,7 +42,11 @@ def main() -> int:
     for finding in findings():
         print(finding, flush=True)
         failures += finding.status == "FAIL"
-    print(f"\n{failures} problem(s) to solve first." if failures else "\nReady: make smoke, then make reproduce.")
+    print(
+        f"\n{failures} problem(s) to solve first."
+        if failures
+        else "\nReady: make smoke, then make reproduce."
+    )
     return 1 if failures else 0
 
 
@@ -47,7 +55,7 @@ def findings() -> Iterator[Finding]:
     yield python(sys.version_info[:3])
     yield from packages(locked(LOCK))
     yield threads()
-    yield memory(_memory_gb())
+    yield memory(hardware.memory_gb())
     yield disk(shutil.disk_usage(ROOT).free / 1e9)
     yield gpu()
     yield writable(_cache())
@@ -74,29 +82,35 @@ def packages(wanted: dict[str, str]) -> Iterator[Finding]:
     """Compare the installed packages with the lock file: a missing one fails, another version is a note."""
     found = {name: _installed(name) for name in wanted}
     missing = [name for name, version in found.items() if version is None]
-    other = [f"{name} {version} (tested: {wanted[name]})" for name, version in found.items()
-             if version and version.split("+")[0] != wanted[name]]
+    other = [
+        f"{name} {version} (tested: {wanted[name]})"
+        for name, version in found.items()
+        if version and version.split("+")[0] != wanted[name]
+    ]
     if missing:
-        yield Finding("FAIL", f"{len(missing)} packages are missing ({_some(missing)})", "run make env")
+        yield Finding("FAIL", f"missing packages ({len(missing)}): {_some(missing)}", "run make env")
     if other:
-        yield Finding("NOTE", f"other versions than those of requirements.lock: {_some(other)}",
-                      "numbers may differ a little; make env installs the tested ones")
+        yield Finding(
+            "NOTE",
+            f"other versions than those of requirements.lock: {_some(other)}",
+            "numbers may differ a little; make env installs the tested ones",
+        )
     if not missing and not other:
         yield Finding("OK", f"{len(wanted)} packages as in requirements.lock")
 
 
 def threads() -> Finding:
     """Say how many cores a study would use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = hardware.cores()
     limit = os.environ.get("OMP_NUM_THREADS", "")
     if limit.isdigit() and int(limit) < cores:
         return Finding("NOTE", f"{cores} cores, but OMP_NUM_THREADS={limit}", "unset it to use them all")
     return Finding("OK", f"{cores} core(s)")
 
 
-def memory(gigabytes: float | None) -> Finding:
-    """Check the memory, in GB; None if it is not known."""
-    if gigabytes is None:
+def memory(gigabytes: float | str) -> Finding:
+    """Check the memory, in GB, or "unknown"."""
+    if gigabytes == hardware.UNKNOWN:
         return Finding("NOTE", "memory unknown", f"a study needs {MEMORY_GB} GB")
     text = f"{gigabytes:.1f} GB of memory"
     if gigabytes >= MEMORY_GB:
@@ -114,14 +128,14 @@ def disk(gigabytes: float) -> Finding:
 
 def gpu() -> Finding:
     """Name the GPU that PyTorch can use."""
-    try:
-        import torch
-
-        if torch.cuda.is_available():
-            return Finding("OK", f"GPU {torch.cuda.get_device_name(0)}, CUDA {torch.version.cuda}")
-    except Exception as error:  # a broken driver is a finding, not a crash
-        return Finding("NOTE", f"PyTorch cannot be asked for a GPU ({type(error).__name__})", "run make env")
-    return Finding("NOTE", "no GPU", "smoke and laptop run without one; the paper profile would take days")
+    found = hardware.gpu()
+    if found["gpu"] == "none":
+        return Finding(
+            "NOTE", "no GPU", "smoke and laptop run without one; the paper profile would take days"
+        )
+    if found["gpu"] == hardware.UNKNOWN:
+        return Finding("NOTE", "PyTorch cannot be asked for a GPU", "run make env")
+    return Finding("OK", f"GPU {found['gpu']}, CUDA {found['cuda']}")
 
 
 def writable(folder: Path) -> Finding:
@@ -131,8 +145,11 @@ def writable(folder: Path) -> Finding:
         with tempfile.TemporaryFile(dir=folder):
             return Finding("OK", f"cache folder {folder.name} can be written")
     except OSError as error:
-        return Finding("FAIL", f"cache folder {folder.name} cannot be written ({error.strerror})",
-                       'change its permissions, or choose another with SET="cache_dir=..."')
+        return Finding(
+            "FAIL",
+            f"cache folder {folder.name} cannot be written ({error.strerror})",
+            'change its permissions, or choose another with SET="cache_dir=..."',
+        )
 
 
 def wheels(cache: Path) -> Iterator[Finding]:
@@ -145,24 +162,25 @@ def wheels(cache: Path) -> Iterator[Finding]:
     for wheel in (MODEL_WHEEL, NEWSGROUP_WHEEL):
         path = cache / "wheels" / wheel.filename
         if not path.is_file():
-            yield Finding("NOTE", f"{wheel.requirement} is not downloaded yet", "the first laptop run fetches it")
+            yield Finding(
+                "NOTE", f"{wheel.requirement} is not downloaded yet", "the first laptop run fetches it"
+            )
         elif sha256_file(path) != wheel.sha256:
-            yield Finding("FAIL", f"{wheel.requirement} is damaged", f"delete {cache.name}/wheels/{wheel.filename}")
+            yield Finding(
+                "FAIL", f"{wheel.requirement} is damaged", f"delete {cache.name}/wheels/{wheel.filename}"
+            )
         else:
             yield Finding("OK", f"{wheel.requirement} is downloaded")
 
 
 def registry() -> Finding:
     """Say whether pip reaches the package registry that it is set up for."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "index", "versions", "pip",
-               "--timeout", str(PATIENCE), "--retries", "0"]
-    try:
-        reached = subprocess.run(command, capture_output=True, timeout=4 * PATIENCE).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        reached = False
-    if reached:
+    question = f"-m pip --disable-pip-version-check index versions pip --timeout {PATIENCE} --retries 0"
+    if _succeeds([sys.executable, *question.split()]):
         return Finding("OK", "package registry reached")
-    return Finding("NOTE", "package registry not reached", "only smoke, and what is downloaded already, will run")
+    return Finding(
+        "NOTE", "package registry not reached", "only smoke, and what is downloaded already, will run"
+    )
 
 
 def hub() -> Finding:
@@ -181,6 +199,13 @@ def hub() -> Finding:
     return Finding("OK", "hub reached")
 
 
+def _succeeds(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=4 * PATIENCE).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
 def _installed(name: str) -> str | None:
     try:
         return metadata.version(name)
@@ -190,19 +215,6 @@ def _installed(name: str) -> str | None:
 
 def _some(names: list[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
-
-
-def _memory_gb() -> float | None:
-    """Return the machine's memory in GB, or a container's limit if that is lower."""
-    try:
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-    except OSError:
-        limit = "max"
-    return min(total, int(limit) if re.fullmatch(r"\d+", limit) else total) / 1e9
 
 
 def _cache() -> Path:

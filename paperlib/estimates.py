@@ -1,7 +1,6 @@
 """What a quantity is computed from (`Results`) and what it comes out as (`Estimate`)."""
 
 from dataclasses import dataclass, field
-from functools import partial
 
 import pandas as pd
 
@@ -10,8 +9,6 @@ from paperlib import published, statistics
 LEVEL = 0.05  # of every test, as in the paper
 NAN = float("nan")
 TABLES = ("steps", "distillation", "fusion", "fusion_fit", "randomization")
-
-Empty = partial(field, default_factory=pd.DataFrame)
 
 
 class Untestable(Exception):
@@ -38,11 +35,11 @@ class Results:
 
     maxima: pd.DataFrame  # (strategies, datasets)
     baseline: pd.Series  # (datasets,)
-    steps: pd.DataFrame = Empty()
-    distillation: pd.DataFrame = Empty()
-    fusion: pd.DataFrame = Empty()
-    fusion_fit: pd.DataFrame = Empty()
-    randomization: pd.DataFrame = Empty()
+    steps: pd.DataFrame = field(default_factory=pd.DataFrame)
+    distillation: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fusion: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fusion_fit: pd.DataFrame = field(default_factory=pd.DataFrame)
+    randomization: pd.DataFrame = field(default_factory=pd.DataFrame)
     printed: bool = False  # Table 1: rounded to three decimals, sizes unknown
 
     @classmethod

@@ -70,24 +70,13 @@ def baseline_change(maxima: pd.DataFrame, baseline: pd.Series) -> tuple[Figure, 
     Black, red and green asterisks as in the paper; see the legend. None where n cannot reach significance.
     """
     change, tests = statistics.percent_change(maxima, baseline), statistics.baseline_tests(maxima, baseline)
-    n, names = change.shape[1], change.index
+    n = change.shape[1]
     figure, ax = _strategy_bars(change)
     ax.set_xlabel("change of maximum accuracy against the baseline (%)")
-    keys = [dataset_key(change)]
-    if reachable(n):
-        mark_rows(ax, tests["p_less"] < ALPHA, names, BLACK, 0, "below-zero")
-        mark_rows(ax, tests["p_greater_random"] < ALPHA, names, RED, 1, "above-random")
-        keys += [asterisk_key(BLACK, "left: significantly below 0 (one-sided)"),
-                 asterisk_key(RED, "middle: significantly above Random (one-sided)")]
-    if reachable(n, sides=2):
-        mark_rows(ax, tests["p_two_sided"] >= ALPHA, names, GREEN, 2, "not-different")
-        keys += [asterisk_key(GREEN, "right: not significantly different from 0 (two-sided)")]
-    elif reachable(n):
-        keys += [note_key(f"two-sided: {too_small(n)}")]
-    legend_above(ax, [*keys, test_note(n, "datasets")])
-    below = [name for name in names if name in STRATEGIES and tests["p_less"][name] < ALPHA]
-    return figure, _extremes(change, "Change of maximum accuracy against the baseline") + (
-        f" {len(below)} strategies are significantly below 0." if reachable(n) else f" {too_small(n)}.")
+    legend_above(ax, [dataset_key(change), *_change_marks(ax, tests, n), test_note(n, "datasets")])
+    below = [name for name in change.index if name in STRATEGIES and tests["p_less"][name] < ALPHA]
+    verdict = f"significantly below 0: {len(below)} strategies of the paper" if reachable(n) else too_small(n)
+    return figure, f"{_extremes(change, 'Change of maximum accuracy against the baseline')[:-1]}; {verdict}."
 
 
 @plt.rc_context(STYLE)
@@ -103,7 +92,7 @@ def size_improvement(improvement: pd.DataFrame) -> tuple[Figure, str]:
     if reachable(n, sides=2) and "Random" in names:
         differences = improvement - improvement.loc["Random"]
         p = differences.apply(statistics.wilcoxon_p, axis=1, alternative="two-sided")
-        mark_rows(ax, p < ALPHA, names, RED, 0, "differs-from-random")
+        mark_rows(ax, p < ALPHA, names, RED, 0, "differs from Random")
         keys += [asterisk_key(RED, "significantly different from Random (two-sided)")]
     legend_above(ax, [*keys, test_note(n, "datasets", sides=2)])
     return figure, _extremes(improvement, "Improvement of the accuracy-to-size ratio over the original model")
@@ -185,6 +174,23 @@ def _strategy_bars(values: pd.DataFrame, errors: bool = True) -> tuple[Figure, A
     if controls:
         ax.axhline(controls[0] - 0.8, color="grey", linewidth=0.8)
     return figure, ax
+
+
+def _change_marks(ax: Axes, tests: pd.DataFrame, n: int) -> list[Line2D]:
+    """Put Figure 3's asterisks, one column per question; return the legend entries that explain them."""
+    keys = []
+    if reachable(n):
+        mark_rows(ax, tests["p_less"] < ALPHA, tests.index, BLACK, 0, "below 0")
+        keys += [asterisk_key(BLACK, "left: significantly below 0 (one-sided)")]
+    if reachable(n) and "p_greater_random" in tests:
+        mark_rows(ax, tests["p_greater_random"] < ALPHA, tests.index, RED, 1, "above Random")
+        keys += [asterisk_key(RED, "middle: significantly above Random (one-sided)")]
+    if reachable(n, sides=2):
+        mark_rows(ax, tests["p_two_sided"] >= ALPHA, tests.index, GREEN, 2, "not different from 0")
+        keys += [asterisk_key(GREEN, "right: not significantly different from 0 (two-sided)")]
+    elif reachable(n):
+        keys += [note_key(f"two-sided: {too_small(n)}")]
+    return keys
 
 
 def _extremes(values: pd.DataFrame, what: str, form: str = "+.1f") -> str:

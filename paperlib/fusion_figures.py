@@ -16,6 +16,7 @@ from paperlib.names import FUSERS, STRATEGIES
 from paperlib.params import DATASETS
 
 FOREST = "Random-Forest"
+WHISKER = {"linewidth": 1.2, "color": "black"}
 HATCHED = {"facecolor": "white", "hatch": "/////", "linewidth": 1.0}
 MODELS = {  # model in distillation.csv -> name and look of its bar
     "teacher": ("original", {"color": "#555555"}),
@@ -115,13 +116,13 @@ def randomization(steps: pd.DataFrame, randomization: pd.DataFrame) -> tuple[Fig
 
 
 def _grouped_bars(rows: pd.DataFrame, kinds: dict, errorbar: str | None) -> tuple[Figure, Axes, list[str]]:
-    """Draw accuracy (%) as a group of bars per dataset; return the figure, its axes and the datasets in order."""
+    """Draw accuracy (%), a group of bars per dataset; return figure, axes and the datasets in order."""
     place = {name: rank for rank, name in enumerate(DATASETS)}
     names = sorted(rows["dataset"].unique(), key=lambda name: (place.get(name, len(place)), name))
     figure, ax = plt.subplots(figsize=(max(6.8, 1.4 + 1.15 * len(names)), 4.3))
     data = rows.assign(percent=100 * rows["accuracy"]).reset_index(drop=True)
     seaborn.barplot(data, x="dataset", y="percent", hue="bar", order=names, hue_order=list(kinds), ax=ax,
-                    errorbar=errorbar, capsize=0.25, err_kws={"linewidth": 1.2, "color": "black"}, legend=False)
+                    errorbar=errorbar, capsize=0.25, err_kws=WHISKER, legend=False)
     for bars, (text, look) in zip(ax.containers, kinds.values()):
         bars.set_label(text)
         plt.setp(bars.patches, **look)
@@ -148,8 +149,8 @@ def _dots(ax: Axes, rows: pd.DataFrame, names: list[str], kinds: list[str]) -> N
 
 
 def _removed(rows: pd.DataFrame) -> str:
-    pruned = rows.loc[rows["bar"] == "pruned", "removed"].fillna("").astype(str)
-    counts = pruned.map(lambda removed: len(removed.split("-")) if removed else 0)
+    pruned = rows.loc[rows["bar"] == "pruned", "removed"].astype(object).fillna("")  # read as missing
+    counts = pruned.map(lambda removed: len(str(removed).split("-")) if removed != "" else 0)
     return f"{counts.mean():.3g} of {rows['layers'].iloc[0]}\nlayers removed"
 
 

@@ -1,7 +1,6 @@
-"""Turn executed notebooks into pages that open without a network: no scripts, equations as MathML, clean outputs."""
+"""Turn executed notebooks into pages that open without a network: no scripts, clean outputs, alt texts."""
 
 import base64
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,37 +8,43 @@ from functools import cache
 from pathlib import Path
 
 import bleach
-import latex2mathml.converter
 import nbformat
 from bleach.css_sanitizer import CSSSanitizer
 from bs4 import BeautifulSoup
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
+from paperlib import markdown
 from paperlib.errors import UserError
 from paperlib.files import atomic_write_bytes, atomic_write_text
-from paperlib.params import ROOT
 from paperlib.provenance import scrub
 
-NOTEBOOKS = ROOT / "notebooks"
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_PAGE_BYTES = 5_000_000
 IMAGE_BUDGET = 3_500_000  # characters of embedded images in a page; later ones become files beside it
 MAX_OUTPUT_TEXT = 20_000  # characters of one output; the notebook itself keeps the rest
 NO_ALT = "Figure of this notebook; the text around it describes it."
 
-SHOWN_TYPES = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]  # best first, others dropped
+SHOWN_TYPES = [
+    "text/html",
+    "text/markdown",
+    "image/png",
+    "image/jpeg",
+    "text/plain",
+]  # best first, others dropped
 SAFE_TAGS = frozenset(
-    "a b blockquote br caption code col colgroup dd details div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 hr i "
-    "img li mark ol p pre s small span strong sub summary sup table tbody td tfoot th thead tr u ul".split()
+    "a b blockquote br caption code col colgroup dd details div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 "
+    "hr i img li mark ol p pre s small span strong sub summary sup table tbody td tfoot th thead tr u "
+    "ul".split()
 )
-SAFE_ATTRIBUTES = frozenset("align alt class colspan height id lang open rowspan scope style title width".split())
+SAFE_ATTRIBUTES = frozenset(
+    "align alt class colspan height id lang open rowspan scope style title width".split()
+)
 SAFE_STYLES = CSSSanitizer(
     allowed_css_properties=["background-color", "color", "font-weight", "font-style", "text-align", "width"]
 )
@@ -49,7 +54,7 @@ SAFE_IMAGE = re.compile(r"data:image/(?:png|jpeg);base64,[A-Za-z0-9+/=\s]+$")
 
 @dataclass(frozen=True)
 class Page:
-    """A page to write: the executed notebook, its HTML, its title, and where links and buttons lead (relative)."""
+    """A page to write: the executed notebook, its HTML, its title, and where links and buttons lead."""
 
     notebook: Path
     target: Path
@@ -64,16 +69,25 @@ class Page:
 @cache
 def templates() -> Environment:
     """Return the project's Jinja templates: everything is escaped, and a missing name is an error."""
-    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
-                       trim_blocks=True, lstrip_blocks=True)
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def write_page(page: Page, banner: str = "") -> Path:
     """Convert an executed notebook into one HTML file. Raises UserError when the notebook cannot be read."""
     notebook = read_notebook(page.notebook)
     body, sections = notebook_body(notebook, page.links, page.target)
-    html = templates().get_template("notebook.html.j2").render(
-        page=page, banner=banner, sections=sections, body=Markup(body), highlight=Markup(_code_colours())
+    html = (
+        templates()
+        .get_template("notebook.html.j2")
+        .render(
+            page=page, banner=banner, sections=sections, body=Markup(body), highlight=Markup(_code_colours())
+        )
     )
     return atomic_write_text(page.target, html)
 
@@ -105,24 +119,18 @@ def notebook_body(
     """
     body, _ = PageExporter(links=links or {}, target=target).from_notebook_node(notebook)
     soup = BeautifulSoup(body, "html.parser")
-    sections = [(heading.get("id"), heading.find(string=True).strip()) for heading in soup.select("h2[id]")
-                if heading.find(string=True)]
+    sections = [
+        (heading.get("id"), heading.find(string=True).strip())
+        for heading in soup.select("h2[id]")
+        if heading.find(string=True)
+    ]
     for table in soup.select("table"):  # a wide table scrolls by itself, not with the page
         table.wrap(soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0"}))
     return str(soup), sections
 
 
-def mathml(latex: str, display: bool = False) -> str:
-    """Convert an equation from LaTeX to MathML; one that cannot be converted is shown as its source."""
-    try:
-        known = latex.strip().replace(r"\|", "‖").replace(r"\operatorname*", r"\operatorname")  # else misread
-        return latex2mathml.converter.convert(known, display="block" if display else "inline")
-    except Exception:  # the converter raises a dozen unrelated kinds; the source is still readable
-        return f'<code class="tex">{escape(latex)}</code>'
-
-
 def clean(html: str) -> str:
-    """Keep tables, text and embedded pictures of an output's HTML; drop scripts, styles and foreign addresses."""
+    """Keep tables, text and embedded pictures of an output; drop scripts, styles and foreign addresses."""
     soup = BeautifulSoup(html, "html.parser")
     for element in soup(["script", "style", "iframe", "object", "template", "noscript", "svg", "math"]):
         element.decompose()
@@ -131,8 +139,14 @@ def clean(html: str) -> str:
             image["alt"] = image.get("alt") or NO_ALT
         else:
             image.decompose()
-    return bleach.clean(str(soup), tags=SAFE_TAGS, attributes=_is_safe, css_sanitizer=SAFE_STYLES,
-                        protocols={"http", "https", "mailto", "data"}, strip=True)
+    return bleach.clean(
+        str(soup),
+        tags=SAFE_TAGS,
+        attributes=_is_safe,
+        css_sanitizer=SAFE_STYLES,
+        protocols={"http", "https", "mailto", "data"},
+        strip=True,
+    )
 
 
 def _is_safe(tag: str, name: str, value: str) -> bool:
@@ -143,43 +157,8 @@ def _is_safe(tag: str, name: str, value: str) -> bool:
     return name in SAFE_ATTRIBUTES
 
 
-class MathRenderer(IPythonRenderer):
-    """Render Markdown with equations as MathML and links between notebooks as links between their pages."""
-
-    def __init__(self, links: Mapping[str, str], target: Path | None, **options):
-        super().__init__(anchor_link_text="#", **options)
-        self.links, self.target = links, target
-
-    def block_math(self, body: str) -> str:
-        return mathml(body, display=True)
-
-    def inline_math(self, body: str) -> str:
-        return mathml(body)
-
-    def latex_environment(self, name: str, body: str) -> str:
-        name = name.rstrip("*") + "*" if name.startswith(("align", "equation", "gather")) else name  # unnumbered
-        return mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", display=True)
-
-    def link(self, text: str, url: str, title: str | None = None) -> str:
-        name, mark, anchor = url.partition("#")
-        if not name.endswith(".ipynb"):
-            return super().link(text, self._moved(url), title)
-        address = self.links.get(Path(name).stem)  # none: that notebook was not run, so has no page
-        return super().link(text, address + mark + anchor, title) if address else text
-
-    def image(self, text: str, url: str, title: str | None = None) -> str:
-        return super().image(text, self._moved(url), title)
-
-    def _moved(self, url: str) -> str:
-        """Point from the page to a file of the project that the notebook's source names."""
-        named = NOTEBOOKS / url.partition("#")[0]
-        if self.target is None or ":" in url or url.startswith("#") or not named.exists():
-            return url
-        return Path(os.path.relpath(named, self.target.parent)).as_posix()
-
-
 class CleanOutputs(Preprocessor):
-    """Make outputs safe and short: paths scrubbed, HTML cleaned, Markdown rendered without raw HTML, alt texts."""
+    """Make outputs safe and short: paths shortened, HTML cleaned, Markdown rendered, alt texts given."""
 
     def preprocess_cell(self, cell, resources, index):
         if cell.cell_type == "code":
@@ -193,8 +172,9 @@ class CleanOutputs(Preprocessor):
         elif output.output_type == "error":
             output.traceback = [scrub(line) for line in output.traceback]
         else:
-            output.data = {kind: _clean_data(kind, value) for kind, value in output.data.items()
-                           if kind in SHOWN_TYPES}
+            output.data = {
+                kind: _clean_data(kind, value) for kind, value in output.data.items() if kind in SHOWN_TYPES
+            }
             if "text/markdown" in output.data:
                 output.data["text/html"] = output.data.pop("text/markdown")
             _describe_images(output, cell)
@@ -209,33 +189,27 @@ class PageExporter(HTMLExporter):
         config.NbConvertBase.display_data_priority = SHOWN_TYPES
         # no address of a script may remain, whatever a template does with it
         config.HTMLExporter.update(dict.fromkeys(("require_js_url", "mathjax_url", "jquery_url"), ""))
-        super().__init__(config=config, template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+        super().__init__(
+            config=config, template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True
+        )
         self.links, self.target = links, target
         for step in (CoalesceStreamsPreprocessor(), CleanOutputs()):
             self.register_preprocessor(step, enabled=True)
 
     @pass_context
     def markdown2html(self, context, source):
-        return render_markdown(source, self.links, self.target)
+        return markdown.render(source, self.links, self.target)
 
     def from_notebook_node(self, notebook, resources=None, **options):
         html, resources = super().from_notebook_node(notebook, resources, **options)
         return (_move_images(html, self.target) if self.target else html), resources
 
 
-def render_markdown(
-    source: str, links: Mapping[str, str] | None = None, target: Path | None = None, raw_html: bool = True
-) -> str:
-    """Render Markdown with equations to HTML; HTML inside it is kept, or escaped when it may come from data."""
-    renderer = MathRenderer(links or {}, target, escape=not raw_html, allow_harmful_protocols=False)
-    return MarkdownWithMath(renderer=renderer).render(source)
-
-
 def _clean_data(kind: str, value: str) -> str:
     if kind == "text/html":
         return clean(scrub(value))
     if kind == "text/markdown":
-        return render_markdown(scrub(value), raw_html=False)
+        return markdown.render(scrub(value), raw_html=False)
     return value.strip() if kind.startswith("image/") else _shorten(scrub(value))
 
 
@@ -250,7 +224,9 @@ def _describe_images(output: NotebookNode, cell: NotebookNode) -> None:
 def _shorten(text: str) -> str:
     if len(text) <= MAX_OUTPUT_TEXT:
         return text
-    return text[:MAX_OUTPUT_TEXT] + f"\n… {len(text) - MAX_OUTPUT_TEXT} more characters in the notebook itself"
+    return (
+        text[:MAX_OUTPUT_TEXT] + f"\n… {len(text) - MAX_OUTPUT_TEXT} more characters in the notebook itself"
+    )
 
 
 def _move_images(html: str, target: Path) -> str:
@@ -274,5 +250,9 @@ def _move_images(html: str, target: Path) -> str:
 def _code_colours() -> str:
     """Return the colours of code as CSS, for light and for dark screens."""
     dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
-    return (HtmlFormatter(style="friendly").get_style_defs(".highlight")
-            + "\n@media screen and (prefers-color-scheme: dark) {\n" + dark + "\n}")
+    return (
+        HtmlFormatter(style="friendly").get_style_defs(".highlight")
+        + "\n@media screen and (prefers-color-scheme: dark) {\n"
+        + dark
+        + "\n}"
+    )

@@ -1,11 +1,10 @@
-"""Say where a number comes from: parameters, code, versions, machine, time. What cannot be told is "unknown"."""
+"""Say where a number comes from: parameters, code, versions, machine, time; or "unknown"."""
 
 import hashlib
 import json
 import os
 import platform
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -14,16 +13,34 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from paperlib import hardware
 from paperlib.files import atomic_write_json
+from paperlib.hardware import UNKNOWN
 from paperlib.params import ROOT, RUN_ONLY, Params
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
-UNKNOWN = "unknown"
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "datasets", "numpy", "scipy", "pandas",
-            "scikit-learn", "matplotlib", "seaborn", "papermill", "nbconvert", "jupyterlab")
-FOREIGN_PATH = re.compile(r"(?<![\w./:<~)])/(?:[\w.@+-]+/)+([\w.@+-]+)")  # absolute, outside the known folders
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "datasets",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "matplotlib",
+    "seaborn",
+    "papermill",
+    "nbconvert",
+    "jupyterlab",
+)
+SMOKE_BANNER = "SMOKE RUN: random weights and made-up sentences; not a result"
+FOREIGN_PATH = re.compile(
+    r"(?<![\w./:<~)])/(?:[\w.@+-]+/)+([\w.@+-]+)"
+)  # absolute, outside the known folders
 STARTED = time.time()  # used when the system does not tell when the process began
 
 
@@ -33,16 +50,18 @@ def collect(params: Params, **extra: Any) -> dict[str, Any]:
     Times are in seconds, memory in GB (1e9 bytes).
     """
     record = {
-        "parameters": {name: scrub(value) if isinstance(value, str) else value
-                       for name, value in params.model_dump().items()},
+        "parameters": {
+            name: scrub(value) if isinstance(value, str) else value
+            for name, value in params.model_dump().items()
+        },
         "fingerprint": fingerprint(params),
         "seeds": [params.seed],
         **git_state(),
         "command": command_line(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "wall_seconds": round(wall_seconds(), 1),
-        "peak_memory_gb": peak_memory_gb(),
-        **hardware(),
+        "peak_memory_gb": hardware.peak_memory_gb(),
+        **hardware.describe(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: version(name) for name in PACKAGES},
@@ -56,16 +75,21 @@ def write(path: Path | str, record: Mapping[str, Any]) -> Path:
 
 
 def fingerprint(params: Params) -> str:
-    """Return the SHA-256 of the parameters that can change a number: not of where or how fast a study runs."""
+    """Return the SHA-256 of the parameters that can change a number, not of where or how fast it is made."""
     study = params.model_dump(exclude=RUN_ONLY)
     return hashlib.sha256(json.dumps(study, sort_keys=True).encode()).hexdigest()
 
 
 def stamp(params: Params) -> str:
-    """Return one line for the foot of a figure; without clock times, so that a redrawn figure keeps its bytes."""
+    """Return one line for the foot of a figure; no clock times, so that a redrawn figure keeps its bytes."""
     commit = git_state()["commit"]
     short = commit if commit == UNKNOWN else commit[:7]
     return f"profile {params.profile} · commit {short} · parameters {fingerprint(params)[:8]}"
+
+
+def banner(params: Params) -> str:
+    """Return the line that stands on every page and figure of a smoke run, "" where runs are results."""
+    return SMOKE_BANNER if params.profile == "smoke" else ""
 
 
 def footer(params: Params, **extra: Any) -> "Markdown":
@@ -78,7 +102,7 @@ def footer(params: Params, **extra: Any) -> "Markdown":
 
 
 def summary(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the lines of a record that a reader looks for first, as (name, value); entries may be missing."""
+    """Return what a reader of a record looks for first, as (name, value); entries may be missing."""
     parameters = record.get("parameters", {})
     packages = record.get("packages", {})
     study = " · ".join(str(parameters.get(name, UNKNOWN)) for name in ("profile", "dataset"))
@@ -88,11 +112,17 @@ def summary(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Parameters (fingerprint)", str(record.get("fingerprint", UNKNOWN))[:12]),
         ("Commit", _commit_line(record)),
         ("Command", str(record.get("command", UNKNOWN))),
-        ("Software", f"Python {record.get('python', UNKNOWN)}, "
-                     + ", ".join(f"{name} {packages.get(name, UNKNOWN)}" for name in ("torch", "transformers"))),
+        (
+            "Software",
+            f"Python {record.get('python', UNKNOWN)}, "
+            + ", ".join(f"{name} {packages.get(name, UNKNOWN)}" for name in ("torch", "transformers")),
+        ),
         ("Hardware", _hardware_line(record)),
         ("Finished", str(record.get("finished", UNKNOWN))),
-        ("Wall time, peak memory", f"{duration(record.get('wall_seconds'))}, {_gb(record.get('peak_memory_gb'))}"),
+        (
+            "Wall time, peak memory",
+            f"{duration(record.get('wall_seconds'))}, {_gb(record.get('peak_memory_gb'))}",
+        ),
     ]
 
 
@@ -108,14 +138,14 @@ def duration(seconds: Any) -> str:
 
 
 def scrub(text: str) -> str:
-    """Shorten absolute paths, so that none is published: project ".", environment, home "~", the rest "…/name"."""
+    """Shorten absolute paths, so that none is published: the project is ".", others end as "…/name"."""
     for folder, name in _private_folders():
         text = re.sub(re.escape(folder) + r"(?=$|[^\w.-])", name, text)
     return FOREIGN_PATH.sub(r"…/\1", text)
 
 
 def command_line() -> str:
-    """Return the command that started this process, paths relative to the project; "notebook" inside a kernel."""
+    """Return the command that started this process, paths shortened; "notebook" inside a kernel."""
     if "ipykernel" in Path(sys.argv[0]).parent.name or Path(sys.argv[0]).stem == "ipykernel_launcher":
         return "notebook"
     program, *arguments = sys.argv
@@ -125,7 +155,7 @@ def command_line() -> str:
 
 
 def git_state() -> dict[str, Any]:
-    """Return the commit and whether the working tree had no change; "unknown" outside the project's repository."""
+    """Return the commit and whether the tree was unchanged; "unknown" outside the project's repository."""
     top = _output("git", "rev-parse", "--show-toplevel")
     if top == UNKNOWN or Path(top).resolve() != ROOT:
         return {"commit": UNKNOWN, "clean": UNKNOWN}
@@ -144,40 +174,6 @@ def version(package: str) -> str:
         return UNKNOWN
 
 
-def hardware() -> dict[str, Any]:
-    """Return processor, cores this process may use, memory in GB, GPU ("none" without one) and CUDA version."""
-    return {"cpu": cpu_model(), "cores": cores(), "memory_gb": memory_gb(), **_gpu()}
-
-
-def cpu_model() -> str:
-    """Return the processor's name."""
-    try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        found = None
-    return found.group(1).strip() if found else platform.processor() or platform.machine() or UNKNOWN
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def memory_gb() -> float | str:
-    """Return the machine's memory in GB."""
-    try:
-        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1)
-    except (AttributeError, OSError, ValueError):
-        return UNKNOWN
-
-
-def peak_memory_gb() -> float:
-    """Return the largest memory in GB that this process, or one of its finished children, has held."""
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kibibytes elsewhere
-    return round(peak * unit / 1e9, 2)
-
-
 def wall_seconds() -> float:
     """Return the seconds since this process began."""
     try:
@@ -186,17 +182,6 @@ def wall_seconds() -> float:
         return time.time() - psutil.Process().create_time()
     except Exception:  # a container may hide the process table; the import time is close enough
         return time.time() - STARTED
-
-
-def _gpu() -> dict[str, str]:
-    try:
-        import torch
-
-        if not torch.cuda.is_available():
-            return {"gpu": "none", "cuda": "none"}
-        return {"gpu": torch.cuda.get_device_name(0), "cuda": str(torch.version.cuda)}
-    except Exception:  # a missing torch or a broken driver must not stop a finished run
-        return {"gpu": UNKNOWN, "cuda": UNKNOWN}
 
 
 def _output(*command: str) -> str:
@@ -210,8 +195,15 @@ def _output(*command: str) -> str:
 def _private_folders() -> list[tuple[str, str]]:
     """List (folder, short name), the longest folder first, as one may lie inside another."""
     standard_library = str(Path(os.__file__).parent)
-    pairs = [(str(ROOT), "."), (sys.prefix, "(environment)"), (standard_library, "(python)"), (str(Path.home()), "~")]
-    return sorted(((folder, name) for folder, name in pairs if len(folder) > 1), key=lambda pair: -len(pair[0]))
+    pairs = [
+        (str(ROOT), "."),
+        (sys.prefix, "(environment)"),
+        (standard_library, "(python)"),
+        (str(Path.home()), "~"),
+    ]
+    return sorted(
+        ((folder, name) for folder, name in pairs if len(folder) > 1), key=lambda pair: -len(pair[0])
+    )
 
 
 def _commit_line(record: Mapping[str, Any]) -> str:
@@ -222,8 +214,10 @@ def _commit_line(record: Mapping[str, Any]) -> str:
 
 def _hardware_line(record: Mapping[str, Any]) -> str:
     gpu = record.get("gpu", UNKNOWN)
-    return (f"{record.get('cpu', UNKNOWN)}, {record.get('cores', UNKNOWN)} cores, "
-            f"{_gb(record.get('memory_gb'))}, GPU: {gpu}")
+    return (
+        f"{record.get('cpu', UNKNOWN)}, {record.get('cores', UNKNOWN)} cores, "
+        f"{_gb(record.get('memory_gb'))}, GPU: {gpu}"
+    )
 
 
 def _gb(value: Any) -> str:

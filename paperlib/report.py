@@ -1,6 +1,7 @@
-"""Write the report of a profile: claims, runs, figures, Table 1 and notebooks, as pages that open without a network."""
+"""Write the report of a profile: claims, runs, figures, Table 1, notebooks; it opens without a network."""
 
 import io
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,33 +15,47 @@ from paperlib.files import atomic_write_text
 from paperlib.html import Page, notebook_title, read_notebook, templates, write_page
 from paperlib.params import Params
 
-SMOKE_BANNER = "SMOKE RUN: random weights and made-up sentences; not a result"
 PAPER_MODEL = "bert-base-uncased"
 
 
-def build(folder: Path | str, profile: str, params: Params | None = None) -> Path:
+def build(
+    folder: Path | str,
+    profile: str,
+    params: Params | None = None,
+    compared: Collection[tuple[str, int]] | None = None,
+) -> Path:
     """Write `index.html` and a page per executed notebook under an output folder; return the index.
 
-    Whatever is missing is named in the report. `params` adds the provenance of the report itself.
+    Whatever is missing is named in the report. `params` adds the provenance of the report itself; `compared`
+    lists the (dataset, seed) behind figures and claims, so that the report can name those that are not.
     """
     folder = Path(folder)
-    banner = SMOKE_BANNER if profile == "smoke" else ""
+    banner = provenance.SMOKE_BANNER if profile == "smoke" else ""
     units = parts.find_units(folder)
     written, problems = _write_pages(plan_pages(folder, units, profile), banner)
-    html = templates().get_template("index.html.j2").render(
-        profile=profile,
-        banner=banner,
-        problems=problems + _failures(folder),
-        other_models=sorted({unit.model for unit in units} - {PAPER_MODEL, provenance.UNKNOWN}),
-        look=parts.look,
-        claims=parts.claims(folder / "claims.csv"),
-        claim_files=parts.files(folder, [folder / "claims.csv", folder / "claims.md"]),
-        units=[{**parts.unit_view(unit, folder), "notebooks": _links(written, unit.folder, folder)} for unit in units],
-        figures=[parts.figure(folder, number) for number in parts.CAPTIONS],
-        table=parts.table1(folder / "tables" / "table1.csv"),
-        table_files=parts.files(folder, [folder / "tables" / f"table1.{kind}" for kind in ("csv", "md", "tex")]),
-        notebooks=_links(written, folder, folder),
-        provenance=provenance.summary(provenance.collect(params)) if params else [],
+    html = (
+        templates()
+        .get_template("index.html.j2")
+        .render(
+            profile=profile,
+            banner=banner,
+            problems=problems + _failures(folder) + _remarks(units, compared),
+            other_models=sorted({unit.model for unit in units} - {PAPER_MODEL, provenance.UNKNOWN}),
+            look=parts.look,
+            claims=parts.claims(folder / "claims.csv"),
+            claim_files=parts.files(folder, [folder / "claims.csv", folder / "claims.md"]),
+            units=[
+                {**parts.unit_view(unit, folder), "notebooks": _links(written, unit.folder, folder)}
+                for unit in units
+            ],
+            figures=[parts.figure(folder, number) for number in parts.CAPTIONS],
+            table=parts.table(folder / "tables" / "table1.csv"),
+            table_files=parts.files(
+                folder, [folder / "tables" / f"table1.{kind}" for kind in ("csv", "md", "tex")]
+            ),
+            notebooks=_links(written, folder, folder),
+            provenance=provenance.summary(provenance.collect(params)) if params else [],
+        )
     )
     return atomic_write_text(folder / "index.html", html)
 
@@ -50,29 +65,41 @@ def show(figure: Figure, alt: str) -> None:
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)  # or the kernel shows it a second time, without alt text
-    display({"image/png": image.getvalue(), "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)
+    display(
+        {"image/png": image.getvalue(), "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True
+    )
 
 
 def plan_pages(folder: Path, units: list[parts.Unit], profile: str) -> list[Page]:
     """List a page per executed notebook, each linked to its neighbours in reading order.
 
-    A unit's notebooks stand between those of the profile numbered 00 and those numbered above them; the profile's
+    A unit's notebooks stand between those of the profile numbered 00 and those numbered above; the profile's
     own pages lead to the first unit.
     """
     common = _pages(folder, folder, f"profile {profile}")
     before = [page for page in common if page.notebook.stem < "01"]
     after = [page for page in common if page.notebook.stem >= "01"]
     own = [_pages(unit.folder, folder, f"profile {profile} · {unit.name}") for unit in units]
-    pages = [page for page in _chained(before, own[0] if own else [], after) if page.notebook.parent.parent == folder]
+    pages = [
+        page
+        for page in _chained(before, own[0] if own else [], after)
+        if page.notebook.parent.parent == folder
+    ]
     for unit_pages in own:
-        pages += _chained(before, unit_pages, after)[len(before):len(before) + len(unit_pages)]
+        pages += _chained(before, unit_pages, after)[len(before) : len(before) + len(unit_pages)]
     return pages
 
 
 def _pages(run: Path, folder: Path, context: str) -> list[Page]:
     """List the executed notebooks of a profile's or a unit's folder, not yet linked."""
     return [
-        Page(path, path.with_suffix(".html"), _title(path), context, parts.address(folder / "index.html", path.parent))
+        Page(
+            path,
+            path.with_suffix(".html"),
+            _title(path),
+            context,
+            parts.address(folder / "index.html", path.parent),
+        )
         for path in sorted((run / "notebooks").glob("*.ipynb"))
     ]
 
@@ -107,17 +134,36 @@ def _write_pages(pages: list[Page], banner: str) -> tuple[list[Page], list[str]]
             write_page(page, banner)
             written.append(page)
         except UserError:
-            problems.append(f"{page.context}: the notebook {page.notebook.name} could not be read; run it again.")
+            problems.append(
+                f"{page.context}: the notebook {page.notebook.name} could not be read; run it again."
+            )
     return written, problems
 
 
 def _links(pages: list[Page], run: Path, folder: Path) -> list[dict[str, str]]:
     """List title and address of the pages made of the notebooks of one run."""
-    return [{"title": page.title, "address": parts.address(page.target, folder)}
-            for page in pages if page.notebook.parent == run / "notebooks"]
+    return [
+        {"title": page.title, "address": parts.address(page.target, folder)}
+        for page in pages
+        if page.notebook.parent == run / "notebooks"
+    ]
 
 
 def _failures(folder: Path) -> list[str]:
     names = sorted(path.relative_to(folder).as_posix() for path in (folder / "failed").rglob("*.ipynb"))
-    return [f"A notebook failed and is kept as {name}; what it makes is missing or from an earlier run."
-            for name in names]
+    return [
+        f"A notebook failed and is kept as {name}; what it makes is missing or from an earlier run."
+        for name in names
+    ]
+
+
+def _remarks(units: list[parts.Unit], compared: Collection[tuple[str, int]] | None) -> list[str]:
+    """Name the units whose training diverged, and those that figures and claims leave out."""
+    remarks = [remark for unit in units if (remark := parts.diverged(unit))]
+    if compared is not None:
+        left_out = [unit.name for unit in units if (unit.dataset, unit.seed) not in compared]
+        remarks += [
+            f"{name}: not in the figures and claims, as it is unfinished or was run with other settings."
+            for name in left_out
+        ]
+    return remarks

@@ -14,6 +14,7 @@ from paperlib.files import atomic_write_json
 from paperlib.node import Node, Removed, label
 
 STUDY_FILE = "study.json"  # says to which study the records beside it belong
+ORIGINAL = "original"  # file name of the node from which nothing is removed
 
 
 class Store:
@@ -50,11 +51,16 @@ class Store:
         sound = isinstance(record, dict) and record.get("sha256") == _checksum(record)
         return Node(record) if sound and record["fingerprint"] == self.fingerprint else None
 
+    def labels(self) -> list[str]:
+        """List the labels of the records present, sound or not; "" is the original model."""
+        names = [path.stem for path in self.folder.glob("*.json") if path.name != STUDY_FILE]
+        return ["" if name == ORIGINAL else name for name in names]
+
     def write(self, record: dict) -> Node:
         """Write a record with its study's fingerprint and a checksum; return the node."""
         record = {**record, "fingerprint": self.fingerprint}
         record["sha256"] = _checksum(record)
-        name = record["removed"] or "original"
+        name = record["removed"] or ORIGINAL
         atomic_write_json(self.folder / f"{name}.json", record)
         return Node(record)
 
@@ -104,10 +110,10 @@ class Store:
             return None
 
     def _record_path(self, removed: Removed) -> Path:
-        return self.folder / f"{label(removed) or 'original'}.json"
+        return self.folder / f"{label(removed) or ORIGINAL}.json"
 
     def _weights_path(self, removed: Removed) -> Path:
-        return self.weights / f"{label(removed) or 'original'}.safetensors"
+        return self.weights / f"{label(removed) or ORIGINAL}.safetensors"
 
 
 def _aside(folder: Path, fingerprint: str) -> Path:

@@ -31,7 +31,7 @@ def needs(strategy: str, params: Params) -> set[str]:
     """Say which measurements the strategy asks of a model: signals, ablation_test, ablation_validation."""
     if strategy in SIGNALS:
         return {"signals"}
-    if strategy == "Greedy-Ablation":
+    if strategy.startswith("Greedy-Ablation"):
         return {_target(strategy, params)}
     if _fuser(strategy):
         return {"signals", _target(strategy, params)}
@@ -93,7 +93,7 @@ def _scores(strategy: str, path: list[Node], params: Params) -> tuple[pd.Series,
         highest = strategy in HIGHEST_FIRST
         highest |= strategy == "Activation-Inhibition" and params.inhibition_first == "highest"
         return node.signals[strategy] * (-1 if highest else 1), SAME_RELATIVE, 0.0
-    if strategy == "Greedy-Ablation":
+    if strategy.startswith("Greedy-Ablation"):
         return node.ablation(_target(strategy, params))["drop"], 0.0, SAME_DROP
     if _fuser(strategy):
         return fusers.predict(fitted_fuser(strategy, path, params), node.signals), 0.0, SAME_DROP

@@ -12,11 +12,11 @@ from paperlib.statistics import DECIMALS
 
 BASELINE = "Baseline"
 PRINTED_BASELINE = "Baseline (uncompressed)"  # as printed; the CSV keeps the short name, as published/ does
-CAPTION = "Maximum test accuracy over one to all layers removed; bold: best of the paper's strategies, with ties."
+CAPTION = "Maximum test accuracy over one to all layers removed; bold: best of the paper's strategies."
 MARKDOWN_MARKS = re.compile(r"([\\`*_{}\[\]<>#|&$~])")
 LATEX_MARKS = str.maketrans({mark: "\\" + mark for mark in "&%$#_{}"} | {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--"})
+    ">": r"\textgreater{}", "|": r"\textbar{}"})
 
 
 def frame(maxima: pd.DataFrame, baseline: pd.Series) -> pd.DataFrame:

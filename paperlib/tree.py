@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from paperlib import parallel, strategies, work
 from paperlib.errors import UserError
-from paperlib.node import Node, Removed, label
+from paperlib.node import Node, Removed, label, parse_label
 from paperlib.params import Params
 from paperlib.progress import Progress
 from paperlib.strategies import Choice
@@ -36,6 +36,11 @@ class Study:
         """Return one node with the measurements `parts` (signals, ablation_test, ablation_validation)."""
         self._ensure({removed: set(parts)})
         return self.store.read(removed)
+
+    def nodes(self) -> list[Node]:
+        """Return every node in the store, shallow ones first."""
+        found = [self.store.read(parse_label(name)) for name in self.store.labels()]
+        return sorted((node for node in found if node), key=lambda node: (len(node.removed), label(node.removed)))
 
     def grow(self, names: list[str]) -> dict[str, Walk]:
         """Walk these strategies to their ends, level by level, computing each node they want once."""

@@ -1,0 +1,112 @@
+"""The command line: `python -m paperlib COMMAND`; `make help` shows the same as make targets."""
+
+import argparse
+import os
+import sys
+import traceback
+
+from paperlib import params as parameters
+from paperlib.errors import UserError
+from paperlib.params import Params
+
+USER_FAULT, INTERRUPTED = 2, 130
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Say what is wrong with a command line in one line."""
+
+    def error(self, message: str) -> None:
+        """Print the fault and exit with status 2."""
+        print(f"paperlib: {message} (see python -m paperlib --help)", file=sys.stderr)
+        raise SystemExit(USER_FAULT)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit status: 0, 1 (something failed or is stale), 2 (the user can put it right)."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except UserError as error:
+        if options.debug:
+            traceback.print_exc()
+        print(f"paperlib: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_FAULT
+    except KeyboardInterrupt:
+        print("\npaperlib: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:  # a fault of ours: still one line, the rest on request
+        if options.debug:
+            raise
+        print(f"paperlib: internal error: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+              " (--debug shows where)", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(prog="python -m paperlib", description=__doc__.split(";")[0], allow_abbrev=False)
+    commands = parser.add_subparsers(dest="name", required=True, parser_class=OneLineParser, metavar="COMMAND")
+    for name, (function, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        command.set_defaults(command=function)
+        command.add_argument("--debug", action="store_true", help="show where a fault arose")
+        if name == "doctor":
+            continue
+        command.add_argument("--profile", default="laptop", help="a file of params/profiles (default: laptop)")
+        command.add_argument("--datasets", nargs="+", default=["newsgroup"], help="files of params/datasets")
+        command.add_argument("--seeds", nargs="+", default=["0"], help="whole numbers from 0")
+        command.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="override parameters")
+    return parser
+
+
+def _studies(options: argparse.Namespace) -> tuple[list[Params], str]:
+    """Return the checked parameters of every unit asked for, and the settings as one string."""
+    settings = " ".join(options.set)
+    seeds = [_seed(text) for text in options.seeds]
+    for what, values in (("dataset", options.datasets), ("seed", seeds)):
+        if len(set(values)) < len(values):
+            raise UserError(f"command line: a {what} is given twice")
+    if "seed" in parameters.parse_settings(settings) and len(seeds) > 1:
+        raise UserError("command line: give seeds with SEEDS, or one with SET, not both")
+    return [parameters.load(options.profile, name, seed, settings) for name in options.datasets for seed in seeds], settings
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise UserError(f"command line: seed {text!r} is not a whole number from 0")
+    return int(text)
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from paperlib import run
+
+    return run.reproduce(*_studies(options))
+
+
+def _figures(options: argparse.Namespace) -> int:
+    from paperlib import run
+
+    return run.redraw(*_studies(options))
+
+
+def _check(options: argparse.Namespace) -> int:
+    from paperlib import run
+
+    return run.check(_studies(options)[0])
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from paperlib import doctor
+
+    return doctor.main()
+
+
+COMMANDS = {
+    "reproduce": (_reproduce, "run every experiment that is not fresh, then write the report"),
+    "figures": (_figures, "redraw figures, tables and report from stored numbers, without training"),
+    "check": (_check, "say whether the outputs are fresh; status 1 if any is stale"),
+    "doctor": (_doctor, "check the environment and say what to do"),
+}
+
+if __name__ == "__main__":
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loaded data is tokenised once, before any fork
+    sys.exit(main())

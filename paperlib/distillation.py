@@ -1,0 +1,138 @@
+"""Distil the original model into the best pruned one (section 2.3), beside the same training without a teacher."""
+
+import hashlib
+import json
+import shutil
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from paperlib import encoder, parallel, training, work
+from paperlib.errors import UserError
+from paperlib.files import atomic_write_json
+from paperlib.fingerprint import DISTILLING, of_code, of_study
+from paperlib.node import Node, Removed, label, pack, parse_label, seed_of
+from paperlib.params import ROOT, Params
+from paperlib.tree import Study
+
+RECORD = "distillation.json"
+STUDENT = "student"
+LATENCY_REPEATS = 30
+
+
+def distil(study: Study, student: Node) -> dict:
+    """Return the record of teacher, pruned, distilled and CE-only models, training the last two if need be.
+
+    The CE-only control starts from the same pruned weights and takes as many steps with the same batches. The
+    distilled model is saved, with its full vocabulary and tokeniser, in the folder `student`.
+    """
+    path = study.params.unit_dir / RECORD
+    fingerprint = _fingerprint(study.params, student.removed)
+    record = _read(path)
+    if record.get("fingerprint") == fingerprint and (path.parent / STUDENT / "config.json").exists():
+        return record
+    study.node(student.removed)
+    arguments = [(study.params, student.removed, with_teacher) for with_teacher in (True, False)]
+    trained = sorted(parallel.run(_train, arguments, study.params), key=lambda row: row["model"] != "distilled")
+    root = study.node(())
+    models = [_known("teacher", root), _known("pruned", student), *trained]
+    for row, latency in zip(models, _latencies(study.params, student.removed)):
+        row["latency_ms"] = latency
+    record = {"fingerprint": fingerprint, "removed": label(student.removed), "models": models}
+    atomic_write_json(path, record)
+    return record
+
+
+def read(params: Params) -> dict:
+    """Return the stored record; raises UserError when nothing was distilled yet, or by other parameters."""
+    record = _read(params.unit_dir / RECORD)
+    if not record or record["fingerprint"] != _fingerprint(params, parse_label(record["removed"])):
+        raise UserError("nothing has been distilled for these parameters yet: run notebook 05_distillation")
+    return record
+
+
+def load_student(folder: Path) -> PreTrainedModel:
+    """Load a saved student as any user would."""
+    from transformers import AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
+
+
+def same_logits(params: Params) -> float:
+    """Return the largest difference between the logits of the saved student and those stored when it was trained."""
+    bench, stored = work.bench_of(params), _read(params.unit_dir / RECORD)["models"][2]["first_logits"]
+    student, batch = load_student(params.unit_dir / STUDENT), bench.dataset.test
+    ids = bench.dataset.token_ids[batch["input_ids"][: len(stored)].cpu()]  # back to the tokeniser's numbers
+    with torch.inference_mode():
+        logits = student(input_ids=ids, attention_mask=batch["attention_mask"][: len(stored)].cpu()).logits
+    return (logits - torch.tensor(stored)).abs().max().item()
+
+
+def _train(params: Params, removed: Removed, with_teacher: bool) -> dict:
+    """Train one copy of the pruned model further; save it when it is the student."""
+    bench = work.bench_of(params)
+    teacher_logits = training.predict(work.model_of(params, ()), bench.dataset.train, params) if with_teacher else None
+    model = work.model_of(params, removed)
+    seed = seed_of(params.seed, params.dataset, removed, "distillation")
+    done = training.fine_tune(model, bench.dataset.train, params, seed, teacher_logits)
+    row = {"model": "distilled" if with_teacher else "ce_control", "parameters": encoder.count_parameters(model)}
+    for split in ("test", "validation"):
+        batch = getattr(bench.dataset, split)
+        logits = training.predict(model, batch, params)
+        row[f"{split}_correct"] = pack(training.correct(logits, batch).cpu().numpy())
+    row |= {"losses": done.losses, "health": done.health.as_dict(), "seconds": done.seconds}
+    if with_teacher:
+        row["first_logits"] = training.predict(model, {k: v[:8] for k, v in bench.dataset.test.items()}).tolist()
+        _save(model, params)
+    return row
+
+
+def _known(name: str, node: Node) -> dict:
+    fields = ("parameters", "test_correct", "validation_correct", "health")
+    return {"model": name, **{field: node.record[field] for field in fields}}
+
+
+def _save(model: PreTrainedModel, params: Params) -> None:
+    """Save the student whole: written beside its place and moved there when complete."""
+    bench, folder = work.bench_of(params), params.unit_dir / STUDENT
+    partial = folder.with_name(f".{STUDENT}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    full_table = encoder.load_model(params, bench.dataset.class_names).get_input_embeddings().weight.detach()
+    whole = encoder.restore_vocabulary(model.cpu(), full_table, bench.dataset.token_ids)
+    whole.save_pretrained(partial)
+    encoder.load_tokenizer(params).save_pretrained(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
+
+
+def _latencies(params: Params, removed: Removed) -> list[float]:
+    """Measure the median milliseconds to classify one example: teacher, pruned, and the two of the pruned shape."""
+    teacher, pruned = (_latency(work.model_of(params, each), params) for each in ((), removed))
+    return [teacher, pruned, pruned, pruned]
+
+
+@torch.inference_mode()
+def _latency(model: PreTrainedModel, params: Params) -> float:
+    one = {name: tensor[:1] for name, tensor in work.bench_of(params).dataset.test.items()}
+    seconds = []
+    for _ in range(LATENCY_REPEATS):
+        started = time.perf_counter()
+        training.predict(model, one).cpu()
+        seconds.append(time.perf_counter() - started)
+    return 1000 * statistics.median(seconds[5:])  # the first few warm the caches up
+
+
+def _fingerprint(params: Params, removed: Removed) -> str:
+    kd = {name: getattr(params, name) for name in sorted(DISTILLING)}
+    code = of_code(ROOT / "paperlib" / "distillation.py")
+    return hashlib.sha256(repr((of_study(params), kd, label(removed), code)).encode()).hexdigest()
+
+
+def _read(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,88 @@
+"""The doctor: each check fails when it should, and says what to do."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from paperlib import doctor
+from paperlib.doctor import Finding
+
+
+@pytest.mark.parametrize(
+    ("finding", "status"),
+    [
+        (doctor.python((3, 11, 0)), "OK"),
+        (doctor.python((3, 10, 9)), "FAIL"),
+        (doctor.memory(8.0), "OK"),
+        (doctor.memory(5.9), "FAIL"),
+        (doctor.memory("unknown"), "NOTE"),
+        (doctor.disk(4.0), "OK"),
+        (doctor.disk(3.9), "FAIL"),
+    ],
+)
+def test_limits(finding, status):
+    assert finding.status == status
+    assert status == "OK" or finding.advice
+
+
+def test_packages_tell_missing_from_different_versions(monkeypatch):
+    monkeypatch.setattr(doctor, "_installed", {"torch": "2.13.0+cpu", "numpy": "1.0"}.get)
+    assert [f.status for f in doctor.packages({"torch": "2.13.0"})] == ["OK"]
+    assert [f.status for f in doctor.packages({"numpy": "2.0"})] == ["NOTE"]
+    missing, other = doctor.packages({"absent": "1", "numpy": "2.0", "torch": "2.13.0"})
+    assert missing.status == "FAIL" and "absent" in missing.what and "make env" in missing.advice
+    assert "numpy 1.0 (tested: 2.0)" in other.what and "torch" not in other.what
+
+
+def test_lock_file_is_read_with_its_comments():
+    pins = doctor.locked(doctor.LOCK)
+    assert pins["torch"] == "2.13.0" and not any(name.startswith("#") for name in pins)
+
+
+def test_threads_notes_a_limit(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert doctor.threads().status == "NOTE"
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert doctor.threads() == Finding("OK", "4 core(s)")
+
+
+def test_cache_that_cannot_be_written_fails(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert doctor.writable(tmp_path / "file").status == "FAIL"
+    assert doctor.writable(tmp_path / "cache").status == "OK"
+
+
+def test_damaged_wheel_fails_and_absent_one_is_a_note(tmp_path):
+    from paperlib.artifacts import MODEL_WHEEL
+
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / MODEL_WHEEL.filename).write_bytes(b"cut short")
+    assert [finding.status for finding in doctor.wheels(tmp_path)] == ["FAIL", "NOTE"]
+
+
+def test_no_network_is_a_note_not_a_failure(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no route")
+
+    monkeypatch.setattr(doctor.subprocess, "run", refuse)
+    monkeypatch.setattr(doctor.urllib.request, "urlopen", refuse)
+    assert doctor.registry().status == "NOTE" and doctor.hub().status == "NOTE"
+
+
+@pytest.mark.parametrize(("status", "code"), [("OK", 0), ("NOTE", 0), ("FAIL", 1)])
+def test_exit_status_follows_the_failures(monkeypatch, capsys, status, code):
+    monkeypatch.setattr(doctor, "findings", lambda: iter([Finding(status, "a thing", "do this")]))
+    assert doctor.main() == code
+    assert capsys.readouterr().out.startswith(f"{status:<5} a thing: do this\n")
+
+
+def test_runs_without_any_package():
+    """It must report missing packages, so it cannot need one: -S hides them all."""
+    code = "import sys; sys.path.insert(0, '.')\nfrom paperlib import doctor\nprint(next(doctor.packages({'torch': '1'})))"
+    answer = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=doctor.ROOT, capture_output=True, text=True
+    )
+    assert answer.stdout.startswith("FAIL  missing packages (1): torch: run make env"), answer.stderr

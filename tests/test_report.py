@@ -1,0 +1,362 @@
+"""The report: whole without a network, honest about what is missing, and safe whatever the data holds."""
+
+import base64
+import re
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from matplotlib.figure import Figure
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from paperlib import claims, html, markdown, provenance, report, table1
+from paperlib.errors import UserError
+from paperlib.names import STRATEGIES
+from paperlib.params import ROOT, load
+
+SCRIPT = "<script>alert(1)</script>"
+PIXEL = base64.b64encode(
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0:~\x9bU\0\0\0\nIDATx\x9cc`\0\0\0\x02\0\x01H\xaf\xa4q"
+    b"\0\0\0\0IEND\xaeB`\x82"
+).decode()
+
+
+def _notebook(*cells, title="A notebook"):
+    return new_notebook(
+        cells=[new_markdown_cell(f"# {title}"), *cells], metadata={"language_info": {"name": "python"}}
+    )
+
+
+def _body(*cells, links=None, target=None):
+    return BeautifulSoup(html.notebook_body(_notebook(*cells), links, target)[0], "html.parser")
+
+
+def _output(**data):
+    return new_code_cell(
+        "x", outputs=[new_output("display_data", data={k.replace("_", "/"): v for k, v in data.items()})]
+    )
+
+
+def _save(notebook, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A profile with two units, one of them with a hostile name, and half of the files missing."""
+    out = tmp_path / "laptop"
+    for name in ("00_published", "07_figures"):
+        _save(_notebook(title=name), out / "notebooks" / f"{name}.ipynb")
+    for dataset in ("imdb", "<script>x"):
+        unit = out / dataset / "seed-1"
+        for name in ("01_signals", "02_ablation"):
+            _save(
+                _notebook(new_markdown_cell("## Part & parcel\n[next](02_ablation.ipynb)")),
+                unit / f"notebooks/{name}.ipynb",
+            )
+        steps = pd.DataFrame(
+            {
+                "strategy": "Random-Forest",
+                "step": range(3),
+                "removed": ["", "4", "4-2"],
+                "accuracy": [0.5, 0.625, 0.625],
+                "diverged": [False, False, dataset != "imdb"],
+            }
+        )
+        steps.to_csv(unit / "steps.csv", index=False)
+    provenance.write(
+        out / "imdb/seed-1/provenance.json", provenance.collect(load(dataset="imdb", seed=1), wall_seconds=65)
+    )
+    rows = [
+        [
+            f"claim-{i}",
+            "ours" if i == 3 else "3.1",
+            f"{SCRIPT} {i}",
+            "says",
+            "",
+            "",
+            1,
+            2,
+            "",
+            "holds",
+            verdict,
+            "rule",
+        ]
+        for i, verdict in enumerate(["holds", "does not hold", "within noise", "cannot be tested here"])
+    ]
+    pd.DataFrame(rows, columns=claims.COLUMNS).to_csv(out / "claims.csv", index=False)
+    maxima = pd.DataFrame(0.5, index=[*STRATEGIES, "Equal-Training"], columns=["imdb", SCRIPT])
+    maxima.loc["Random-Forest"], maxima.loc["Equal-Training"] = 0.75, 0.9
+    table1.write(out / "tables", maxima, pd.Series(0.8, index=maxima.columns))
+    figure = Figure(figsize=(4, 1))
+    (out / "figures").mkdir()
+    figure.savefig(out / "figures" / "figure1.png")
+    (out / "figures" / "figure1.alt.txt").write_text('Rises to "9" & <falls>.')
+    return out
+
+
+@pytest.fixture
+def index(folder):
+    return BeautifulSoup(report.build(folder, "laptop", load()).read_text(), "html.parser")
+
+
+def test_every_link_leads_somewhere_and_nothing_is_fetched(folder, index):
+    pages = [folder / "index.html", *folder.rglob("notebooks/*.html")]
+    assert len(pages) == 7
+    for page in pages:
+        soup = BeautifulSoup(page.read_text(), "html.parser")
+        assert not soup.select("script, iframe, object, link[rel=stylesheet]")
+        assert not re.search(r"@import|url\(\s*['\"]?(?:https?:|//)", page.read_text())
+        for element in soup.select("[src], a[href]"):
+            address = element.get("src") or element["href"]
+            if address.startswith("#"):
+                assert soup.find(id=address[1:]), address
+            elif not address.startswith("https://arxiv.org/"):
+                from urllib.parse import unquote
+
+                assert (page.parent / unquote(address.partition("#")[0])).exists(), (page.name, address)
+        assert all(image.get("alt") for image in soup.select("img"))
+        assert page.stat().st_size < html.MAX_PAGE_BYTES
+
+
+def test_data_is_shown_as_text(index):
+    assert not index.select("script")
+    assert SCRIPT in index.select_one("#claims tbody").get_text()
+    assert SCRIPT in index.select_one("#table1 thead").get_text()
+    assert "<script>x, seed 1" in index.select_one("#notebooks").get_text()
+
+
+def test_verdicts_have_colour_and_word(index):
+    badges = {b.get_text(strip=True): b["class"][1] for b in index.select("#claims td:last-child .verdict")}
+    assert badges == {
+        "✓ holds": "good",
+        "✗ does not hold": "bad",
+        "≈ within noise": "near",
+        "– cannot be tested here": "open",
+    }
+    assert "does not hold: 1" in index.select_one("fieldset.tally").get_text()
+    assert [h.get_text() for h in index.select("#claims h3")] == [
+        "Claims of the paper",
+        "Claims of this companion",
+    ]
+    assert [len(body.select("tr")) for body in index.select("#claims tbody")] == [3, 1]
+
+
+def test_table1_marks_the_best_strategy_and_not_baseline_or_control(index):
+    best = {row.th.get_text(): len(row.select("td.best")) for row in index.select("#table1 tbody tr")}
+    assert {name for name, count in best.items() if count} == {"Random-Forest"} and best["Random-Forest"] == 2
+    assert index.select_one("#table1 tr.baseline td").get_text() == "0.800"
+
+
+def test_units_show_accuracy_time_and_divergence(index):
+    rows = [[cell.get_text() for cell in row.select("td")] for row in index.select("#runs tbody tr")]
+    assert rows[0][:2] == ["imdb", "1"]
+    assert rows[0][4:7] == ["0.500", "0.625 with 2 removed", "1 min 05 s"]
+    assert rows[1][2] == "unknown"
+    alerts = [alert.get_text() for alert in index.select(".alert")]
+    assert alerts == ["<script>x, seed 1: training diverged for 1 of 3 models; do not rely on its numbers."]
+
+
+def test_missing_parts_are_named(folder, index):
+    text = index.get_text()
+    assert "Not drawn, as the runs behind them are missing: Figure 2, 3, 4, 5, 6, 7, 8." in text
+    assert "<script>x, seed 1: provenance.json is missing." in text
+    assert index.select_one("#figure1 img")["alt"] == 'Rises to "9" & <falls>.'
+    assert "wide" in index.select_one("#figure1")["class"]
+
+
+def test_empty_folder_still_gives_a_report(tmp_path):
+    text = BeautifulSoup(report.build(tmp_path, "laptop").read_text(), "html.parser").get_text()
+    for words in (
+        "No claim has been tested yet",
+        "Nothing has been run yet",
+        "Table 1 has not been made yet",
+    ):
+        assert words in text
+
+
+def test_damaged_files_are_reported_not_fatal(folder):
+    unit = folder / "imdb" / "seed-1"
+    for name in ("notebooks/01_signals.ipynb", "provenance.json", "steps.csv"):
+        (unit / name).write_bytes(b"\x00{")
+    (folder / "figures" / "figure1.png").write_bytes(b"cut")
+    (folder / "claims.csv").write_bytes(b"")
+    (folder / "failed").mkdir()
+    _save(_notebook(), folder / "failed" / "imdb-seed-1-01_signals.ipynb")
+    text = report.build(folder, "laptop").read_text()
+    assert "01_signals.ipynb could not be read; run it again" in text
+    assert "kept as failed/imdb-seed-1-01_signals.ipynb" in text
+    assert "No claim has been tested yet" in text and "Figure 1, 2," in text
+
+
+def test_units_left_out_of_the_figures_are_named(folder):
+    text = report.build(folder, "laptop", compared=[("<script>x", 1)]).read_text()
+    assert "imdb, seed 1: not in the figures and claims" in text
+
+
+def test_smoke_banner_is_on_every_page_and_only_there(folder):
+    for profile, expected in (("smoke", True), ("laptop", False)):
+        report.build(folder, profile)
+        for page in [folder / "index.html", *folder.rglob("notebooks/*.html")]:
+            assert (provenance.SMOKE_BANNER in page.read_text()) == expected
+
+
+def test_the_same_files_give_the_same_pages(folder):
+    first = {page: page.read_bytes() for page in [report.build(folder, "laptop"), *folder.rglob("*.html")]}
+    report.build(folder, "laptop")
+    assert all(page.read_bytes() == content for page, content in first.items())
+
+
+def test_notebooks_lead_to_each_other_in_reading_order(folder, index):
+    def buttons(page):
+        bar = BeautifulSoup((folder / page).read_text(), "html.parser").select_one("nav")
+        return [link["href"] for link in bar.select("a[rel]")]
+
+    own = "imdb/seed-1/notebooks"
+    assert buttons(f"{own}/01_signals.html") == ["../../../notebooks/00_published.html", "02_ablation.html"]
+    assert buttons(f"{own}/02_ablation.html") == ["01_signals.html", "../../../notebooks/07_figures.html"]
+    last = "../imdb/seed-1/notebooks/02_ablation.html", "../%3Cscript%3Ex/seed-1/notebooks/02_ablation.html"
+    assert buttons("notebooks/07_figures.html")[0] in last
+
+
+def test_equations_become_mathml_and_prose_with_signs_stays():
+    body = _body(
+        new_markdown_cell(
+            "Inline $a < b_1$ and `$code$`.\n\n$$\\sum_{i=1}^L A_i \\| x \\operatorname*{arg\\,min}_l$$\n\n"
+            "\\begin{align} a &= b \\\\ c &= d \\end{align}\n\n| $A_l^2$ | x |\n|---|---|\n| 1 | $y$ |"
+        )
+    )
+    displays = [element["display"] for element in body.select("math")]
+    assert displays == ["inline", "block", "block", "inline", "inline"]
+    assert body.select_one("math msub").get_text() == "b1"
+    assert body.select("code")[0].get_text() == "$code$"
+    assert "$" not in body.get_text().replace("$code$", "") and "\\" not in body.get_text()
+
+
+def test_equation_that_cannot_be_converted_is_shown_as_source():
+    assert markdown.mathml(r"\frac{a}{") == r'<code class="tex">\frac{a}{</code>'
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        SCRIPT,
+        '<img src="x" onerror="alert(1)">',
+        '<a href="javascript:alert(1)">a</a>',
+        "<style>*{display:none}</style>",
+        '<a href="data:text/html;base64,PHNjcmlwdD4=">a</a>',
+        "<svg onload=alert(1)></svg>",
+        '<div onclick="alert(1)">a</div>',
+        '<iframe src="https://example.org"></iframe>',
+        '<img src="https://example.org/x.png">',
+        '<p style="background:url(https://example.org)">a</p>',
+    ],
+)
+@pytest.mark.parametrize("kind", ["text_html", "text_markdown", "text_plain"])
+def test_outputs_cannot_run_or_fetch_anything(kind, payload):
+    outputs = _body(_output(**{kind: payload})).select_one(".output_wrapper")
+    assert not outputs.select(
+        "script, style, svg, iframe, img, [onclick], [onerror], [onload], [href^=javascript], [href^=data]"
+    )
+    assert not outputs.select("[style*=url]")
+
+
+def test_clean_keeps_tables_colours_and_embedded_pictures():
+    kept = html.clean(
+        f'<style>p{{}}</style><table class="dataframe"><tr><td style="color: red" colspan="2">1 &lt; 2</td></tr>'
+        f'</table><img src="data:image/png;base64,{PIXEL}"><a href="x.csv">x</a>'
+    )
+    soup = BeautifulSoup(kept, "html.parser")
+    assert soup.td.get_text() == "1 < 2" and "color: red" in soup.td["style"] and soup.td["colspan"] == "2"
+    assert soup.img["alt"] == html.NO_ALT and soup.a["href"] == "x.csv" and "p{}" not in soup.get_text()
+
+
+def test_streams_are_joined_and_paths_and_long_texts_shortened():
+    streams = [
+        new_output("stream", name="stderr", text=f"{part}\n")
+        for part in (f"{ROOT}/paperlib/tree.py", "second")
+    ]
+    body = _body(
+        new_code_cell("x", outputs=[*streams, new_output("stream", name="stdout", text="y" * 30_000)])
+    )
+    assert [block.get_text() for block in body.select(".output_stderr")] == [
+        "\n./paperlib/tree.py\nsecond\n\n"
+    ]
+    assert "… 10000 more characters" in body.select_one(".output_stdout").get_text()
+
+
+def test_traceback_of_a_failed_cell_names_no_private_folder():
+    error = new_output(
+        "error", ename="ValueError", evalue="no", traceback=[f"File {ROOT}/paperlib/x.py", "ValueError: no"]
+    )
+    text = _body(new_code_cell("x", outputs=[error])).select_one(".output_error").get_text()
+    assert str(ROOT) not in text and "./paperlib/x.py" in text and "ValueError: no" in text
+
+
+def test_links_follow_pages_and_project_files(tmp_path):
+    cell = new_markdown_cell(
+        "[a](02_ablation.ipynb#Target) [b](09_gone.ipynb) [c](../pyproject.toml) [d](#Here)"
+    )
+    body = _body(
+        cell, links={"02_ablation": "x/02_ablation.html"}, target=ROOT / "outputs/laptop/notebooks/a.html"
+    )
+    addresses = [link["href"] for link in body.select("p a")]
+    assert addresses == ["x/02_ablation.html#Target", "../../../pyproject.toml", "#Here"]
+    assert "b" in body.p.get_text()
+
+
+def test_show_displays_once_with_alt_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr(report, "display", lambda data, **options: shown.append((data, options)))
+    figure, ax = report.plt.subplots()
+    ax.plot([1, 2])
+    report.show(figure, 'A "line" & more')
+    ((data, options),) = shown
+    assert (
+        data["image/png"].startswith(b"\x89PNG")
+        and options["metadata"]["image/png"]["alt"] == data["text/plain"]
+    )
+    assert figure.number not in report.plt.get_fignums()
+    picture = {"image/png": base64.b64encode(data["image/png"]).decode(), "text/plain": data["text/plain"]}
+    cell = new_code_cell(
+        "x", outputs=[new_output("display_data", data=picture, metadata=options["metadata"])]
+    )
+    assert _body(cell).img["alt"] == 'A "line" & more'
+
+
+def test_picture_without_alt_text_gets_the_cells_or_a_general_one():
+    described, plain = _output(image_png=PIXEL), _output(image_png=PIXEL)
+    described.metadata["alt"] = "from the cell"
+    assert [image["alt"] for image in _body(described, plain).select("img")] == ["from the cell", html.NO_ALT]
+
+
+def test_page_stays_small_by_moving_pictures_out(tmp_path):
+    big = base64.b64encode(np.random.default_rng(0).bytes(2_000_000)).decode()
+    _save(_notebook(*[_output(image_png=big) for _ in range(3)]), tmp_path / "a.ipynb")
+    page = html.write_page(html.Page(tmp_path / "a.ipynb", tmp_path / "a.html", "A"))
+    assert page.stat().st_size < html.MAX_PAGE_BYTES
+    moved = [
+        image["src"]
+        for image in BeautifulSoup(page.read_text(), "html.parser").select("img")
+        if "data:" not in image["src"]
+    ]
+    assert moved == ["a-image-1.png", "a-image-2.png"]
+    assert (tmp_path / "a-image-1.png").read_bytes() == base64.b64decode(big)
+
+
+def test_unreadable_notebook_is_one_clear_line(tmp_path):
+    (tmp_path / "a.ipynb").write_text("not json")
+    with pytest.raises(UserError, match="not a readable notebook"):
+        html.read_notebook(tmp_path / "a.ipynb")
+    with pytest.raises(UserError, match="cannot read the notebook"):
+        html.read_notebook(tmp_path / "b.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(12, "12 bytes"), (1500, "1.5 kB"), (91_000_000, "91.0 MB"), (2e9, "2.0 GB")]
+)
+def test_file_size(size, words):
+    assert report.parts.file_size(size) == words
