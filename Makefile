@@ -8,11 +8,11 @@ PYTHON   ?= python3
 VENV  := .venv
 RUN   := $(VENV)/bin/python -m paperlib
 STAMP := $(VENV)/.installed
-STUDY  = --profile $(PROFILE) --datasets $(DATASETS) --seeds $(SEEDS) $(if $(strip $(SET)),--set $(SET))
+STUDY  = --profile $(PROFILE) --datasets $(DATASETS) --seeds $(SEEDS) $(if $(strip $(SET)),--set '$(SET)')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env reproduce smoke test lab figures check doctor clean distclean
+.PHONY: help env reproduce smoke test lab figures plan check torture doctor clean distclean
 
 help: ## Show this help
 	@echo 'Usage: make TARGET [PROFILE=$(PROFILE)] [DATASETS="$(DATASETS)"] [SEEDS="$(SEEDS)"] [SET="name=value ..."]'
@@ -29,11 +29,17 @@ smoke: $(STAMP) ## Run everything on a tiny random model in under 2 minutes (not
 test: $(STAMP) ## Run the tests
 	@$(VENV)/bin/python -m pytest
 
+torture: $(STAMP) ## Kill a smoke study a hundred times and compare what it ends with (half an hour)
+	@PAPERLIB_KILLS=100 $(VENV)/bin/python -m pytest tests/test_faults.py -k killed
+
 lab: $(STAMP) ## Open the notebooks in JupyterLab, on this computer only
 	@$(VENV)/bin/python -m jupyterlab --ip=127.0.0.1 --notebook-dir=notebooks
 
 figures: $(STAMP) ## Redraw figures, tables and report from stored numbers, without training
 	@$(RUN) figures $(STUDY)
+
+plan: $(STAMP) ## Say how many fine-tunes, how long and how much disk a run would take here
+	@$(RUN) plan $(STUDY)
 
 check: $(STAMP) ## Say whether the outputs of PROFILE are fresh; fail if any is stale
 	@$(RUN) check $(STUDY)

@@ -1,3 +1,8 @@
 """The reproducible companion of *Strategic Fusion Optimizes Transformer Compression* (arXiv 2501.03273)."""
 
+import warnings
+
+# tqdm asks for a widget library that our pages could not show; transformers imports it everywhere.
+warnings.filterwarnings("ignore", message="IProgress not found")
+
 __version__ = "0.1.0"

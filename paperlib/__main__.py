@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 
@@ -24,6 +25,7 @@ class OneLineParser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit status: 0, 1 (something failed or is stale), 2 (the user can put it right)."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as on Ctrl-C: kernels stopped, lock given back
     try:
         return options.command(options)
     except UserError as error:
@@ -94,6 +96,12 @@ def _check(options: argparse.Namespace) -> int:
     return run.check(_studies(options)[0])
 
 
+def _plan(options: argparse.Namespace) -> int:
+    from paperlib import run
+
+    return run.plan(_studies(options)[0])
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from paperlib import doctor
 
@@ -104,6 +112,7 @@ COMMANDS = {
     "reproduce": (_reproduce, "run every experiment that is not fresh, then write the report"),
     "figures": (_figures, "redraw figures, tables and report from stored numbers, without training"),
     "check": (_check, "say whether the outputs are fresh; status 1 if any is stale"),
+    "plan": (_plan, "say how many fine-tunes, how long and how much disk; run nothing"),
     "doctor": (_doctor, "check the environment and say what to do"),
 }
 

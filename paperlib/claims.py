@@ -139,7 +139,7 @@ def _margin_text(claim: Claim) -> str:
         near = f", {NOISE} if off by {claim.tolerance:g}" if claim.tolerance else ""
         return f"{HOLDS} if {words} {share}{near}, else {FAILS}"
     band = f" within {claim.tolerance:g}" if claim.tolerance else ""
-    return f"{HOLDS} if {words} {claim.stated:,.10g}{band}, {NOISE} if two spreads would do, else {FAILS}"
+    return f"{HOLDS} if {words} {claim.stated:,.10g}{band}, {NOISE} if two spreads reach it, else {FAILS}"
 
 
 def say(claim: Claim, estimate: Estimate) -> str:

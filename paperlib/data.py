@@ -41,7 +41,9 @@ def load(params: Params, tokenizer) -> Dataset:
     frames, class_names = sources.read(params)
     subsets = draw(frames, params)
     encoded = {name: _tokenise(frame, tokenizer, params.max_tokens) for name, frame in subsets.items()}
-    token_ids = torch.unique(torch.cat([batch["input_ids"].flatten() for batch in encoded.values()]))
+    # Padding keeps its number, from which RoBERTa tells positions, even when no text is short enough to need it.
+    low = torch.arange(tokenizer.pad_token_id + 1)
+    token_ids = torch.unique(torch.cat([low, *(batch["input_ids"].flatten() for batch in encoded.values())]))
     for batch in encoded.values():
         batch["input_ids"] = torch.searchsorted(token_ids, batch["input_ids"])
     return Dataset(params.dataset, class_names, **encoded, token_ids=token_ids, fingerprint=_fingerprint(subsets))

@@ -159,8 +159,9 @@ def mark_rows(
     """Put asterisks of one colour in their own column right of the axes, at the rows that are significant."""
     rows = row_positions(names)[significant.reindex(names).fillna(False).to_numpy(dtype=bool)]
     if len(rows):  # an empty line outside the axes would upset the layout
-        ax.plot(np.full(len(rows), 1.03 + 0.045 * column), rows, linestyle="none", marker=ASTERISK, markersize=8,
-                color=colour, clip_on=False, label=name, transform=ax.get_yaxis_transform())
+        places = np.full(len(rows), 1.03 + 0.045 * column)
+        ax.plot(places, rows, linestyle="none", marker=ASTERISK, markersize=8, color=colour, clip_on=False,
+                label=name, transform=ax.get_yaxis_transform())
 
 
 def save(

@@ -32,7 +32,10 @@ def load_tokenizer(params: Params) -> PreTrainedTokenizerBase:
     """Load the tokeniser of `params.model`; raises UserError when it cannot be had."""
     if params.model == "random-bert":
         return BertTokenizerFast(vocab={word: i for i, word in enumerate(sentences.VOCABULARY)}, do_lower_case=True)
-    return _from_pretrained(AutoTokenizer, params)
+    tokenizer = _from_pretrained(AutoTokenizer, params)
+    if tokenizer.pad_token_id is None:
+        raise UserError(f"model {params.model}: its tokeniser has no padding token: not an encoder classifier (BERT family)")
+    return tokenizer
 
 
 def load_model(params: Params, class_names: list[str]) -> PreTrainedModel:
@@ -49,6 +52,7 @@ def load_model(params: Params, class_names: list[str]) -> PreTrainedModel:
         kwargs = labels if len(labels["label2id"]) == len(class_names) else {"num_labels": len(class_names)}
         model = _from_pretrained(AutoModelForSequenceClassification, params, use_safetensors=True, **kwargs)
     layers(model)
+    _check_length(model, params)
     return model.float()
 
 
@@ -139,6 +143,16 @@ def _layer_list(model: PreTrainedModel) -> tuple[nn.Module, str]:
         if isinstance(getattr(parent, name, None), nn.ModuleList) and hasattr(model, "classifier"):
             return parent, name
     raise UserError(f"{type(model).__name__} is not an encoder classifier whose layers are known (BERT family)")
+
+
+def _check_length(model: PreTrainedModel, params: Params) -> None:
+    """Raise UserError when texts of `max_tokens` tokens have more positions than the model knows."""
+    table = getattr(model.base_model.embeddings, "position_embeddings", None)
+    if not isinstance(table, nn.Embedding):
+        return
+    first = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts positions from there
+    if params.max_tokens > table.num_embeddings - first:
+        raise UserError(f"max_tokens: must be at most {table.num_embeddings - first} for {params.model}")
 
 
 def _from_pretrained(auto_class, params: Params, **kwargs):

@@ -19,13 +19,13 @@ from paperlib.drawing import (
 )  # fmt: skip
 from paperlib.errors import UserError
 from paperlib.fusion_figures import (
-    distillation_bars, fuser_weights, randomization, randomization_tests, scaled_weights,
+    distillation_bars, fuser_weights, randomization,
 )
 from paperlib.names import CONTROLS, STRATEGIES
 
 __all__ = [
     "COLOURS", "MARKERS", "accuracy_curves", "baseline_change", "distillation_bars", "fuser_weights",
-    "randomization", "randomization_tests", "removal_order", "removal_steps", "save", "scaled_weights",
+    "randomization", "removal_order", "removal_steps", "save",
     "size_improvement", "strategy_ranks", "style",
 ]  # fmt: skip
 
@@ -46,7 +46,7 @@ def accuracy_curves(steps: pd.DataFrame) -> tuple[Figure, str]:
     figure.legend(handles=[*keys, baseline], loc="outside right center", handlelength=3.2)
     figure.align_ylabels(axes)
     numbers = _extremes(100 * maxima, "Maximum", ".1f")
-    return figure, f"Accuracy against layers removed, one line per strategy. {numbers}"
+    return figure, f"Accuracy against layers removed, one line per strategy. {numbers}."
 
 
 @plt.rc_context(STYLE)
@@ -54,7 +54,7 @@ def strategy_ranks(maxima: pd.DataFrame) -> tuple[Figure, str]:
     """Draw Figure 2: rank by maximum accuracy (highest = best), bars = mean, dots = datasets; no controls."""
     ranks = statistics.ranks(maxima.loc[[name for name in maxima.index if name not in CONTROLS]])
     figure, ax = _strategy_bars(ranks, errors=False)
-    ax.set_xlim(0, len(ranks) + 0.5)
+    ax.set(xlim=(0, len(ranks) + 0.5), xticks=range(len(ranks), 0, -2))
     ax.set_xlabel(f"rank by maximum accuracy ({len(ranks)} = best)")
     legend_above(ax, [dataset_key(ranks, "bar: mean")])
     mean = ranks.mean(axis=1).sort_values(ascending=False, kind="stable")
@@ -76,7 +76,7 @@ def baseline_change(maxima: pd.DataFrame, baseline: pd.Series) -> tuple[Figure, 
     legend_above(ax, [dataset_key(change), *_change_marks(ax, tests, n), test_note(n, "datasets")])
     below = [name for name in change.index if name in STRATEGIES and tests["p_less"][name] < ALPHA]
     verdict = f"significantly below 0: {len(below)} strategies of the paper" if reachable(n) else too_small(n)
-    return figure, f"{_extremes(change, 'Change of maximum accuracy against the baseline')[:-1]}; {verdict}."
+    return figure, f"{_extremes(change, 'Change of maximum accuracy against the baseline')}; {verdict}."
 
 
 @plt.rc_context(STYLE)
@@ -95,7 +95,8 @@ def size_improvement(improvement: pd.DataFrame) -> tuple[Figure, str]:
         mark_rows(ax, p < ALPHA, names, RED, 0, "differs from Random")
         keys += [asterisk_key(RED, "significantly different from Random (two-sided)")]
     legend_above(ax, [*keys, test_note(n, "datasets", sides=2)])
-    return figure, _extremes(improvement, "Improvement of the accuracy-to-size ratio over the original model")
+    what = "Improvement of the accuracy-to-size ratio over the original model"
+    return figure, f"{_extremes(improvement, what)}."
 
 
 def removal_steps(steps: pd.DataFrame) -> pd.DataFrame:
@@ -198,4 +199,4 @@ def _extremes(values: pd.DataFrame, what: str, form: str = "+.1f") -> str:
     mean = values.mean(axis=1)
     shown = dict.fromkeys([mean.idxmax(), *(name for name in EMPHASISED if name in mean), mean.idxmin()])
     numbers = ", ".join(f"{name} {mean[name]:{form}} %" for name in shown)
-    return f"{what}, mean over {count(values.shape[1])}: {numbers}."
+    return f"{what}, mean over {count(values.shape[1])}: {numbers}"

@@ -14,7 +14,7 @@ from paperlib.training import device_of, precision_of
 
 # Only modules that change a node's numbers: strategies choose among nodes, and drawing reads them.
 COMPUTING = (
-    "ablation", "artifacts", "data", "encoder", "names", "node", "per_example_gradients", "sentences", "signals",
+    "ablation", "artifacts", "data", "encoder", "hub", "names", "node", "per_example_gradients", "sentences", "signals",
     "sources", "training", "work",
 )  # fmt: skip
 # They decide where walks go, not what is measured on the way.

@@ -48,18 +48,6 @@ def distillation_bars(distillation: pd.DataFrame) -> tuple[Figure, str]:
     return figure, _distillation_text(rows)
 
 
-def scaled_weights(fusion: pd.DataFrame) -> pd.DataFrame:
-    """Return the fusers' weights averaged over the steps of a walk and scaled to [-1, 1] (Section 3.3).
-
-    One row per dataset, seed, strategy and signal; the largest absolute weight of a walk becomes 1. `fusion`:
-    one row per step and signal, coefficients (LR) or impurity importances (RF).
-    """
-    fused = fusion[fusion["strategy"].isin(FUSERS)]
-    mean = fused.groupby([*statistics.WALK, "signal"], sort=False)["weight"].mean()
-    largest = mean.abs().groupby(statistics.WALK).transform("max")
-    return (mean / largest.where(largest > 0, 1)).reset_index()
-
-
 @plt.rc_context(STYLE)
 def fuser_weights(fusion: pd.DataFrame) -> tuple[Figure, str]:
     """Draw Figure 6: scaled weights (LR) and importances (RF) of the signals, mean +- s.e.m. over datasets.
@@ -67,7 +55,7 @@ def fuser_weights(fusion: pd.DataFrame) -> tuple[Figure, str]:
     Asterisks (one-sided Wilcoxon over datasets): blue, LR weight above 0; red, RF importance above the
     median importance of the same dataset.
     """
-    weights = scaled_weights(fusion)
+    weights = statistics.scaled_weights(fusion)
     fusers = [fuser for fuser in FUSERS if fuser in set(weights["strategy"])]
     size = (1.6 + 3.7 * len(fusers), 5.0)
     figure, axes = plt.subplots(1, len(fusers), figsize=size, sharey=True, squeeze=False)
@@ -81,20 +69,6 @@ def fuser_weights(fusion: pd.DataFrame) -> tuple[Figure, str]:
                     f"Largest: {' and '.join(leaders)}.")
 
 
-def randomization_tests(steps: pd.DataFrame, randomization: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per (dataset, test): informed, random (mean maximum accuracies), n (orders), p.
-
-    One-sided Wilcoxon signed-rank of Random-Forest's maximum minus each random order's maximum, pooled over
-    seeds. The orders of a seed share one Random-Forest run: p speaks of orders, not of repeated studies.
-    """
-    informed = _forest_maxima(steps).rename("informed")
-    pairs = randomization.join(informed, on=["dataset", "seed"])
-    gain = (pairs["informed"] - pairs["max_accuracy"]).groupby([pairs["dataset"], pairs["test"]])
-    means = pairs.groupby(["dataset", "test"])[["informed", "max_accuracy"]].mean()
-    return means.rename(columns={"max_accuracy": "random"}).assign(
-        n=gain.count(), p=gain.agg(statistics.wilcoxon_p, alternative="greater"))
-
-
 @plt.rc_context(STYLE)
 def randomization(steps: pd.DataFrame, randomization: pd.DataFrame) -> tuple[Figure, str]:
     """Draw Figure 8: Random-Forest's maximum accuracy (%) against those of random orders, per dataset.
@@ -102,11 +76,11 @@ def randomization(steps: pd.DataFrame, randomization: pd.DataFrame) -> tuple[Fig
     Bars are means, dots the single orders (or seeds). Red asterisk: significantly above random orders of all
     layers; green: above random orders that never remove the first or last layer.
     """
-    tests, orders = randomization_tests(steps, randomization), _order_names(steps, randomization)
+    tests, orders = statistics.randomization_tests(steps, randomization), _order_names(steps, randomization)
     kinds = {FOREST: (FOREST, {"color": COLOURS[FOREST]})} | {
         test: (name, ORDERS[test][0]) for test, name in orders.items()}
     drawn = randomization.rename(columns={"test": "bar", "max_accuracy": "accuracy"})
-    informed = _forest_maxima(steps).reset_index(name="accuracy").assign(bar=FOREST)
+    informed = statistics.forest_maxima(steps).reset_index(name="accuracy").assign(bar=FOREST)
     informed = informed[informed["dataset"].isin(drawn["dataset"])]
     figure, ax, names = _grouped_bars(pd.concat([informed, drawn]), kinds, errorbar=None)
     _dots(ax, pd.concat([informed, drawn]), names, list(kinds))
@@ -182,12 +156,6 @@ def _weight_bars(ax: Axes, table: pd.DataFrame, fuser: str) -> None:
         mark_rows(ax, p < ALPHA, table.index, colour, 0, name)
         keys += [asterisk_key(colour, f"significantly {name} (one-sided)")]
     legend_above(ax, [*keys, test_note(n, "datasets")], title=fuser)
-
-
-def _forest_maxima(steps: pd.DataFrame) -> pd.Series:
-    """Return Random-Forest's maximum accuracy per (dataset, seed)."""
-    forest = steps[(steps["strategy"] == FOREST) & (steps["step"] >= 1)]
-    return forest.groupby(["dataset", "seed"])["accuracy"].max()
 
 
 def _order_names(steps: pd.DataFrame, randomization: pd.DataFrame) -> dict[str, str]:

@@ -42,6 +42,7 @@ class Params(BaseModel):
     hub_id: str
     hub_config: str
     hub_revision: Annotated[str, Field(min_length=1)]
+    hub_slices: Positive
     text_fields: Annotated[list[str], Field(min_length=1)]
     label_field: Annotated[str, Field(min_length=1)]
     class_names: list[str]

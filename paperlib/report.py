@@ -4,6 +4,7 @@ import io
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 from IPython.display import display
@@ -33,31 +34,36 @@ def build(
     banner = provenance.SMOKE_BANNER if profile == "smoke" else ""
     units = parts.find_units(folder)
     written, problems = _write_pages(plan_pages(folder, units, profile), banner)
-    html = (
-        templates()
-        .get_template("index.html.j2")
-        .render(
-            profile=profile,
-            banner=banner,
-            problems=problems + _failures(folder) + _remarks(units, compared),
-            other_models=sorted({unit.model for unit in units} - {PAPER_MODEL, provenance.UNKNOWN}),
-            look=parts.look,
-            claims=parts.claims(folder / "claims.csv"),
-            claim_files=parts.files(folder, [folder / "claims.csv", folder / "claims.md"]),
-            units=[
-                {**parts.unit_view(unit, folder), "notebooks": _links(written, unit.folder, folder)}
-                for unit in units
-            ],
-            figures=[parts.figure(folder, number) for number in parts.CAPTIONS],
-            table=parts.table(folder / "tables" / "table1.csv"),
-            table_files=parts.files(
-                folder, [folder / "tables" / f"table1.{kind}" for kind in ("csv", "md", "tex")]
-            ),
-            notebooks=_links(written, folder, folder),
-            provenance=provenance.summary(provenance.collect(params)) if params else [],
-        )
+    problems += _failures(folder) + _remarks(units, compared)
+    index = templates().get_template("index.html.j2")
+    made = provenance.summary(provenance.collect(params)) if params else []
+    html = index.render(
+        **_contents(folder, units, written),
+        profile=profile,
+        banner=banner,
+        problems=problems,
+        provenance=made,
     )
     return atomic_write_text(folder / "index.html", html)
+
+
+def _contents(folder: Path, units: list[parts.Unit], pages: list[Page]) -> dict[str, Any]:
+    """Gather claims, units, figures, Table 1 and links for the template."""
+    tables = folder / "tables"
+    shown = [
+        parts.unit_view(unit, folder) | {"notebooks": _links(pages, unit.folder, folder)} for unit in units
+    ]
+    return {
+        "look": parts.look,
+        "claims": parts.claims(folder / "claims.csv"),
+        "claim_files": parts.files(folder, [folder / "claims.csv", folder / "claims.md"]),
+        "units": shown,
+        "other_models": sorted({unit.model for unit in units} - {PAPER_MODEL, provenance.UNKNOWN}),
+        "figures": [parts.figure(folder, number) for number in parts.CAPTIONS],
+        "table": parts.table(tables / "table1.csv"),
+        "table_files": parts.files(folder, [tables / f"table1.{kind}" for kind in ("csv", "md", "tex")]),
+        "notebooks": _links(pages, folder, folder),
+    }
 
 
 def show(figure: Figure, alt: str) -> None:
@@ -65,9 +71,8 @@ def show(figure: Figure, alt: str) -> None:
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)  # or the kernel shows it a second time, without alt text
-    display(
-        {"image/png": image.getvalue(), "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True
-    )
+    data = {"image/png": image.getvalue(), "text/plain": alt}
+    display(data, metadata={"image/png": {"alt": alt}}, raw=True)
 
 
 def plan_pages(folder: Path, units: list[parts.Unit], profile: str) -> list[Page]:
@@ -80,11 +85,8 @@ def plan_pages(folder: Path, units: list[parts.Unit], profile: str) -> list[Page
     before = [page for page in common if page.notebook.stem < "01"]
     after = [page for page in common if page.notebook.stem >= "01"]
     own = [_pages(unit.folder, folder, f"profile {profile} · {unit.name}") for unit in units]
-    pages = [
-        page
-        for page in _chained(before, own[0] if own else [], after)
-        if page.notebook.parent.parent == folder
-    ]
+    whole = _chained(before, own[0] if own else [], after)
+    pages = [page for page in whole if page.notebook.parent.parent == folder]
     for unit_pages in own:
         pages += _chained(before, unit_pages, after)[len(before) : len(before) + len(unit_pages)]
     return pages
@@ -92,16 +94,10 @@ def plan_pages(folder: Path, units: list[parts.Unit], profile: str) -> list[Page
 
 def _pages(run: Path, folder: Path, context: str) -> list[Page]:
     """List the executed notebooks of a profile's or a unit's folder, not yet linked."""
-    return [
-        Page(
-            path,
-            path.with_suffix(".html"),
-            _title(path),
-            context,
-            parts.address(folder / "index.html", path.parent),
-        )
-        for path in sorted((run / "notebooks").glob("*.ipynb"))
-    ]
+    names = sorted(path.name for path in (run / "notebooks").glob("*.ipynb"))
+    paths = [run / "notebooks" / name for name in names if not name.startswith(".")]  # hidden: still running
+    index = parts.address(folder / "index.html", run / "notebooks")
+    return [Page(path, path.with_suffix(".html"), _title(path), context, index) for path in paths]
 
 
 def _title(path: Path) -> str:

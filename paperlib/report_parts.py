@@ -46,7 +46,7 @@ CLAIM_COLUMNS = [
     "verdict_ours",
     "rule",
 ]
-WIDE = 1.75  # a figure at least so many times wider than high gets the width of the page
+WIDE = 1.3  # a figure at least so many times wider than high gets the width of the page
 UNIT_TABLES = (
     "steps.csv",
     "signals.csv",

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
@@ -53,10 +54,23 @@ def check(studies: list[Params]) -> int:
     return 1 if faults else 0
 
 
+def plan(studies: list[Params]) -> int:
+    """Print what each unit that is not fresh may cost, and the sum; run nothing."""
+    from paperlib.plan import plan as plan_of  # imports torch
+
+    waiting = [params for params in studies if units.stale(params)]
+    for params in waiting:
+        print(f"{_name(params)}: {plan_of(params)}", flush=True)
+    if not waiting:
+        print("everything is fresh: nothing to run")
+    return 0
+
+
 def check_inputs(params: Params) -> None:
     """Load tokeniser, data and encoder once, so that what is wrong with them is said before anything is written."""
-    from paperlib import data, encoder  # torch takes seconds to import; a fresh study never needs it
+    from paperlib import data, encoder, training  # torch takes seconds to import; a fresh study never needs it
 
+    training.device_of(params)
     dataset = data.load(params, encoder.load_tokenizer(params))
     encoder.load_model(params, dataset.class_names)
 
@@ -119,8 +133,8 @@ def execute(name: str, params: Params, settings: str) -> str | None:
                 progress_bar=False, log_output=False,
             )  # fmt: skip
         notebook = papermill.iorw.load_notebook_node(str(partial))
-        notebook.metadata.pop("papermill", None)  # holds absolute paths, and says "completed" even when it was not
-        atomic_write_bytes(target, papermill.iorw.nbformat.writes(notebook).encode())
+        atomic_write_bytes(target, nbformat.writes(_published(notebook)).encode())
+        _failed_copy(name, params).unlink(missing_ok=True)
     except PapermillExecutionError as error:
         if error.ename == "UserError":
             raise UserError(error.evalue) from None
@@ -134,12 +148,27 @@ def execute(name: str, params: Params, settings: str) -> str | None:
 
 def _keep(partial: Path, name: str, params: Params) -> str:
     """Move the executed copy of a failed notebook where it cannot pass for a result; return where."""
-    kept = params.profile_dir / "failed" / f"{params.dataset}-seed-{params.seed}-{name}.ipynb"
+    kept = _failed_copy(name, params)
     kept.parent.mkdir(parents=True, exist_ok=True)
     if not partial.exists():
         return "no copy"
     partial.replace(kept)
     return str(kept.relative_to(ROOT)) if kept.is_relative_to(ROOT) else kept.name
+
+
+def _published(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Take this machine's paths out of an executed notebook."""
+    notebook.metadata.pop("papermill", None)  # it says "completed" even of notebooks that did not
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                output.text = provenance.scrub(output.text)
+    return notebook
+
+
+def _failed_copy(name: str, params: Params) -> Path:
+    return params.profile_dir / "failed" / f"{params.dataset}-seed-{params.seed}-{name}.ipynb"
 
 
 def _record(params: Params, name: str, complete: bool, started: float) -> None:
@@ -162,7 +191,7 @@ def _show_results(studies: list[Params], settings: str, force: bool) -> list[str
         if fault := execute(name, params, settings):
             failed.append(f"{params.profile}: {name}: {fault}")
     if stale:
-        report.build(params.profile_dir, params.profile, params)
+        report.build(params.profile_dir, params.profile, params, compared=units.comparable(params))
         provenance.write(params.profile_dir / units.PROVENANCE, _results_record(studies))
     return failed
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from paperlib import artifacts, sentences
+from paperlib import artifacts, hub, sentences
 from paperlib.errors import UserError
 from paperlib.params import ROOT, Params
 
 SPLITS = ("train", "test")
+MOST_CLASSES = 1000  # of a dataset without class_names: beyond it a label is rather a mistake
 
 
 def read(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
@@ -77,22 +78,12 @@ def _read_file(folder: Path, split: str) -> pd.DataFrame:
 
 
 def _read_hub(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Download both splits from the hub, which needs a network or a filled cache; see `datasets.load_dataset`."""
-    import datasets  # slow to import, and seldom needed
-
     if not params.hub_id:
         raise UserError(f"{params.dataset}: no hub_id in params/datasets/{params.dataset}.yaml; use data_dir")
-    frames = {}
-    for split in SPLITS:
-        try:
-            loaded = datasets.load_dataset(
-                params.hub_id, params.hub_config or None, split=split, revision=params.hub_revision
-            )
-        except Exception as error:  # the library raises a dozen kinds; each means that there are no rows
-            advice = "without a network use data_dir, or PROFILE=laptop with newsgroup"
-            raise UserError(f"{params.hub_id} ({split}) could not be loaded: {_first_line(error)}; {advice}") from None
-        frames[split] = _columns(loaded.to_pandas(), params.text_fields, params.label_field, params.hub_id)
-    return frames, params.class_names
+    frames = {split: hub.read_slices(params, split) for split in SPLITS}
+    return {s: _columns(f, params.text_fields, params.label_field, params.hub_id) for s, f in frames.items()}, (
+        params.class_names
+    )
 
 
 READERS = {"made": _read_made, "wheel": _read_wheel, "data_dir": _read_data_dir, "hub": _read_hub}
@@ -112,7 +103,7 @@ def _columns(frame: pd.DataFrame, text_fields: list[str], label_field: str, wher
 def _names_found(frames: dict[str, pd.DataFrame]) -> list[str]:
     labels = pd.concat([frame["label"] for frame in frames.values()]).dropna()
     if pd.api.types.is_integer_dtype(labels):
-        return [str(i) for i in range(int(labels.max()) + 1)]
+        return [str(i) for i in range(min(int(labels.max()) + 1, MOST_CLASSES))]
     return sorted(labels.astype(str).unique())
 
 

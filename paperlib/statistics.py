@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from paperlib.names import CONTROLS, STRATEGIES
+from paperlib.names import CONTROLS, FUSERS, STRATEGIES
 from paperlib.params import DATASETS
 
 MIN_DATASETS = 5  # below, even a perfect one-sided signed-rank test stays above 0.05: 2 ** -4 = 0.0625
@@ -198,3 +198,35 @@ def granularity(values: Iterable[float], n: int) -> np.ndarray:
     """Return a mask like `values`: is each, as printed to 3 decimals, a count out of `n` examples?"""
     printed = np.asarray(values, dtype=float)
     return np.abs(np.round(printed * n) / n - printed) <= 0.0005 + 1e-9
+
+
+def scaled_weights(fusion: pd.DataFrame) -> pd.DataFrame:
+    """Return the fusers' weights averaged over the steps of a walk and scaled to [-1, 1] (Section 3.3).
+
+    One row per dataset, seed, strategy and signal; the largest absolute weight of a walk becomes 1. `fusion`:
+    one row per step and signal, coefficients (LR) or impurity importances (RF).
+    """
+    fused = fusion[fusion["strategy"].isin(FUSERS)]
+    mean = fused.groupby([*WALK, "signal"], sort=False)["weight"].mean()
+    largest = mean.abs().groupby(WALK).transform("max")
+    return (mean / largest.where(largest > 0, 1)).reset_index()
+
+
+def forest_maxima(steps: pd.DataFrame) -> pd.Series:
+    """Return Random-Forest's maximum accuracy per (dataset, seed)."""
+    forest = steps[(steps["strategy"] == FUSERS[1]) & (steps["step"] >= 1)]
+    return forest.groupby(["dataset", "seed"])["accuracy"].max()
+
+
+def randomization_tests(steps: pd.DataFrame, randomization: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per (dataset, test): informed, random (mean maximum accuracies), n (orders), p.
+
+    One-sided Wilcoxon signed-rank of Random-Forest's maximum minus each random order's maximum, pooled over
+    seeds. The orders of a seed share one Random-Forest run: p speaks of orders, not of repeated studies.
+    """
+    informed = forest_maxima(steps).rename("informed")
+    pairs = randomization.join(informed, on=["dataset", "seed"])
+    gain = (pairs["informed"] - pairs["max_accuracy"]).groupby([pairs["dataset"], pairs["test"]])
+    means = pairs.groupby(["dataset", "test"])[["informed", "max_accuracy"]].mean()
+    return means.rename(columns={"max_accuracy": "random"}).assign(
+        n=gain.count(), p=gain.agg(wilcoxon_p, alternative="greater"))

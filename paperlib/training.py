@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from paperlib.data import Batch
+from paperlib.errors import UserError
 from paperlib.params import Params
 
 EVALUATION_CHUNK = 64  # examples: what a processor cache likes; the result does not depend on it
@@ -39,11 +40,12 @@ class Training:
 
 
 def device_of(params: Params) -> torch.device:
-    """Resolve `device: auto`: CUDA where there is one."""
-    wanted = params.device
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
+    """Resolve `device: auto`: CUDA where there is one; raises UserError for `device: cuda` where there is none."""
+    if params.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: no CUDA device is available; use device=cpu or device=auto")
+    if params.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(params.device)
 
 
 def precision_of(params: Params) -> str:

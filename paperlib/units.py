@@ -93,7 +93,7 @@ def settings_of(params: Params) -> str:
     return hashlib.sha256(json.dumps([shared, _library()], sort_keys=True).encode()).hexdigest()
 
 
-DATASET_FIELDS = {"hub_id", "hub_config", "hub_revision", "text_fields", "label_field", "class_names"}
+DATASET_FIELDS = {"hub_id", "hub_config", "hub_revision", "hub_slices", "text_fields", "label_field", "class_names"}
 
 
 def _cells(path: Path) -> list[tuple[str, str]]:

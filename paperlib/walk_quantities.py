@@ -4,7 +4,6 @@ import pandas as pd
 
 from paperlib import published, statistics
 from paperlib.estimates import LEVEL, Estimate, Results, Untestable, count, paired
-from paperlib.fusion_figures import randomization_tests, scaled_weights
 from paperlib.names import FUSERS
 
 FOREST = FUSERS[1]
@@ -67,7 +66,7 @@ def distilled_against(results: Results, rival: str) -> Estimate:
 
 def weights_above(results: Results, fuser: str, signals: list[str]) -> Estimate:
     """Count which signals' weights are above 0 (LR) or importances above the median (RF), one-sided."""
-    weights = scaled_weights(results.table("fusion")).query("strategy == @fuser")
+    weights = statistics.scaled_weights(results.table("fusion")).query("strategy == @fuser")
     table = weights.groupby(["signal", "dataset"])["weight"].mean().unstack()
     if fuser == FOREST:
         table = table - table.median()
@@ -125,7 +124,7 @@ def selection_inflation(results: Results, strategy: str) -> Estimate:
 
 
 def _random_orders(results: Results, test: str) -> pd.DataFrame:
-    tests = randomization_tests(results.table("steps"), results.table("randomization"))
+    tests = statistics.randomization_tests(results.table("steps"), results.table("randomization"))
     return tests.dropna(subset="informed").query("test == @test").droplevel("test")
 
 

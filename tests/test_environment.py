@@ -129,7 +129,7 @@ def test_make_without_target_lists_every_target():
         ([], "reproduce --profile laptop --datasets newsgroup --seeds 0"),
         (
             ["SET=train_size=64 seed=3", "SEEDS=0 1"],
-            "reproduce --profile laptop --datasets newsgroup --seeds 0 1 --set train_size=64 seed=3",
+            "reproduce --profile laptop --datasets newsgroup --seeds 0 1 --set 'train_size=64 seed=3'",
         ),
         (
             ["PROFILE=paper"],

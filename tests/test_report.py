@@ -44,12 +44,11 @@ def _save(notebook, path):
     nbformat.write(notebook, path)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A profile with two units, one of them with a hostile name, and half of the files missing."""
-    out = tmp_path / "laptop"
+def _profile(out):
+    """Make a profile with two units, one of them with a hostile name, and half of the files missing."""
     for name in ("00_published", "07_figures"):
         _save(_notebook(title=name), out / "notebooks" / f"{name}.ipynb")
+    _save(_notebook(title="still running"), out / "notebooks" / ".07_figures.partial.ipynb")
     for dataset in ("imdb", "<script>x"):
         unit = out / dataset / "seed-1"
         for name in ("01_signals", "02_ablation"):
@@ -99,12 +98,26 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def index(folder):
-    return BeautifulSoup(report.build(folder, "laptop", load()).read_text(), "html.parser")
+def folder(tmp_path):
+    """A profile without its report, to damage."""
+    return _profile(tmp_path / "laptop")
 
 
-def test_every_link_leads_somewhere_and_nothing_is_fetched(folder, index):
-    pages = [folder / "index.html", *folder.rglob("notebooks/*.html")]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A profile with its report, only to look at."""
+    out = _profile(tmp_path_factory.mktemp("outputs") / "laptop")
+    report.build(out, "laptop", load())
+    return out
+
+
+@pytest.fixture
+def index(site):
+    return BeautifulSoup((site / "index.html").read_text(), "html.parser")
+
+
+def test_every_link_leads_somewhere_and_nothing_is_fetched(site, index):
+    pages = [site / "index.html", *site.rglob("notebooks/*.html")]
     assert len(pages) == 7
     for page in pages:
         soup = BeautifulSoup(page.read_text(), "html.parser")
@@ -160,7 +173,7 @@ def test_units_show_accuracy_time_and_divergence(index):
     assert alerts == ["<script>x, seed 1: training diverged for 1 of 3 models; do not rely on its numbers."]
 
 
-def test_missing_parts_are_named(folder, index):
+def test_missing_parts_are_named(site, index):
     text = index.get_text()
     assert "Not drawn, as the runs behind them are missing: Figure 2, 3, 4, 5, 6, 7, 8." in text
     assert "<script>x, seed 1: provenance.json is missing." in text
@@ -210,9 +223,9 @@ def test_the_same_files_give_the_same_pages(folder):
     assert all(page.read_bytes() == content for page, content in first.items())
 
 
-def test_notebooks_lead_to_each_other_in_reading_order(folder, index):
+def test_notebooks_lead_to_each_other_in_reading_order(site, index):
     def buttons(page):
-        bar = BeautifulSoup((folder / page).read_text(), "html.parser").select_one("nav")
+        bar = BeautifulSoup((site / page).read_text(), "html.parser").select_one("nav")
         return [link["href"] for link in bar.select("a[rel]")]
 
     own = "imdb/seed-1/notebooks"
@@ -266,7 +279,8 @@ def test_outputs_cannot_run_or_fetch_anything(kind, payload):
 
 def test_clean_keeps_tables_colours_and_embedded_pictures():
     kept = html.clean(
-        f'<style>p{{}}</style><table class="dataframe"><tr><td style="color: red" colspan="2">1 &lt; 2</td></tr>'
+        '<style>p{}</style><table class="dataframe">'
+        '<tr><td style="color: red" colspan="2">1 &lt; 2</td></tr>'
         f'</table><img src="data:image/png;base64,{PIXEL}"><a href="x.csv">x</a>'
     )
     soup = BeautifulSoup(kept, "html.parser")

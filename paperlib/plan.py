@@ -1,0 +1,84 @@
+"""Say before a study starts how many fine-tunes it may need, how long that takes here, and how much disk."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from paperlib import encoder, parallel, strategies, training, work
+from paperlib.names import CONTROLS, STRATEGIES
+from paperlib.node import Removed
+from paperlib.params import Params
+from paperlib.provenance import duration
+
+CALIBRATION_STEPS = 3
+FORWARD_SHARE = 1 / 3  # of a training step: the backward pass costs twice the forward pass
+NOTEBOOK_SECONDS = 60  # starting kernels, drawing and the report, per unit
+WEIGHT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a unit may cost at most: fine-tunes, seconds on this machine, gigabytes of disk."""
+
+    fine_tunes: int
+    seconds: float
+    disk_gb: float
+
+    def __str__(self) -> str:
+        return f"at most {self.fine_tunes} fine-tunes, about {duration(self.seconds)}, {self.disk_gb:.1f} GB of disk"
+
+
+def plan(params: Params) -> Plan:
+    """Plan one unit from its walks and a calibration of three training steps.
+
+    Random walks are known beforehand, so their shared nodes are counted once; a walk that follows measurements is
+    counted as if it met no other after its first step: hence "at most".
+    """
+    bench = work.bench_of(params)
+    total = len(encoder.layers(bench.pretrained))
+    seconds_per_step = _calibrate(params, total)
+    levels = [(total - depth, count) for depth, count in enumerate(_nodes_at_most(params, total))]
+    steps = params.epochs * math.ceil(params.train_size / params.batch_size)
+    # Evaluation, and the ablations and signals of roughly half of the nodes, as forward passes over examples.
+    passes = params.test_size + params.validation_size + params.signal_size
+    rounds = steps + FORWARD_SHARE * passes / params.batch_size
+    chain = total * rounds * seconds_per_step(total)  # the equal-training control waits for itself
+    spread = sum(count * rounds * seconds_per_step(left) for left, count in levels)
+    workers = parallel.workers_of(params)
+    seconds = max(chain, (chain + spread) / workers) + rounds * seconds_per_step(total) + NOTEBOOK_SECONDS
+    model_gb = encoder.count_parameters(bench.pretrained) * WEIGHT_BYTES / 1e9
+    return Plan(sum(count for _, count in levels) + total + 2, seconds, params.cache_gb + 2 * model_gb)
+
+
+def _nodes_at_most(params: Params, total: int) -> list[int]:
+    """Return, for each depth from 0, the most nodes that all walks together can want."""
+    tests = [name for names in strategies.random_tests(params).values() for name in names]
+    known = {node for name in tests for node in _prefixes(strategies.random_order(name, total, params.seed))}
+    measured = sum(name not in ("Random", "Equal-Training") for name in (*STRATEGIES, *CONTROLS)) + 1
+    deepest = strategies.depth("Random", total, params)
+    counts = []
+    for depth in range(deepest + 1):
+        at_depth = sum(len(node) == depth for node in known)
+        counts.append(min(math.perm(total, depth), at_depth + measured))
+    return counts
+
+
+def _prefixes(order: list[int]) -> Iterator[Removed]:
+    return (tuple(order[:depth]) for depth in range(len(order) + 1))
+
+
+def _calibrate(params: Params, total: int):
+    """Time a few steps with all layers and with none; return seconds per step as a function of the layers left."""
+    bench = work.bench_of(params)
+    few = params.replace(train_size=CALIBRATION_STEPS * params.batch_size, epochs=1, signal_size=2)
+    batch = {name: tensor[: few.train_size] for name, tensor in bench.dataset.train.items()}
+    seconds = {}
+    for left in (total, 0):
+        model = encoder.remove_layers(bench.pretrained, list(range(left, total)))
+        training.fine_tune(model, batch, few, seed=0)  # warms up
+        started = time.perf_counter()
+        training.fine_tune(model, batch, few, seed=0)
+        seconds[left] = (time.perf_counter() - started) / math.ceil(few.train_size / few.batch_size)
+    per_layer = (seconds[total] - seconds[0]) / total
+    return lambda left: seconds[0] + per_layer * left

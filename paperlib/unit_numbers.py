@@ -1,0 +1,87 @@
+"""Numbers for the notebooks of one dataset and seed: paired differences, agreeing orders, shared models."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from paperlib.signals import degenerate
+
+ALL_ORDERS_UP_TO = 7  # layers: 7! = 5040 orders are enumerated, more are drawn
+DRAWS = 20_000
+
+
+def paired_difference(first: np.ndarray, second: np.ndarray) -> pd.Series:
+    """Compare two models on the same examples; the arguments say which each has right (examples,).
+
+    Returns `difference` = accuracy of the first minus that of the second, its `standard_error`, how many
+    examples only the first (`lost`) or only the second (`gained`) has right, McNemar's exact two-sided `p`.
+    """
+    first, second = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    n, lost, gained = len(first), int((first & ~second).sum()), int((second & ~first).sum())
+    difference = (lost - gained) / n
+    # The difference is a mean over examples of -1, 0 or 1.
+    error = np.sqrt((lost + gained) / n - difference**2) / np.sqrt(n)
+    p = stats.binomtest(lost, lost + gained).pvalue if lost + gained else 1.0
+    values = {"difference": difference, "standard_error": error, "lost": lost, "gained": gained, "p": p}
+    return pd.Series(values, dtype=float)
+
+
+def rank_correlation(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return Spearman's correlation of the signals over the layers; nan for a signal without an order."""
+    return scores.mask(_flat(scores)).corr(method="spearman")
+
+
+def agreement(scores: pd.DataFrame, target: pd.Series) -> pd.Series:
+    """Return Spearman's correlation of each signal with `target` over the layers; nan without an order."""
+    if target.nunique() < 2:
+        return pd.Series(np.nan, index=scores.columns)
+    return scores.mask(_flat(scores)).corrwith(target, method="spearman")
+
+
+def chance_limit(target: pd.Series, level: float = 0.05, seed: int = 0) -> float:
+    """Return the least correlation with `target` that a random order reaches, either way, with p <= `level`.
+
+    Exact up to seven layers, drawn above. Infinite when even a perfect order is more probable than that; nan
+    when the target is the same for every layer.
+    """
+    n = len(target)
+    if target.nunique() < 2:
+        return float("nan")
+    if n <= ALL_ORDERS_UP_TO:
+        orders = np.array(list(itertools.permutations(range(n))))
+    else:
+        orders = np.random.default_rng(seed).permuted(np.tile(np.arange(n), (DRAWS, 1)), axis=1)
+    ranks = stats.zscore(stats.rankdata(target))
+    reached = np.abs(stats.zscore(orders, axis=1) @ ranks / n).round(9)  # 1.0000000000000002 is 1
+    values, counts = np.unique(reached, return_counts=True)
+    at_least = counts[::-1].cumsum()[::-1] / len(reached)
+    rare = values[at_least <= level]
+    return float(rare[0]) if len(rare) else float("inf")
+
+
+def effective_number(correlation: pd.DataFrame) -> float:
+    """Return how many independent orders the signals amount to: their correlation's participation ratio.
+
+    (sum of eigenvalues)^2 / sum of squared eigenvalues: 1 when all agree or oppose each other, k when k are
+    uncorrelated; at most one less than the number of layers.
+    """
+    kept = correlation.dropna(how="all").dropna(axis=1, how="all")
+    return float(np.trace(kept) ** 2 / (kept.to_numpy() ** 2).sum()) if len(kept) else float("nan")
+
+
+def shared_models(steps: pd.DataFrame) -> pd.DataFrame:
+    """Count, per step from 1, the models that the walks ask for and the distinct ones among them.
+
+    `steps`: rows of steps.csv of one dataset and seed. Beside the counts: the seconds of their fine-tunes.
+    """
+    pruned = steps[steps["step"] >= 1]
+    once = pruned.drop_duplicates("removed")
+    wanted, distinct = (table.groupby("step")["seconds"].agg(["size", "sum"]) for table in (pruned, once))
+    columns = {"wanted": wanted["size"], "distinct": distinct["size"]}
+    return pd.DataFrame({**columns, "seconds_wanted": wanted["sum"], "seconds_distinct": distinct["sum"]})
+
+
+def _flat(scores: pd.DataFrame) -> np.ndarray:
+    return np.broadcast_to(scores.columns.isin(degenerate(scores)), scores.shape)

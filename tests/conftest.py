@@ -1,0 +1,111 @@
+"""Tiny models, padded batches and small studies, shared by the tests; nothing here needs a network."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for the hub must fail, not wait
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# torch and transformers take seconds to import: only the tests that build models pay for them.
+ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
+VOCABULARY, CLASSES = 40, 3
+PAD = {"bert": 0, "roberta": 1, "distilbert": 0, "electra": 0}
+START_END = {"bert": (2, 3), "roberta": (0, 2), "distilbert": (2, 3), "electra": (2, 3)}
+
+
+def tiny_config(kind="bert", layers=3, classes=CLASSES, hidden=16):
+    """Return the configuration of a small encoder; its wide initial weights make predictions differ."""
+    from transformers import BertConfig, DistilBertConfig, ElectraConfig, RobertaConfig
+
+    sizes = {"hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": 2, "intermediate_size": 24}
+    if kind == "distilbert":
+        sizes = {"dim": hidden, "n_layers": layers, "n_heads": 2, "hidden_dim": 24}
+    if kind == "electra":
+        sizes["embedding_size"] = 8
+    config = {"bert": BertConfig, "roberta": RobertaConfig, "distilbert": DistilBertConfig, "electra": ElectraConfig}
+    return config[kind](
+        vocab_size=VOCABULARY, num_labels=classes, max_position_embeddings=32, initializer_range=0.3,
+        pad_token_id=PAD[kind], **sizes,
+    )  # fmt: skip
+
+
+def tiny_model(kind="bert", layers=3, seed=0, **sizes):
+    """Return a random encoder classifier in evaluation mode."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    model = AutoModelForSequenceClassification.from_config(tiny_config(kind, layers, **sizes)).eval()
+    with torch.no_grad():  # biases and norms start at 0 and 1, where a formula that forgets them would still pass
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 1:
+                parameter.add_(0.2 * torch.randn_like(parameter))
+        head = getattr(model.classifier, "out_proj", model.classifier)
+        logits = logits_of(model, padded_batch(kind, examples=100, classes=model.config.num_labels))
+        head.weight /= logits.std(0)[:, None]  # centred and scaled, lest every example gets the same class
+        head.bias.copy_((head.bias - logits.mean(0)) / logits.std(0))
+    return model
+
+
+def padded_batch(kind="bert", examples=37, tokens=9, seed=0, classes=CLASSES):
+    """Return random ids of varying length, padded on the right; the first example has no padding."""
+    import torch
+
+    draw = torch.Generator().manual_seed(seed)
+    ids = torch.randint(5, VOCABULARY, (examples, tokens), generator=draw)
+    lengths = torch.randint(4, tokens + 1, (examples,), generator=draw)
+    lengths[0] = tokens
+    mask = (torch.arange(tokens) < lengths[:, None]).long()
+    start, end = START_END[kind]
+    ids[:, 0] = start
+    ids[torch.arange(examples), lengths - 1] = end
+    ids[mask == 0] = PAD[kind]
+    labels = torch.randint(0, classes, (examples,), generator=draw)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def logits_of(model, batch):
+    """Return the logits of one plain forward pass."""
+    import torch
+
+    with torch.inference_mode():
+        return model.eval()(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+
+
+def logits_skipping(model, batch, positions):
+    """Return the logits when hooks replace the output of the layers at `positions` by their input."""
+    from paperlib.encoder import layers
+
+    def hand_on(layer, args, kwargs, output):
+        hidden = args[0] if args else kwargs["hidden_states"]
+        return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+
+    hooks = [layers(model)[i].register_forward_hook(hand_on, with_kwargs=True) for i in positions]
+    try:
+        return logits_of(model, batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def smoke_params(folder: Path, dataset="newsgroup", seed=0, **settings):
+    """Return the smoke profile's parameters, writing under `folder` only, in float32 and one process."""
+    from paperlib import params
+
+    places = {"output_dir": str(folder / "out"), "cache_dir": str(folder / "cache")}
+    fixed = {"precision": "fp32", "workers": 1, "device": "cpu"}
+    return params.load("smoke", dataset, seed, {**places, **fixed, **settings})
+
+
+def files_under(folder: Path) -> list[str]:
+    """List the files under a folder, but for the driver's lock."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+
+
+@pytest.fixture
+def params(tmp_path):
+    """The smoke profile in a folder of this test."""
+    return smoke_params(tmp_path)

@@ -1,0 +1,204 @@
+"""Counting, removing and saving layers: what is left computes exactly what skipping the layers computes."""
+
+import json
+
+import pytest
+import torch
+from conftest import ARCHITECTURES, PAD, logits_of, logits_skipping, padded_batch, smoke_params, tiny_model
+from transformers import AutoModelForSequenceClassification, BertConfig, GPT2Config, GPT2ForSequenceClassification
+
+from paperlib import encoder
+from paperlib.errors import UserError
+
+
+def test_bert_base_has_the_papers_sizes():
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(BertConfig(num_labels=10))
+    assert encoder.count_parameters(model) == 109_489_930
+    assert sum(parameter.numel() for parameter in encoder.layers(model)[0].parameters()) == 7_087_872
+    assert encoder.size_gb(109_489_930) == 0.43795972
+    with torch.device("meta"):
+        smaller = encoder.remove_layers(model, [4])
+    assert encoder.count_parameters(model) - encoder.count_parameters(smaller) == 7_087_872
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+@pytest.mark.parametrize("removed", [[0], [3], [1, 2], [2, 0, 3], [0, 1, 2, 3]])
+def test_removing_equals_skipping_bit_for_bit(kind, removed):
+    model, batch = tiny_model(kind, layers=4), padded_batch(kind)
+    skipped = logits_skipping(model, batch, removed)
+    smaller = encoder.remove_layers(model, removed)
+    assert torch.equal(logits_of(smaller, batch), skipped)
+    assert not torch.equal(skipped, logits_of(model, batch)), "removing a layer must change something"
+    assert len(encoder.layers(smaller)) == 4 - len(removed)
+    assert encoder.layer_numbers(smaller) == [i for i in range(4) if i not in removed]
+    assert smaller.config.num_hidden_layers == 4 - len(removed)
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_the_original_is_untouched_and_shares_nothing(kind):
+    model, batch = tiny_model(kind), padded_batch(kind)
+    before = logits_of(model, batch)
+    smaller = encoder.remove_layers(model, [1])
+    with torch.no_grad():
+        for parameter in smaller.parameters():
+            parameter.zero_()
+    assert torch.equal(logits_of(model, batch), before)
+    assert encoder.layer_numbers(model) == [0, 1, 2]
+    assert model.config.num_hidden_layers == 3
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_two_steps_equal_one(kind):
+    model, batch = tiny_model(kind, layers=4), padded_batch(kind)
+    once = encoder.remove_layers(model, [0, 2])
+    twice = encoder.remove_layers(encoder.remove_layers(model, [2]), [0])
+    assert torch.equal(logits_of(once, batch), logits_of(twice, batch))
+    assert encoder.layer_numbers(once) == encoder.layer_numbers(twice) == [1, 3]
+    assert once.config.to_dict() == twice.config.to_dict()
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+@pytest.mark.parametrize("removed", [[], [1], [2, 0], [0, 1, 2]])
+def test_a_saved_model_is_a_plain_transformers_model(kind, removed, tmp_path):
+    batch = padded_batch(kind)
+    smaller = encoder.remove_layers(tiny_model(kind), removed)
+    smaller.save_pretrained(tmp_path)
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    assert torch.equal(logits_of(loaded, batch), logits_of(smaller, batch))
+    written = json.loads((tmp_path / "config.json").read_text())
+    depth = written["n_layers" if kind == "distilbert" else "num_hidden_layers"]
+    assert depth == loaded.config.num_hidden_layers == 3 - len(removed)
+    assert written["original_layers"] == [i for i in range(3) if i not in removed]
+    assert encoder.layer_numbers(loaded) == written["original_layers"]
+    assert sum(p.numel() for p in loaded.parameters()) == encoder.count_parameters(smaller)
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_removal_goes_on_after_a_reload_with_the_original_numbers(kind, tmp_path):
+    model, batch = tiny_model(kind, layers=4), padded_batch(kind)
+    encoder.remove_layers(model, [1]).save_pretrained(tmp_path)
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    again = encoder.remove_layers(loaded, [3])
+    assert torch.equal(logits_of(again, batch), logits_skipping(model, batch, [1, 3]))
+
+
+@pytest.mark.parametrize("removed", [[3], [-1], [0, 0], [0, 7]])
+def test_a_layer_that_is_not_there_cannot_be_removed(removed):
+    with pytest.raises(ValueError, match="cannot remove layers"):
+        encoder.remove_layers(tiny_model(), removed)
+
+
+def test_a_layer_cannot_be_removed_twice():
+    with pytest.raises(ValueError, match="cannot remove layers"):
+        encoder.remove_layers(encoder.remove_layers(tiny_model(), [1]), [1])
+
+
+def test_a_decoder_is_refused_in_one_line():
+    config = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=30, n_positions=16, num_labels=3, pad_token_id=0)
+    with pytest.raises(UserError, match="GPT2ForSequenceClassification is not an encoder classifier"):
+        encoder.layers(GPT2ForSequenceClassification(config))
+
+
+def test_a_decoder_in_a_folder_is_refused(tmp_path):
+    config = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=30, n_positions=16, num_labels=3, pad_token_id=0)
+    GPT2ForSequenceClassification(config).save_pretrained(tmp_path / "gpt2")
+    params = smoke_params(tmp_path, model=str(tmp_path / "gpt2"))
+    with pytest.raises(UserError, match="not an encoder classifier"):
+        encoder.load_model(params, ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("spoil", ["no folder", "empty folder", "garbage weights", "truncated weights", "bad config"])
+def test_a_model_that_cannot_be_loaded_is_said_in_one_line(spoil, tmp_path):
+    folder = tmp_path / "model"
+    if spoil == "empty folder":
+        folder.mkdir()
+    elif spoil != "no folder":
+        tiny_model().save_pretrained(folder)
+        weights = (folder / "model.safetensors").read_bytes()
+        damage = {"garbage weights": b"garbage" * 100, "truncated weights": weights[: len(weights) // 2]}
+        (folder / "model.safetensors").write_bytes(damage.get(spoil, weights))
+        if spoil == "bad config":
+            (folder / "config.json").write_text("{not json")
+    with pytest.raises(UserError) as fault:
+        encoder.load_model(smoke_params(tmp_path, model=str(folder)), ["a", "b", "c"])
+    assert "model" in str(fault.value) and "\n" not in str(fault.value)
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    model = tiny_model()
+    model.config.save_pretrained(tmp_path / "model")
+    torch.save(model.state_dict(), tmp_path / "model" / "pytorch_model.bin")
+    with pytest.raises(UserError, match="could not be loaded"):
+        encoder.load_model(smoke_params(tmp_path, model=str(tmp_path / "model")), ["a", "b", "c"])
+
+
+def test_the_head_is_drawn_from_the_seed(tmp_path):
+    tiny_model().base_model.save_pretrained(tmp_path / "model")
+    folder = str(tmp_path / "model")
+    heads = [
+        encoder.load_model(smoke_params(tmp_path, seed=seed, model=folder), ["a", "b", "c"]).classifier.weight
+        for seed in (0, 0, 1)
+    ]
+    assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_a_restricted_vocabulary_gives_the_same_logits(kind):
+    model, batch = tiny_model(kind), padded_batch(kind, examples=4)
+    wanted, counted = logits_of(model, batch), encoder.count_parameters(model)
+    full = model.get_input_embeddings().weight.detach().clone()
+    token_ids = torch.unique(batch["input_ids"])
+    assert len(token_ids) < 40, "some ids must be absent, or nothing is tested"
+    small = {**batch, "input_ids": torch.searchsorted(token_ids, batch["input_ids"])}
+    restricted = encoder.restrict_vocabulary(model, token_ids)
+    assert restricted.get_input_embeddings().weight.shape == (len(token_ids), full.shape[1])
+    assert torch.equal(logits_of(restricted, small), wanted)
+    assert encoder.count_parameters(restricted) == counted
+    restored = encoder.restore_vocabulary(restricted, full, token_ids)
+    assert torch.equal(logits_of(restored, batch), wanted)
+    assert sum(p.numel() for p in restored.parameters()) == counted
+    assert restored.get_input_embeddings().padding_idx == PAD[kind]
+
+
+def test_restoring_takes_trained_rows_and_keeps_the_others():
+    model, token_ids = tiny_model(), torch.tensor([0, 2, 3, 7])
+    full = model.get_input_embeddings().weight.detach().clone()
+    restricted = encoder.restrict_vocabulary(model, token_ids)
+    with torch.no_grad():
+        restricted.get_input_embeddings().weight.add_(1.0)
+    restored = encoder.restore_vocabulary(restricted, full, token_ids).get_input_embeddings().weight.detach()
+    assert torch.equal(restored[token_ids], full[token_ids] + 1.0)
+    others = [i for i in range(40) if i not in token_ids.tolist()]
+    assert torch.equal(restored[others], full[others])
+
+
+def test_the_padding_row_is_not_trained_after_restricting():
+    model, batch = tiny_model(), padded_batch(examples=4)
+    token_ids = torch.unique(batch["input_ids"])
+    encoder.restrict_vocabulary(model, token_ids)
+    small = torch.searchsorted(token_ids, batch["input_ids"])
+    model(input_ids=small, attention_mask=batch["attention_mask"]).logits.sum().backward()
+    gradient = model.get_input_embeddings().weight.grad
+    assert gradient[0].abs().max() == 0 and gradient[1].abs().max() > 0
+
+
+def test_layers_can_be_exchanged_for_a_while():
+    model, batch = tiny_model(), padded_batch()
+    before = logits_of(model, batch)
+    with pytest.raises(RuntimeError, match="on purpose"), encoder.with_layers(model, [encoder.layers(model)[0]]):
+        assert torch.equal(logits_of(model, batch), logits_skipping(tiny_model(), batch, [1, 2]))
+        raise RuntimeError("on purpose")
+    assert torch.equal(logits_of(model, batch), before)
+
+
+@pytest.mark.parametrize("kind, most", [("bert", 32), ("distilbert", 32), ("electra", 32), ("roberta", 30)])
+def test_texts_longer_than_the_model_reads_are_refused(kind, most, tmp_path):
+    """RoBERTa's first position has number 2, so two of its 32 rows are never reached."""
+    model, batch = tiny_model(kind), padded_batch(kind, examples=2, tokens=most)
+    assert logits_of(model, batch).isfinite().all()
+    model.save_pretrained(tmp_path / "model")
+    folder = str(tmp_path / "model")
+    encoder.load_model(smoke_params(tmp_path, model=folder, max_tokens=most), ["a", "b", "c"])
+    with pytest.raises(UserError, match=f"^max_tokens: must be at most {most} for "):
+        encoder.load_model(smoke_params(tmp_path, model=folder, max_tokens=most + 1), ["a", "b", "c"])

@@ -1,0 +1,86 @@
+"""Loading from the hub, against a stand-in on this computer: what arrives, and what is said when it does not."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hub_stand_in import Hub
+
+from paperlib.params import ROOT
+
+# HF_ENDPOINT is read at import: every case needs a process of its own.
+SCRIPT = """
+import json, sys
+import datasets.config
+datasets.config.STREAMING_READ_MAX_RETRIES = 1  # the library is patient: twenty times five seconds
+datasets.config.STREAMING_READ_RETRY_INTERVAL = 0
+from paperlib import params, sources
+from paperlib.errors import UserError
+settings = json.loads(sys.argv[1])
+p = params.load("paper", "agnews", 0, {"hub_revision": "refs/convert/parquet", "hub_config": "default", **settings})
+try:
+    frames, names = sources.read(p)
+    print(json.dumps({split: frame.to_dict("list") for split, frame in frames.items()}))
+except UserError as error:
+    print(json.dumps(str(error)))
+"""
+
+
+def parquet(n: int, column: str = "text") -> bytes:
+    """Return rows sorted by label, as several corpora are stored, a hundred to a row group, of incompressible text."""
+    rng = np.random.default_rng(n)
+    texts = [f"row {i} {rng.bytes(100).hex()}" for i in range(n)]
+    stream = io.BytesIO()
+    frame = pd.DataFrame({column: texts, "label": [i * 4 // n for i in range(n)], "id": range(n)})
+    frame.to_parquet(stream, row_group_size=100)
+    return stream.getvalue()
+
+
+def load(hub: Hub, tmp_path, **settings):
+    """Read train and test through `datasets` from the stand-in; return the frames, or the error's one line."""
+    environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    environment |= {"HF_HUB_DOWNLOAD_TIMEOUT": "2", "HF_HUB_ETAG_TIMEOUT": "2", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(settings)], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    return {"default/train/0000.parquet": parquet(6000), "default/test/0000.parquet": parquet(2000)}
+
+
+def test_slices_cover_a_sorted_corpus_and_leave_the_rest(files, tmp_path):
+    hub = Hub(files)
+    frames = load(hub, tmp_path, hub_slices=5)
+    assert len(frames["train"]["text"]) == len(frames["test"]["text"]) == 500
+    rows = [int(text.split()[1]) for text in frames["train"]["text"]]
+    assert sorted({row // 100 for row in rows}) == [0, 15, 30, 44, 59]  # row groups, of 60
+    assert frames["train"]["label"] == [row * 4 // 6000 for row in rows]
+    assert set(frames["train"]["label"]) == {0, 1, 2, 3}
+
+
+def test_all_rows_arrive_when_there_are_few_row_groups(files, tmp_path):
+    frames = load(Hub(files), tmp_path, hub_slices=64)
+    assert len(frames["train"]["text"]) == 6000 and len(set(frames["train"]["text"])) == 6000
+
+
+@pytest.mark.parametrize("fault", ["missing", "half", "slow"])
+def test_a_hub_that_fails_is_one_line(fault, files, tmp_path):
+    message = load(Hub(files, fault), tmp_path, hub_slices=2)
+    assert isinstance(message, str), "rows were read from a broken hub"
+    assert message.startswith("fancyzhx/ag_news (train) could not be loaded: ") and "data_dir" in message
+    assert "\n" not in message
+
+
+def test_wrong_columns_are_named(files, tmp_path):
+    wrong = {**files, "default/train/0000.parquet": parquet(300, column="body")}
+    message = load(Hub(wrong), tmp_path, hub_slices=2)
+    assert message == "fancyzhx/ag_news: no column 'text'; there are: label"
