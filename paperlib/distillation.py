@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 import statistics
 import time
@@ -12,14 +13,14 @@ from transformers import PreTrainedModel
 
 from paperlib import encoder, parallel, training, work
 from paperlib.errors import UserError
-from paperlib.files import atomic_write_json
+from paperlib.files import atomic_write_json, sha256_file
 from paperlib.fingerprint import DISTILLING, of_code, of_study
 from paperlib.node import Node, Removed, label, pack, parse_label, seed_of
 from paperlib.params import ROOT, Params
 from paperlib.tree import Study
 
 RECORD = "distillation.json"
-STUDENT = "student"
+STUDENT, WEIGHTS = "student", "model.safetensors"
 LATENCY_REPEATS = 30
 
 
@@ -32,7 +33,7 @@ def distil(study: Study, student: Node) -> dict:
     path = study.params.unit_dir / RECORD
     fingerprint = _fingerprint(study.params, student.removed)
     record = _read(path)
-    if record.get("fingerprint") == fingerprint and (path.parent / STUDENT / "config.json").exists():
+    if record.get("fingerprint") == fingerprint and record.get("student_sha256") == _student_sha256(study.params):
         return record
     study.node(student.removed)
     arguments = [(study.params, student.removed, with_teacher) for with_teacher in (True, False)]
@@ -42,6 +43,7 @@ def distil(study: Study, student: Node) -> dict:
     for row, latency in zip(models, _latencies(study.params, student.removed)):
         row["latency_ms"] = latency
     record = {"fingerprint": fingerprint, "removed": label(student.removed), "models": models}
+    record["student_sha256"] = _student_sha256(study.params)
     atomic_write_json(path, record)
     return record
 
@@ -68,7 +70,7 @@ def same_logits(params: Params) -> float:
     ids = bench.dataset.token_ids[batch["input_ids"][: len(stored)].cpu()]  # back to the tokeniser's numbers
     with torch.inference_mode():
         logits = student(input_ids=ids, attention_mask=batch["attention_mask"][: len(stored)].cpu()).logits
-    return (logits - torch.tensor(stored)).abs().max().item()
+    return (logits.nan_to_num() - torch.tensor(stored)).abs().max().item()
 
 
 def _train(params: Params, removed: Removed, with_teacher: bool) -> dict:
@@ -83,9 +85,11 @@ def _train(params: Params, removed: Removed, with_teacher: bool) -> dict:
         batch = getattr(bench.dataset, split)
         logits = training.predict(model, batch, params)
         row[f"{split}_correct"] = pack(training.correct(logits, batch).cpu().numpy())
-    row |= {"losses": done.losses, "health": done.health.as_dict(), "seconds": done.seconds}
+    losses = [loss if math.isfinite(loss) else None for loss in done.losses]
+    row |= {"losses": losses, "health": done.health.as_dict(), "seconds": done.seconds}
     if with_teacher:
-        row["first_logits"] = training.predict(model, {k: v[:8] for k, v in bench.dataset.test.items()}).tolist()
+        first = {name: tensor[:8] for name, tensor in bench.dataset.test.items()}
+        row["first_logits"] = training.predict(model, first).nan_to_num().tolist()
         _save(model, params)
     return row
 
@@ -106,6 +110,12 @@ def _save(model: PreTrainedModel, params: Params) -> None:
     encoder.load_tokenizer(params).save_pretrained(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
+
+
+def _student_sha256(params: Params) -> str:
+    """Return the hash of the saved student's weights, "" when there is no student."""
+    folder = params.unit_dir / STUDENT
+    return sha256_file(folder / WEIGHTS) if all((folder / name).exists() for name in (WEIGHTS, "config.json")) else ""
 
 
 def _latencies(params: Params, removed: Removed) -> list[float]:
@@ -133,6 +143,7 @@ def _fingerprint(params: Params, removed: Removed) -> str:
 
 def _read(path: Path) -> dict:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return record if isinstance(record, dict) else {}

@@ -22,6 +22,7 @@ from paperlib.errors import UserError
 from paperlib.params import ROOT, Params
 
 LAYER_LISTS = ("encoder.layer", "transformer.layer")  # BERT, RoBERTa, ELECTRA; DistilBERT
+FIRST_TOKEN_HEADS = ("bert", "roberta", "electra")  # the head reads the first token, and layers have attention.output
 BYTES_PER_PARAMETER = 4  # the paper's GB: 32-bit weights (section 3.1)
 
 transformers_logging.set_verbosity_error()
@@ -94,6 +95,27 @@ def with_layers(model: PreTrainedModel, modules: list[nn.Module]) -> Iterator[No
         yield
     finally:
         setattr(parent, name, original)
+
+
+@contextlib.contextmanager
+def first_token_only(model: PreTrainedModel) -> Iterator[None]:
+    """Compute, inside the block, only the first token of the last layer after its attention: the head reads no other.
+
+    The logits and gradients are those of the whole computation up to rounding, and three quarters of a layer are
+    saved. The last hidden state is then (examples, 1, hidden). Models whose head or layer is built otherwise run whole.
+    """
+    last = layers(model)[-1:] if model.config.model_type in FIRST_TOKEN_HEADS else []
+    handles = [layer.attention.output.register_forward_pre_hook(_keep_first_token) for layer in last]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _keep_first_token(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """Cut what goes into the block after the attention, its output and the residual, to the first token."""
+    return tuple(tensor[:, :1] for tensor in inputs)
 
 
 def restrict_vocabulary(model: PreTrainedModel, token_ids: torch.Tensor) -> PreTrainedModel:

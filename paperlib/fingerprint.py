@@ -10,7 +10,6 @@ from pathlib import Path
 from paperlib import artifacts
 from paperlib.files import sha256_file
 from paperlib.params import ROOT, RUN_ONLY, Params
-from paperlib.training import device_of, precision_of
 
 # Only modules that change a node's numbers: strategies choose among nodes, and drawing reads them.
 COMPUTING = (
@@ -24,6 +23,8 @@ DISTILLING = {"kd_alpha", "kd_temperature", "kd_t_squared"}
 
 def of_study(params: Params) -> str:
     """Return the SHA-256 of everything that a node's numbers depend on beside its tuple."""
+    from paperlib.training import device_of, precision_of  # torch takes seconds to import
+
     left_out = RUN_ONLY | CHOOSING | DISTILLING
     parts = {
         "params": {name: value for name, value in params.model_dump().items() if name not in left_out},

@@ -41,10 +41,10 @@ class Fit:
 
 
 def standardise(signals: pd.DataFrame) -> pd.DataFrame:
-    """Return (x - mean) / sd over the layers of one model; a signal equal in all layers becomes 0."""
+    """Return (x - mean) / sd over the layers of one model; a signal equal in all layers, or not a number, becomes 0."""
     spread = signals.std(ddof=0)
     degenerate = spread <= 1e-6 * signals.abs().max()
-    return ((signals - signals.mean()) / spread.mask(degenerate, np.inf)).astype(float)
+    return ((signals - signals.mean()) / spread.mask(degenerate, np.inf)).astype(float).fillna(0.0)
 
 
 def fit(name: str, models: list[tuple[pd.DataFrame, pd.Series]], trees: int, seed: int) -> Fit:

@@ -11,24 +11,22 @@ from paperlib.params import Params
 
 
 def read_slices(params: Params, split: str) -> pd.DataFrame:
-    """Return the text and label columns of `hub_slices` row groups of a split, evenly spread over it.
+    """Return the rows of `hub_slices` row groups of a split, evenly spread over it.
 
     Several of these corpora are stored sorted by label, so neighbouring rows would not do; a row group is the least
     that a parquet file gives. Needs a network, or the library's own offline cache.
     Raises UserError when the rows cannot be had or their labels are not in the order of `class_names`.
     """
-    wanted = [*params.text_fields, params.label_field]
     try:
         stream = _stream(params, split)
         _check_names(stream, params)
-        frame = pd.DataFrame(list(itertools.chain.from_iterable(_slices(stream, params.hub_slices))))
+        return pd.DataFrame(list(itertools.chain.from_iterable(_slices(stream, params.hub_slices))))
     except UserError:
         raise
     except Exception as error:  # the library raises a dozen kinds; each means that there are no rows
         said = " ".join(str(error).split())[:160] or type(error).__name__
         advice = "without a network use data_dir, or PROFILE=laptop with newsgroup"
         raise UserError(f"{params.hub_id} ({split}) could not be loaded: {said}; {advice}") from None
-    return frame[[name for name in wanted if name in frame.columns]]
 
 
 def _stream(params: Params, split: str):

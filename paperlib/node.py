@@ -82,8 +82,8 @@ def unpack(packed: dict) -> np.ndarray:
 
 
 def columns(frame: pd.DataFrame) -> dict:
-    """Write a table by layer for the record; NaN becomes null."""
-    values = {name: [None if math.isnan(x) else x for x in column] for name, column in frame.items()}
+    """Write a table by layer for the record; NaN and infinity become null."""
+    values = {name: [x if math.isfinite(x) else None for x in column] for name, column in frame.items()}
     return {"layer": [int(number) for number in frame.index], **values}
 
 

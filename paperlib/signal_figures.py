@@ -76,8 +76,8 @@ def correlation_map(correlation: pd.DataFrame) -> tuple[Figure, str]:
 def agreement_chart(agreement: pd.DataFrame, limit: float, ceiling: float, layers: int) -> tuple[Figure, str]:
     """Draw the rank correlation of each signal with the measured accuracy drop.
 
-    `agreement`: (signals, test and validation); `limit`: that of `unit_numbers.chance_limit`; `ceiling`:
-    correlation of the two measured drops with each other, nan if there is none.
+    `agreement`: (signals, test and validation); `limit`: that of `unit_numbers.chance_limit`; `ceiling`: what a
+    perfect signal could reach, nan if unknown.
     """
     figure, ax = plt.subplots(figsize=(6.8, 1.9 + 0.26 * len(agreement)))
     rows, within = np.arange(len(agreement)), min(limit, EDGE) if limit == limit else 0
@@ -88,7 +88,7 @@ def agreement_chart(agreement: pd.DataFrame, limit: float, ceiling: float, layer
                 label=f"drop on {split}")
     keys = [*ax.lines[1:], Patch(color="#eeeeee", label=_chance_text(limit, layers))]
     if np.isfinite(ceiling):
-        text = "the two drops with each other"
+        text = "a perfect signal, given the noise of the drop"
         keys.append(ax.axvline(ceiling, color=RED, linestyle="--", linewidth=1.2, label=text))
     ax.set_yticks(rows, [_signed(name) for name in agreement.index])
     ax.set(xlim=(-EDGE, EDGE), ylim=(len(rows) - 0.4, -0.6))

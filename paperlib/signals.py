@@ -97,6 +97,8 @@ def _task_mi(activation: torch.Tensor, tokens: torch.Tensor, labels: torch.Tenso
     """Mutual information, in nats, of the label and each mean-pooled feature, averaged over features."""
     weights = tokens.unsqueeze(-1).float()
     pooled = (activation * weights).sum(1) / weights.sum(1)  # (examples, hidden)
+    if not pooled.isfinite().all():
+        return float("nan")
     if params.mi_estimator == "knn":
         return float(mutual_info_classif(pooled.cpu().numpy(), labels.cpu().numpy(), random_state=params.seed).mean())
     return binned_mutual_information(pooled, labels, params.mi_bins)
@@ -125,6 +127,8 @@ def _flow_mi(activations: list[torch.Tensor], logits: torch.Tensor, tokens: torc
 
 def explained_variance(targets: torch.Tensor, predictors: torch.Tensor) -> float:
     """Variance of `targets` (rows, features) that least squares on `predictors` removes, averaged over features."""
+    if not (targets.isfinite().all() and predictors.isfinite().all()):  # of a model whose training diverged
+        return float("nan")
     y = targets - targets.mean(0)
     x = predictors - predictors.mean(0)
     # Layer norm makes the features linearly dependent, so the covariance has no inverse.

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+import re
+import zlib
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from paperlib.errors import UserError
 from paperlib.files import atomic_write_json
@@ -15,6 +17,7 @@ from paperlib.node import Node, Removed, label
 
 STUDY_FILE = "study.json"  # says to which study the records beside it belong
 ORIGINAL = "original"  # file name of the node from which nothing is removed
+LABEL = re.compile(r"(\d+|none)(-(\d+|none))*")  # file name of any other
 
 
 class Store:
@@ -34,9 +37,9 @@ class Store:
         if owner == self.fingerprint:
             return
         try:
-            if self.folder.exists():
-                self.folder.replace(_aside(self.folder, owner or "unknown"))
-            if _aside(self.folder, self.fingerprint).exists():
+            if self.folder.exists() and owner is not None:
+                self.folder.replace(_aside(self.folder, owner))
+            if _aside(self.folder, self.fingerprint).exists() and not self.folder.exists():
                 _aside(self.folder, self.fingerprint).replace(self.folder)
         except OSError as error:
             raise UserError(f"{self.folder.name}: older records cannot be moved aside ({error.strerror})") from None
@@ -48,13 +51,15 @@ class Store:
             record = json.loads(self._record_path(removed).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        sound = isinstance(record, dict) and record.get("sha256") == _checksum(record)
-        return Node(record) if sound and record["fingerprint"] == self.fingerprint else None
+        if not isinstance(record, dict) or record.get("sha256") != _checksum(record):
+            return None
+        wanted = (self.fingerprint, label(removed))
+        return Node(record) if (record.get("fingerprint"), record.get("removed")) == wanted else None
 
     def labels(self) -> list[str]:
         """List the labels of the records present, sound or not; "" is the original model."""
-        names = [path.stem for path in self.folder.glob("*.json") if path.name != STUDY_FILE]
-        return ["" if name == ORIGINAL else name for name in names]
+        names = [path.stem for path in self.folder.glob("*.json")]
+        return ["" if name == ORIGINAL else name for name in names if name == ORIGINAL or LABEL.fullmatch(name)]
 
     def write(self, record: dict) -> Node:
         """Write a record with its study's fingerprint and a checksum; return the node."""
@@ -68,9 +73,13 @@ class Store:
         """Return a node's state dictionary and mark it as used, or None when it was evicted or is damaged."""
         path = self._weights_path(removed)
         try:
-            state = load_file(path)
+            with safe_open(path, "pt") as stream:
+                state = {name: stream.get_tensor(name) for name in stream.keys()}
+                stated = (stream.metadata() or {}).get("checksum")
             os.utime(path)
         except (OSError, SafetensorError):
+            state, stated = None, "unreadable"
+        if state is None or stated != _weights_checksum(state):
             path.unlink(missing_ok=True)
             return None
         return state
@@ -85,7 +94,8 @@ class Store:
         partial = path.with_suffix(f".partial-{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, partial)
+            whole = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+            save_file(whole, partial, metadata={"checksum": _weights_checksum(whole)})
             partial.replace(path)
         except (OSError, SafetensorError) as error:
             partial.unlink(missing_ok=True)
@@ -104,10 +114,13 @@ class Store:
                 path.unlink()
 
     def _owner(self) -> str | None:
-        try:
-            return json.loads((self.folder / STUDY_FILE).read_text(encoding="utf-8"))["fingerprint"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        """Return the fingerprint of the study that holds the folder; where the file that says so is damaged, its records do."""
+        for path in (self.folder / STUDY_FILE, *sorted(self.folder.glob("*.json"))):
+            try:
+                return json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return None
 
     def _record_path(self, removed: Removed) -> Path:
         return self.folder / f"{label(removed) or ORIGINAL}.json"
@@ -123,3 +136,11 @@ def _aside(folder: Path, fingerprint: str) -> Path:
 def _checksum(record: dict) -> str:
     content = {key: value for key, value in record.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _weights_checksum(state: dict[str, torch.Tensor]) -> str:
+    """Return a checksum of all tensors: it finds damage, at a gigabyte a second."""
+    total = 0
+    for name in sorted(state):
+        total = zlib.crc32(state[name].numpy().tobytes(), zlib.crc32(name.encode(), total))
+    return f"{total:08x}"

@@ -101,8 +101,8 @@ def _scores(strategy: str, path: list[Node], params: Params) -> tuple[pd.Series,
 
 
 def _least(scores: pd.Series, relative: float, absolute: float, node: Node, params: Params) -> Choice:
-    least = scores.min()
-    tied = scores.index[np.isclose(scores, least, rtol=relative, atol=absolute)]
+    least = scores.min()  # NaN only when no score is a number, as after a training that diverged: then all tie
+    tied = scores.index[np.isclose(scores, least, rtol=relative, atol=absolute, equal_nan=True)]
     return Choice(int(_draw(params.seed, "tie", node.removed).choice(tied)), scores, len(tied))
 
 

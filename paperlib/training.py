@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from paperlib.data import Batch
+from paperlib.encoder import first_token_only
 from paperlib.errors import UserError
 from paperlib.params import Params
 
@@ -82,7 +83,7 @@ def fine_tune(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _decay(step, len(order), params.schedule))
     losses, norms = [], []  # tensors: reading a number would make a GPU wait
     for rows in order:
-        with forward_context(params):
+        with forward_context(params), first_token_only(model):
             logits = model(input_ids=train["input_ids"][rows], attention_mask=train["attention_mask"][rows]).logits
         loss = F.cross_entropy(logits.float(), train["labels"][rows])
         if teacher_logits is not None:
@@ -121,7 +122,7 @@ def predict(model: PreTrainedModel, batch: Batch, params: Params | None = None) 
     context = forward_context(params) if params else contextlib.nullcontext()
     chunk = EVALUATION_CHUNK if batch["labels"].device.type == "cpu" else len(batch["labels"])
     parts = zip(batch["input_ids"].split(chunk), batch["attention_mask"].split(chunk))
-    with context:
+    with context, first_token_only(model):
         return torch.cat([model(input_ids=ids, attention_mask=mask).logits.float() for ids, mask in parts])
 
 

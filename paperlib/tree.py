@@ -61,9 +61,7 @@ class Study:
     def walk(self, name: str) -> Walk:
         """Read a strategy's walk from the store; raises UserError when a node of it has not been computed."""
         path, choices = [self._stored((), name)], []
-        if not path[0].has(strategies.needs(name, self.params)):
-            raise UserError(f"{name} has not been walked yet: run the notebook that grows it")
-        while choice := strategies.next_layer(name, path, self.params):
+        while choice := strategies.next_layer(name, self._measured(path, name), self.params):
             choices.append(choice)
             path.append(self._stored(_child(path[-1], choice), name))
         return Walk(name, path, choices)
@@ -89,7 +87,8 @@ class Study:
         evicted = [parent for parent in parents if not self.store.has_weights(parent)]
         if evicted:
             self._ensure_weights(evicted)
-        arguments = [(self.params, removed, frozenset(parts), True) for removed, parts in missing.items()]
+        longest_first = sorted(missing, key=lambda removed: sum(layer is not None for layer in removed))
+        arguments = [(self.params, removed, frozenset(missing[removed]), True) for removed in longest_first]
         for node in parallel.run(work.compute, arguments, self.params):
             if progress is not None:
                 progress.done(node)
@@ -118,6 +117,13 @@ class Study:
             where = f"layers {label(removed)} removed" if removed else "the original model"
             raise UserError(f"{name}: {where}: not computed yet; run the notebook that grows it")
         return node
+
+    def _measured(self, path: list[Node], name: str) -> list[Node]:
+        """Return the path if a strategy can choose at its end; raise UserError when a measurement is wanting."""
+        ended = len(path[-1].removed) == strategies.depth(name, path[-1].original_layers, self.params)
+        if not ended and len(path[-1].remaining) > 1 and not path[-1].has(strategies.needs(name, self.params)):
+            raise UserError(f"{name} has not been walked yet: run the notebook that grows it")
+        return path
 
     def _still_wanted(self, paths: dict[str, list[Node]]) -> list[int]:
         """Return the layers of every model that could still be asked for, were no two walks to meet again."""

@@ -10,6 +10,7 @@ from paperlib.signals import degenerate
 
 ALL_ORDERS_UP_TO = 7  # layers: 7! = 5040 orders are enumerated, more are drawn
 DRAWS = 20_000
+ROUNDING = 1e-9  # correlations closer than this are equal
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray) -> pd.Series:
@@ -54,11 +55,11 @@ def chance_limit(target: pd.Series, level: float = 0.05, seed: int = 0) -> float
     else:
         orders = np.random.default_rng(seed).permuted(np.tile(np.arange(n), (DRAWS, 1)), axis=1)
     ranks = stats.zscore(stats.rankdata(target))
-    reached = np.abs(stats.zscore(orders, axis=1) @ ranks / n).round(9)  # 1.0000000000000002 is 1
+    reached = np.abs(stats.zscore(orders, axis=1) @ ranks / n).round(9)
     values, counts = np.unique(reached, return_counts=True)
     at_least = counts[::-1].cumsum()[::-1] / len(reached)
     rare = values[at_least <= level]
-    return float(rare[0]) if len(rare) else float("inf")
+    return float(rare[0]) - ROUNDING if len(rare) else float("inf")
 
 
 def effective_number(correlation: pd.DataFrame) -> float:

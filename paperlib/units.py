@@ -5,8 +5,6 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-import nbformat
-
 from paperlib import fingerprint
 from paperlib.errors import UserError
 from paperlib.files import sha256_file
@@ -98,10 +96,10 @@ DATASET_FIELDS = {"hub_id", "hub_config", "hub_revision", "hub_slices", "text_fi
 
 def _cells(path: Path) -> list[tuple[str, str]]:
     try:
-        notebook = nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.reader.NotJSONError) as error:
-        raise UserError(f"notebooks/{path.name}: cannot be read ({' '.join(str(error).split())[:100]})") from None
-    return [(cell.cell_type, cell.source) for cell in notebook.cells]
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"notebooks/{path.name}: cannot be read ({type(error).__name__}: {error.args[:1]})") from None
 
 
 @lru_cache

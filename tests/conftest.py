@@ -109,3 +109,26 @@ def files_under(folder: Path) -> list[str]:
 def params(tmp_path):
     """The smoke profile in a folder of this test."""
     return smoke_params(tmp_path)
+
+
+def made_node(removed=(), layers=6, seed=0, signals=None, drop=None, dataset_size=32):
+    """Return a node with made-up measurements: noise, or the given `signals` and `drop` (mappings by layer)."""
+    import numpy as np
+    import pandas as pd
+
+    from paperlib.names import SIGNALS
+    from paperlib.node import Node, columns, label, pack
+
+    rng = np.random.default_rng([seed, len(removed), *(0 if layer is None else layer for layer in removed)])
+    remaining = [layer for layer in range(layers) if layer not in removed]
+    index = pd.Index(remaining, name="layer")
+    table = pd.DataFrame(rng.normal(size=(len(remaining), 12)), index=index, columns=list(SIGNALS))
+    for name, values in (signals or {}).items():
+        table[name] = pd.Series(values)
+    record = {"removed": label(removed), "original_layers": layers, "signals": columns(table)}
+    for split in ("test", "validation"):
+        drops = pd.Series(drop) if drop is not None else pd.Series(rng.integers(-9, 90, len(remaining)) / 256, index=index)
+        frame = pd.DataFrame({"drop": drops, "loss_increase": rng.normal(size=len(remaining))}).loc[remaining]
+        record[f"ablation_{split}"] = columns(frame.rename_axis("layer"))
+        record[f"{split}_correct"] = pack(rng.random(dataset_size) < 0.5)
+    return Node(record)

@@ -80,7 +80,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         data = status == 206
         if data and self.server.fault == "slow":
-            time.sleep(5)
+            time.sleep(2)
         self.send_response(status)
         for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
             self.send_header(name, value)

@@ -69,7 +69,7 @@ def test_all_subsets_equal_brute_force(kind, layers):
         accuracy, loss = scores_skipping(model, batch, removed)
         assert table["accuracy"][removed] == pytest.approx(accuracy, abs=1e-6), removed
         assert table["loss"][removed] == pytest.approx(loss, abs=1e-5), removed
-    assert table["accuracy"].nunique() > 3
+    assert table["accuracy"].nunique() >= 3
 
 
 def test_all_subsets_of_twelve_layers_on_a_sample():

