@@ -1,4 +1,4 @@
-"""Compare with chance: fusers with shuffled targets, two models on the same examples, one walk with random ones."""
+"""Compare with chance: fusers on shuffled targets, models on the same texts, one order with random ones."""
 
 from collections.abc import Iterable
 
@@ -18,13 +18,14 @@ from paperlib.params import Params
 
 BEST_SINGLE, MEAN_SINGLE = "best single signal, in hindsight", "mean of the 12 single signals"
 RIVALS = ("Baseline", BEST_SINGLE, MEAN_SINGLE, "Random", "Greedy-Ablation", "Equal-Training")
+SAME = 1e-12  # accuracies closer than this are equal
 
 
 # Fusers (section 2.2.6)
 
 
 def left_out_predictions(fitted: Fit) -> pd.DataFrame:
-    """Return columns target, fitted and left_out: what a fit says of a row it has seen, and of one it has not."""
+    """Return columns target, fitted, left_out: what a fit says of a row that it has seen, and has not."""
     left_out = cross_val_predict(clone(fitted.regressor), fitted.features, fitted.target, cv=LeaveOneOut())
     seen = fitted.regressor.predict(fitted.features)
     return pd.DataFrame({"target": fitted.target, "fitted": seen, "left_out": left_out})
@@ -35,16 +36,16 @@ def shuffled_fits(
 ) -> pd.DataFrame:
     """Fit a fuser to accuracy drops dealt out to the layers at random: one row per shuffle.
 
-    Columns r2, spearman_loo and least_chosen (it would remove a layer of least drop): what a fuser reaches when
-    the signals mean nothing.
+    Columns r2, spearman_loo and least_chosen (it would remove a layer of least drop): what a fuser reaches
+    when the signals mean nothing.
     """
     rng, rows = np.random.default_rng(seed), []
     for _ in range(repeats):
         target = pd.Series(rng.permutation(drops.to_numpy()), index=drops.index)
         fitted = fusers.fit(name, [(signals, target)], trees, seed)
         chosen = fusers.predict(fitted, signals).idxmin()
-        least = bool(np.isclose(target[chosen], target.min()))
-        rows.append({"r2": fitted.r2, "spearman_loo": fitted.spearman_leaving_one_out(), "least_chosen": least})
+        fit = {"r2": fitted.r2, "spearman_loo": fitted.spearman_leaving_one_out()}
+        rows.append(fit | {"least_chosen": bool(np.isclose(target[chosen], target.min()))})
     return pd.DataFrame(rows)
 
 
@@ -55,19 +56,21 @@ def agreement(fits: pd.DataFrame, layers: int) -> pd.DataFrame:
     all_steps (share), steps (with at least two layers left), by_chance (what a blind draw would reach).
     """
     rows = fits.assign(by_chance=1 / (layers + 1 - fits["step"])).groupby("strategy", sort=False)
-    columns = {"all_steps": ("same_as_greedy", "mean"), "steps": ("step", "size"), "by_chance": ("by_chance", "mean")}
-    first = fits[fits["step"] == 1].set_index("strategy")["same_as_greedy"].rename("step_1")
-    return rows.agg(**columns).join(first)[["step_1", *columns]]
+    choices = rows["same_as_greedy"].agg(all_steps="mean", steps="size")
+    choices["by_chance"] = rows["by_chance"].mean()
+    first = fits[fits["step"] == 1].set_index("strategy")["same_as_greedy"]
+    choices.insert(0, "step_1", first)
+    return choices
 
 
 # Two models on the same test examples
 
 
 def paired(correct: dict[str, np.ndarray], first: str) -> pd.DataFrame:
-    """Compare one model with each of the others on the same examples; `correct`: model -> right or not (examples,).
+    """Compare one model with each of the others; `correct`: model -> right or not (examples,), all the same.
 
-    One row per rival: examples that only the first, and only the rival, gets right; the difference in points of accuracy
-    with its standard error; p of McNemar's exact two-sided test, which is about those examples alone.
+    One row per rival: examples that only the first, and only the rival, gets right; the difference in
+    points of accuracy with its standard error; p of McNemar's exact two-sided test of those examples.
     """
     rows = {}
     for rival in (name for name in correct if name != first):
@@ -78,22 +81,23 @@ def paired(correct: dict[str, np.ndarray], first: str) -> pd.DataFrame:
         p = binomtest(only_first, discordant).pvalue if discordant else 1.0
         rows[rival] = [only_first, only_rival, 100 * gap, 100 * error, p]
     columns = ["only first right", "only rival right", "difference (points)", "standard error", "p"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis(columns=f"{first}, against")
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return table.rename_axis(columns=f"{first}, against")
 
 
 # One informed order against random ones (section 3.4)
 
 
 def rank_p(value: float, others: Iterable[float]) -> float:
-    """Return the one-sided p-value of `value` having come from where `others` came: (1 + as high ones) / (1 + all)."""
+    """Return the one-sided p-value of `value` being one more of `others`: (1 + as high ones) / (1 + all)."""
     others = np.asarray(list(others))
-    return float((1 + (others >= value - 1e-12).sum()) / (1 + len(others)))
+    return float((1 + (others >= value - SAME).sum()) / (1 + len(others)))
 
 
 def power(gap: float, spread: float, n: int, draws: int = 500, seed: int = 0) -> float:
     """Return the chance that the signed-rank test of section 3.4 finds an advantage of `gap`.
 
-    Simulated: `n` random maxima, normal with standard deviation `spread`, lie `gap` below a value taken as exact.
+    Simulated: `n` random maxima, normal with standard deviation `spread`, lie `gap` below an exact value.
     """
     noise = np.random.default_rng(seed).normal(0, spread, (draws, n))
     return float(np.mean([statistics.wilcoxon_p(gap + row, "greater") < LEVEL for row in noise]))
@@ -119,54 +123,20 @@ def false_alarms(n: int, draws: int = 2000, seed: int = 0) -> float:
 def order_and_set(nodes: list[Node]) -> pd.DataFrame:
     """Split the spread of accuracy at each depth into that between sets of layers and that within one set.
 
-    Index: layers removed. Columns: models, sets, sd (standard deviation over models), sd_same_set (pooled over sets
-    that were reached in several orders; their models differ in order, and so in the seeds of their fine-tunes).
+    Index: layers removed. Columns: models, sets, sd (standard deviation over models), sd_same_set (pooled
+    over sets reached in several orders; their models differ in order, and so in the seeds of their training).
     """
     real = [node for node in nodes if node.removed and None not in node.removed]
-    frame = pd.DataFrame([{"removed": len(node.removed), "set": label(tuple(sorted(node.removed))),
-                           "accuracy": node.accuracy} for node in real])  # fmt: skip
-    rows = {}
-    for depth, level in frame.groupby("removed"):
-        sets = level.groupby("set")["accuracy"]
-        freedom = len(level) - sets.ngroups
-        within = np.sqrt(((level["accuracy"] - sets.transform("mean")) ** 2).sum() / freedom) if freedom else np.nan
-        rows[depth] = {"models": len(level), "sets": sets.ngroups, "sd": level["accuracy"].std(), "sd_same_set": within}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("removed")
+    rows = [(len(node.removed), label(tuple(sorted(node.removed))), node.accuracy) for node in real]
+    models = pd.DataFrame(rows, columns=["removed", "set", "accuracy"])
+    from_set_mean = models["accuracy"] - models.groupby(["removed", "set"])["accuracy"].transform("mean")
+    levels = models.assign(squared=from_set_mean**2).groupby("removed")
+    table = levels.agg(models=("set", "size"), sets=("set", "nunique"), sd=("accuracy", "std"))
+    freedom = (table["models"] - table["sets"]).replace(0, np.nan)
+    return table.assign(sd_same_set=np.sqrt(levels["squared"].sum() / freedom))
 
 
 # All datasets and seeds
-
-
-def rivals(results: Results, strategy: str) -> pd.DataFrame:
-    """Return strategy minus each rival in points of maximum accuracy, one row per rival, with its uncertainty.
-
-    Columns: mean (over datasets), sem (over datasets), seed_sd (of the mean, over seeds), sampling_error (of the mean;
-    the test examples of both taken as independent, which overstates it), ahead and datasets (counts), p (one-sided
-    signed-rank test over datasets), verdict (ahead or behind by twice the larger of the two errors, or neither). What
-    cannot be told from so few datasets or seeds is nan.
-    """
-    maxima = _with_rivals(results)
-    others = [name for name in RIVALS if name in maxima.index and name != strategy]
-    by_seed = {seed: _with_rivals(results.of_seed(seed)) for seed in results.seeds}
-    rows = {}
-    for rival in others:
-        gap = 100 * (maxima.loc[strategy] - maxima.loc[rival]).dropna().round(statistics.DECIMALS)
-        means = [100 * (table.loc[strategy] - table.loc[rival]).mean() for table in by_seed.values()]
-        error, sampling = statistics.sem(gap), 100 * _sampling_error(results.steps, maxima.loc[[strategy, rival], gap.index])
-        rows[rival] = {
-            "mean": gap.mean(), "sem": error, "seed_sd": pd.Series(means).std(), "sampling_error": sampling,
-            "ahead": int((gap > 0).sum()), "datasets": len(gap), "p": statistics.wilcoxon_p(gap, "greater"),
-            "verdict": _beyond(gap.mean(), 2 * np.fmax(error, sampling)),
-        }  # fmt: skip
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="rival")
-
-
-def selection_table(steps: pd.DataFrame) -> pd.DataFrame:
-    """Return, per strategy, mean maximum and validation-selected accuracy over datasets, and what lies between (points)."""
-    maximum, selected = statistics.maximum_accuracy(steps), statistics.selected_accuracy(steps)
-    gap = 100 * (maximum - selected)
-    columns = {"maximum": maximum.mean(axis=1), "selected": selected.mean(axis=1), "gap": gap.mean(axis=1)}
-    return pd.DataFrame(columns | {"gap_sem": gap.sem(axis=1)})
 
 
 def results_of(params: Params) -> Results:
@@ -176,22 +146,60 @@ def results_of(params: Params) -> Results:
     """
     shown = units.comparable(params)
     if not shown:
-        raise UserError(f"no finished unit of profile {params.profile} has these settings: run make reproduce first")
-    return Results.from_tables(**{name: tables.collect(params.profile_dir, name, shown) for name in TABLES})
+        where = f"profile {params.profile}"
+        raise UserError(f"{where}: no finished unit has these settings: run make reproduce first")
+    found = {name: tables.collect(params.profile_dir, name, shown) for name in TABLES}
+    return Results.from_tables(**found)
 
 
-def _beyond(mean: float, margin: float) -> str:
-    return "ahead" if mean > margin else "behind" if mean < -margin else "too close to tell"
+def rivals(results: Results, strategy: str) -> pd.DataFrame:
+    """Return strategy minus each rival in points of maximum accuracy, with its uncertainty; one row each.
+
+    Columns: mean and sem (over datasets), seed_sd (of the mean, over seeds), sampling_error (of the mean; the
+    test examples of both taken as independent, which overstates it), ahead and datasets (counts), p
+    (one-sided signed-rank test over datasets), verdict (ahead or behind by twice the larger of the two
+    errors, or neither). What cannot be told from so few datasets or seeds is nan.
+    """
+    maxima = _with_rivals(results)
+    by_seed = [_with_rivals(results.of_seed(seed)) for seed in results.seeds]
+    rows = {}
+    for rival in (name for name in RIVALS if name in maxima.index):
+        gap = 100 * (maxima.loc[strategy] - maxima.loc[rival]).dropna()
+        seeds = pd.Series([100 * (table.loc[strategy] - table.loc[rival]).mean() for table in by_seed])
+        sampling = 100 * _sampling_error(results.steps, maxima.loc[[strategy, rival], gap.index])
+        sem, p = statistics.sem(gap), statistics.wilcoxon_p(gap, "greater")
+        rows[rival] = {
+            "mean": gap.mean(), "sem": sem, "seed_sd": seeds.std(), "sampling_error": sampling,
+            "ahead": int((gap > SAME).sum()), "datasets": len(gap), "p": p,
+            "verdict": _verdict(gap.mean(), 2 * np.fmax(sem, sampling)),
+        }  # fmt: skip
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="rival")
+
+
+def selection_table(steps: pd.DataFrame) -> pd.DataFrame:
+    """Return, per strategy, the accuracy at the depth chosen on test and on validation, and the gap in points.
+
+    Columns maximum, selected (fractions, means over datasets), gap and gap_sem (points).
+    """
+    maximum, selected = statistics.maximum_accuracy(steps), statistics.selected_accuracy(steps)
+    gap = 100 * (maximum - selected)
+    means = pd.DataFrame({"maximum": maximum.mean(axis=1), "selected": selected.mean(axis=1)})
+    return means.assign(gap=gap.mean(axis=1), gap_sem=gap.sem(axis=1))
 
 
 def _with_rivals(results: Results) -> pd.DataFrame:
+    """Return the maxima with rows for the baseline and for the single signals taken together."""
     singles = results.maxima.loc[results.maxima.index.intersection(SIGNALS)]
     extra = {BEST_SINGLE: singles.max(), MEAN_SINGLE: singles.mean(), "Baseline": results.baseline}
     return pd.concat([results.maxima, pd.DataFrame(extra).T])
 
 
 def _sampling_error(steps: pd.DataFrame, pair: pd.DataFrame) -> float:
-    """Return the binomial standard error of the mean over datasets of the difference of two rows of accuracies."""
+    """Return the standard error of the mean over datasets of the difference of two rows of accuracies."""
     examples = steps.drop_duplicates(["dataset", "seed"]).groupby("dataset")["test_size"].sum()
     variance = (pair * (1 - pair)).sum() / examples.reindex(pair.columns)
     return float(np.sqrt(variance.sum()) / pair.shape[1])
+
+
+def _verdict(mean: float, margin: float) -> str:
+    return "ahead" if mean > margin else "behind" if mean < -margin else "too close to tell"

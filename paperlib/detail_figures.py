@@ -1,4 +1,4 @@
-"""Figures of one dataset and seed behind Figures 5, 6 and 8: what fusers see and weigh, losses, random orders."""
+"""Figures of one dataset and seed, behind Figures 5, 6 and 8: what fusers see, losses, random orders."""
 
 import textwrap
 
@@ -15,6 +15,7 @@ from paperlib.fusion_figures import FOREST, MODELS, ORDERS
 from paperlib.statistics import sampling_error
 
 DIVERGING = "PuOr_r"  # colour-blind safe, white at zero
+GREY = "#8c8c8c"
 OPEN = {"markerfacecolor": "white", "linestyle": "none", "marker": "o"}
 LOSSES = {
     "distilled": "distilled: $\\alpha L_{CE} + (1-\\alpha) L_{KD}$",
@@ -32,22 +33,23 @@ def signal_matrix(features: pd.DataFrame, targets: pd.DataFrame) -> tuple[Figure
     size = (7.6, 2.5 + 0.27 * rows)
     figure, (left, right) = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=[3, 1.3])
     limit = max(1.0, features.abs().to_numpy().max())
-    seaborn.heatmap(features, ax=left, cmap=DIVERGING, vmin=-limit, vmax=limit, linewidths=0.4,
-                    cbar_kws={"location": "left", "label": "standard deviations\nfrom the layers' mean", "aspect": 14})
+    bar = {"location": "left", "label": "standard deviations\nfrom the layers' mean", "aspect": 14}
+    seaborn.heatmap(features, ax=left, cmap=DIVERGING, vmin=-limit, vmax=limit, linewidths=0.4, cbar_kws=bar)
     left.set(xlabel="", ylabel="encoder layer", title="signals $X$, standardised over the layers")
-    left.set_xticks(np.arange(features.shape[1]) + 0.5, [label(name) for name in features], rotation=45, ha="right")
+    names = [label(name) for name in features]
+    left.set_xticks(np.arange(len(names)) + 0.5, names, rotation=45, ha="right")
     left.set_yticks(np.arange(rows) + 0.5, [layer + 1 for layer in features.index], rotation=0)
     _target_bars(right, 100 * targets)
     left.tick_params(length=0)
     least = 100 * targets.iloc[:, 0]
-    return figure, (f"Heat map of {features.shape[1]} standardised signals of {rows} layers, beside the accuracy drop "
-                    f"when each is skipped: from {least.min():+.1f} points (layer {least.idxmin() + 1}) to "
-                    f"{least.max():+.1f} (layer {least.idxmax() + 1}).")
+    return figure, (f"Heat map of {len(names)} standardised signals of {rows} layers, beside the accuracy "
+                    f"drop when each is skipped: from {least.min():+.1f} points (layer {least.idxmin() + 1}) "
+                    f"to {least.max():+.1f} (layer {least.idxmax() + 1}).")
 
 
 @plt.rc_context(STYLE)
 def predictions(tables: dict[str, pd.DataFrame]) -> tuple[Figure, str]:
-    """Draw predicted against measured accuracy drop (points), a panel per fuser: rows seen, and rows left out.
+    """Draw predicted against measured accuracy drop (points), a panel per fuser: layers seen, and left out.
 
     `tables`: fuser -> columns target, fitted, left_out (`comparisons.left_out_predictions`).
     """
@@ -56,34 +58,39 @@ def predictions(tables: dict[str, pd.DataFrame]) -> tuple[Figure, str]:
     errors = []
     for ax, (fuser, table) in zip(axes.flat, tables.items()):
         points, colour = 100 * table, COLOURS.get(fuser, UNKNOWN_COLOUR)
-        ax.plot(points["target"], points["left_out"], color=colour, markersize=6, **OPEN, label="layer left out")
-        ax.plot(points["target"], points["fitted"], "o", color=colour, markersize=4.5, label="layer seen by the fit")
+        seen = {"linestyle": "none", "marker": "o", "markersize": 4.5, "label": "layer seen by the fit"}
+        unseen = {**OPEN, "markersize": 6, "label": "layer left out"}
+        ax.plot(points["target"], points["left_out"], color=colour, **unseen)
+        ax.plot(points["target"], points["fitted"], color=colour, **seen)
         ax.axline((points["target"].mean(),) * 2, slope=1, color="grey", linewidth=0.8, zorder=1)
         ax.set(xlabel="measured drop (points)", ylabel="predicted drop (points)" if ax is axes[0, 0] else "")
         legend_above(ax, ax.get_legend_handles_labels()[0], title=fuser)
         error = (points[["fitted", "left_out"]].sub(points["target"], axis=0) ** 2).mean() ** 0.5
         errors.append(f"{fuser} {error['fitted']:.2f} seen, {error['left_out']:.2f} left out")
-    return figure, f"Predicted against measured accuracy drop; root mean square error in points: {'; '.join(errors)}."
+    return figure, ("Predicted against measured accuracy drop; root mean square error in points: "
+                    f"{'; '.join(errors)}.")
 
 
 @plt.rc_context(STYLE)
 def fit_quality(fits: pd.DataFrame) -> tuple[Figure, str]:
-    """Draw, against the step, each fuser's R2 in sample and its rank correlation with layers left out (fusion_fit)."""
+    """Draw each fuser's R2 in sample, and rank correlation for layers left out, by step (fusion_fit.csv)."""
     figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.4), sharex=True)
     titles = {"r2": "in sample: $R^2$", "spearman_loo": "layer left out: Spearman correlation"}
     for ax, (column, title) in zip(axes, titles.items()):
         for fuser, rows in fits.groupby("strategy", sort=False):
             ax.plot(rows["step"], rows[column], label=fuser, **line_look(fuser))
         ax.axhline(0, color="grey", linewidth=0.8, zorder=1)
-        ax.set(xlabel="step (layer chosen by this fit)", title=title, ylim=(min(-0.05, ax.get_ylim()[0]), 1.05))
+        ax.set(xlabel="step (layer chosen by this fit)", title=title)
         ax.xaxis.get_major_locator().set_params(integer=True)
         if fits[column].isna().all():
-            ax.text(0.5, 0.5, "undefined: targets are constant,\nor too few layers", transform=ax.transAxes, ha="center")
+            text = "undefined: targets are constant,\nor too few layers"
+            ax.text(0.5, 0.6, text, transform=ax.transAxes, ha="center")
+    axes[0].set_ylim(-0.05, 1.05)
     axes[1].set_ylim(-1.05, 1.05)
     figure.legend(handles=axes[0].get_legend_handles_labels()[0], loc="outside lower center", ncols=2)
     means = fits.groupby("strategy", sort=False)[list(titles)].mean()
-    numbers = "; ".join(f"{fuser} {row.iloc[0]:.2f} and {row.iloc[1]:+.2f}" for fuser, row in means.iterrows())
-    return figure, f"R squared in sample and rank correlation leaving a layer out, mean over steps: {numbers}."
+    numbers = "; ".join(f"{fuser} {r2:.2f} and {rho:+.2f}" for fuser, (r2, rho) in means.iterrows())
+    return figure, f"R squared in sample, rank correlation of layers left out, mean over steps: {numbers}."
 
 
 @plt.rc_context(STYLE)
@@ -98,15 +105,16 @@ def weights_by_step(fusion: pd.DataFrame) -> tuple[Figure, str]:
     figure, axes = plt.subplots(1, len(fusers), figsize=size, sharey=True, squeeze=False)
     for ax, fuser in zip(axes.flat, fusers):
         table = scaled_by_step(fusion[fusion["strategy"] == fuser])
-        seaborn.heatmap(table, ax=ax, cmap=DIVERGING, vmin=-1, vmax=1, linewidths=0.4, cbar=ax is axes.flat[-1],
-                        cbar_kws={"label": "weight / largest of the step"})
+        seaborn.heatmap(table, ax=ax, cmap=DIVERGING, vmin=-1, vmax=1, linewidths=0.4,
+                        cbar=ax is axes.flat[-1], cbar_kws={"label": "weight / largest of the step"})
         ax.set(title=fuser, xlabel="step", ylabel="")
         ax.set_yticks(np.arange(len(table)) + 0.5, [label(name) for name in table.index], rotation=0)
         ax.tick_params(length=0)
     leaders = fusion.loc[fusion["weight"].abs().groupby([fusion["strategy"], fusion["step"]]).idxmax()]
     leading = leaders.groupby("strategy")["signal"].nunique()
     numbers = ", ".join(f"{leading[fuser]} in {fuser}" for fuser in fusers)
-    return figure, f"Weights of {len(table)} signals at {steps} steps; signals that lead at some step: {numbers}."
+    return figure, (f"Weights of {len(table)} signals at {count(steps, 'step')}; "
+                    f"signals that lead at some step: {numbers}.")
 
 
 def scaled_by_step(fusion: pd.DataFrame) -> pd.DataFrame:
@@ -118,9 +126,10 @@ def scaled_by_step(fusion: pd.DataFrame) -> pd.DataFrame:
 
 @plt.rc_context(STYLE)
 def loss_curves(curve: pd.DataFrame) -> tuple[Figure, str]:
-    """Draw the training loss of the distilled model and of the control, in a panel each: they are not comparable."""
+    """Draw the training loss of the distilled model and of the control, each in a panel of its own."""
     models = [model for model in LOSSES if model in set(curve["model"])]
-    figure, axes = plt.subplots(1, len(models), figsize=(3.7 * len(models), 3.1), sharex=True, squeeze=False)
+    size = (3.7 * len(models), 3.1)
+    figure, axes = plt.subplots(1, len(models), figsize=size, sharex=True, squeeze=False)
     ends = []
     for ax, model in zip(axes.flat, models):
         loss = curve[curve["model"] == model].set_index("step")["loss"]
@@ -131,12 +140,13 @@ def loss_curves(curve: pd.DataFrame) -> tuple[Figure, str]:
         ax.xaxis.get_major_locator().set_params(integer=True)
         ends.append(f"{model} from {smooth.iloc[0]:.2f} to {smooth.iloc[-1]:.2f}")
     axes[0, -1].legend(loc="best")
-    return figure, f"Training loss over {count(len(loss), 'step')}: {', '.join(ends)}; the two losses differ in kind."
+    return figure, (f"Training loss over {count(len(loss), 'step')}: {', '.join(ends)}; "
+                    "the two losses differ in kind.")
 
 
 @plt.rc_context(STYLE)
 def model_accuracies(models: pd.DataFrame, sizes: dict[str, int]) -> tuple[Figure, str]:
-    """Draw test (filled) and validation (open) accuracy (%) of the four models, with binomial standard errors.
+    """Draw test (filled) and validation (open) accuracy (%) of the four models, with standard errors.
 
     `models`: the rows of distillation.csv of one unit; `sizes`: split -> number of examples.
     """
@@ -144,20 +154,22 @@ def model_accuracies(models: pd.DataFrame, sizes: dict[str, int]) -> tuple[Figur
     places = np.arange(len(models))
     columns = {"test": ("accuracy", -0.12, "black"), "validation": ("validation_accuracy", 0.12, "white")}
     for split, (column, shift, fill) in columns.items():
-        accuracy, errors = models[column], [sampling_error(value, sizes[split]) for value in models[column]]
-        ax.errorbar(100 * accuracy, places + shift, xerr=100 * np.array(errors), color="black", capsize=2.5, fmt="o",
-                    markerfacecolor=fill, linewidth=1.2, label=f"{split}, {sizes[split]} examples ± standard error")
+        errors = [100 * sampling_error(value, sizes[split]) for value in models[column]]
+        ax.errorbar(100 * models[column], places + shift, xerr=errors, color="black", capsize=2.5, fmt="o",
+                    markerfacecolor=fill, linewidth=1.2,
+                    label=f"{split}, {sizes[split]} examples ± standard error")
     ax.axvline(100 * models["accuracy"].iloc[0], color="grey", linestyle="--", linewidth=1.0, zorder=1)
     ax.set_yticks(places, [textwrap.fill(MODELS[name][0], 24) for name in models["model"]])
     ax.set(xlabel="accuracy (%)", ylim=(len(models) - 0.5, -0.5))
     legend_above(ax, ax.get_legend_handles_labels()[0])
-    numbers = ", ".join(f"{MODELS[name][0]} {100 * value:.1f} %" for name, value in zip(models["model"], models["accuracy"]))
+    percent = 100 * models.set_index("model")["accuracy"]
+    numbers = ", ".join(f"{MODELS[name][0]} {value:.1f} %" for name, value in percent.items())
     return figure, f"Test accuracy: {numbers}."
 
 
 @plt.rc_context(STYLE)
 def random_orders(orders: pd.DataFrame, informed: pd.Series, names: dict[str, str]) -> tuple[Figure, str]:
-    """Draw accuracy (%) against layers removed for random orders (grey) and Random-Forest, then all the maxima.
+    """Draw accuracy (%) against layers removed for random orders and Random-Forest, then all the maxima.
 
     `orders`: columns test, repeat, step, accuracy; `informed`: Random-Forest's accuracy by step, 0 first;
     `names`: test -> its name in the figure.
@@ -167,7 +179,7 @@ def random_orders(orders: pd.DataFrame, informed: pd.Series, names: dict[str, st
     for ax, test in zip(axes, tests):
         ax.sharey(axes[0])
         walks = orders[orders["test"] == test].pivot(index="step", columns="repeat", values="accuracy")
-        ax.plot(100 * walks, color="#8c8c8c", linewidth=0.8, alpha=0.7)
+        ax.plot(100 * walks, color=GREY, linewidth=0.8, alpha=0.7)
         ax.plot(100 * informed, **line_look(FOREST))
         ax.set(title=label(names[test]), xlabel="layers removed")
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -176,10 +188,12 @@ def random_orders(orders: pd.DataFrame, informed: pd.Series, names: dict[str, st
     _maxima_strip(axes[-1], maxima, best, tests, names)
     axes[0].set_ylabel("test accuracy (%)")
     axes[-1].set_ylabel("maximum test accuracy (%)")
-    keys = [Line2D([], [], color="#8c8c8c", label="one random order"), Line2D([], [], label=FOREST, **line_look(FOREST))]
-    axes[0].legend(handles=keys, loc="lower left")
-    numbers = "; ".join(f"{names[test]} {100 * maxima[test].mean():.1f} % ({100 * maxima[test].min():.1f} to "
-                        f"{100 * maxima[test].max():.1f})" for test in tests)
+    forest_key = Line2D([], [], label=FOREST, **line_look(FOREST))
+    random_key = Line2D([], [], color=GREY, label="one random order")
+    axes[0].legend(handles=[random_key, forest_key], loc="lower left")
+    percent = (100 * maxima).groupby("test").agg(["mean", "min", "max"])
+    form = "{} {:.1f} % ({:.1f} to {:.1f})"
+    numbers = "; ".join(form.format(names[test], *percent.loc[test]) for test in tests)
     return figure, f"Maximum accuracy: {FOREST} {100 * best:.1f} %; random orders, mean (range): {numbers}."
 
 
@@ -189,8 +203,8 @@ def _maxima_strip(ax: Axes, maxima: pd.Series, best: float, tests: list[str], na
         values = maxima[test].round(9).sort_values()
         same = values.groupby(values)
         sideways = 0.09 * (same.cumcount() - (same.transform("size") - 1) / 2)
-        ax.plot(place + sideways, 100 * values, "o", color="#8c8c8c", markeredgecolor="black", markeredgewidth=0.5,
-                markersize=5)
+        ax.plot(place + sideways, 100 * values, "o", color=GREY, markersize=5, markeredgecolor="black",
+                markeredgewidth=0.5)
         ax.plot([place - 0.3, place + 0.3], [100 * values.mean()] * 2, color="black", linewidth=1.4)
     ax.axhline(100 * best, color=COLOURS[FOREST], linewidth=2)
     ax.set_xticks(range(len(tests)), [label(names[test]).replace(" (", "\n(") for test in tests])
@@ -199,9 +213,9 @@ def _maxima_strip(ax: Axes, maxima: pd.Series, best: float, tests: list[str], na
 
 
 def _target_bars(ax: Axes, points: pd.DataFrame) -> None:
-    """Draw the accuracy drops (points) at the rows of a heat map: first column as bars, others as open dots."""
+    """Draw accuracy drops (points) at the rows of a heat map: first column as bars, others as open dots."""
     places = np.arange(len(points)) + 0.5
-    ax.barh(places, points.iloc[:, 0], height=0.72, color="#8c8c8c", label=label(points.columns[0]))
+    ax.barh(places, points.iloc[:, 0], height=0.72, color=GREY, label=label(points.columns[0]))
     for column in points.columns[1:]:
         ax.plot(points[column], places, color="black", markersize=4.5, label=label(column), **OPEN)
     ax.axvline(0, color="black", linewidth=0.8)

@@ -23,7 +23,6 @@ from paperlib.params import ROOT, Params
 
 LAYER_LISTS = ("encoder.layer", "transformer.layer")  # BERT, RoBERTa, ELECTRA; DistilBERT
 FIRST_TOKEN_HEADS = ("bert", "roberta", "electra")  # the head reads the first token, and layers have attention.output
-BYTES_PER_PARAMETER = 4  # the paper's GB: 32-bit weights (section 3.1)
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -34,13 +33,15 @@ def load_tokenizer(params: Params) -> PreTrainedTokenizerBase:
     if params.model == "random-bert":
         return BertTokenizerFast(vocab={word: i for i, word in enumerate(sentences.VOCABULARY)}, do_lower_case=True)
     tokenizer = _from_pretrained(AutoTokenizer, params)
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up when there are no files
+        raise UserError(f"model {params.model}: there is no tokeniser beside it")
     if tokenizer.pad_token_id is None:
         raise UserError(f"model {params.model}: its tokeniser has no padding token: not an encoder classifier (BERT family)")
     return tokenizer
 
 
 def load_model(params: Params, class_names: list[str]) -> PreTrainedModel:
-    """Load the pretrained encoder with a new classification head, drawn from `params.seed`.
+    """Load the pretrained encoder with a classification head, drawn from `params.seed` unless a fitting one is there.
 
     Safetensors only, no remote code. Raises UserError when it cannot be had or is not an encoder classifier.
     """
@@ -51,9 +52,13 @@ def load_model(params: Params, class_names: list[str]) -> PreTrainedModel:
     else:
         # Label names can repeat in a user's data; then numbers must do.
         kwargs = labels if len(labels["label2id"]) == len(class_names) else {"num_labels": len(class_names)}
-        model = _from_pretrained(AutoModelForSequenceClassification, params, use_safetensors=True, **kwargs)
+        # The head of another task gives way to a new one; only then may shapes differ.
+        kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+        model, report = _from_pretrained(AutoModelForSequenceClassification, params, **kwargs)
+        _check_weights(model, report, params)
     layers(model)
     _check_length(model, params)
+    model.config.original_layers = None  # a model that was pruned before has its layers counted anew
     return model.float()
 
 
@@ -119,8 +124,13 @@ def _keep_first_token(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tu
 
 
 def restrict_vocabulary(model: PreTrainedModel, token_ids: torch.Tensor) -> PreTrainedModel:
-    """Cut the embedding table, in place, to the rows `token_ids`; inputs must be renumbered accordingly."""
+    """Cut the embedding table, in place, to the rows `token_ids`; inputs must be renumbered accordingly.
+
+    Raises UserError when the tokeniser has ids that the model lacks.
+    """
     table = model.get_input_embeddings()
+    if token_ids.max() >= table.num_embeddings:
+        raise UserError(f"the tokeniser has more words than the model: {table.num_embeddings} are known to it")
     padding = (token_ids == table.padding_idx).nonzero() if table.padding_idx is not None else []
     smaller = nn.Embedding.from_pretrained(
         table.weight.detach()[token_ids].clone(), freeze=False, padding_idx=int(padding[0]) if len(padding) else None
@@ -146,16 +156,6 @@ def count_parameters(model: PreTrainedModel) -> int:
     return held + (model.config.vocab_size - table.shape[0]) * table.shape[1]
 
 
-def size_gb(parameters: int) -> float:
-    """Return the size in gigabytes (1e9 bytes) of 32-bit weights (paper, section 3.1)."""
-    return parameters * BYTES_PER_PARAMETER / 1e9
-
-
-def skeleton(config) -> PreTrainedModel:
-    """Build an untrained model of this configuration, to receive saved weights."""
-    return AutoModelForSequenceClassification.from_config(config)
-
-
 def _layer_list(model: PreTrainedModel) -> tuple[nn.Module, str]:
     """Return the module that holds the list of layers, and the list's name in it."""
     base = getattr(model, "base_model", model)
@@ -165,6 +165,14 @@ def _layer_list(model: PreTrainedModel) -> tuple[nn.Module, str]:
         if isinstance(getattr(parent, name, None), nn.ModuleList) and hasattr(model, "classifier"):
             return parent, name
     raise UserError(f"{type(model).__name__} is not an encoder classifier whose layers are known (BERT family)")
+
+
+def _check_weights(model: PreTrainedModel, report: dict, params: Params) -> None:
+    """Raise UserError when weights of the encoder are absent or of another shape: they would be random."""
+    absent = [*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])]
+    lost = sorted(name for name in absent if name.startswith(model.base_model_prefix) and "pooler" not in name)
+    if lost:
+        raise UserError(f"model {params.model}: {len(lost)} weights are missing or do not fit, such as {lost[0]}")
 
 
 def _check_length(model: PreTrainedModel, params: Params) -> None:

@@ -13,7 +13,7 @@ from paperlib.params import ROOT, RUN_ONLY, Params
 
 # Only modules that change a node's numbers: strategies choose among nodes, and drawing reads them.
 COMPUTING = (
-    "ablation", "artifacts", "data", "encoder", "hub", "names", "node", "per_example_gradients", "sentences", "signals",
+    "ablation", "artifacts", "data", "device", "encoder", "hub", "names", "node", "per_example_gradients", "sentences", "signals",
     "sources", "training", "work",
 )  # fmt: skip
 # They decide where walks go, not what is measured on the way.
@@ -23,7 +23,7 @@ DISTILLING = {"kd_alpha", "kd_temperature", "kd_t_squared"}
 
 def of_study(params: Params) -> str:
     """Return the SHA-256 of everything that a node's numbers depend on beside its tuple."""
-    from paperlib.training import device_of, precision_of  # torch takes seconds to import
+    from paperlib.device import device_of, precision_of  # torch takes seconds to import
 
     left_out = RUN_ONLY | CHOOSING | DISTILLING
     parts = {

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+BYTES_PER_PARAMETER = 4  # the paper's GB: 32-bit weights (section 3.1)
 Removed = tuple[int | None, ...]  # original layer numbers in order of removal; None = a round without removal
 
 
@@ -68,6 +69,11 @@ class Node:
     def ablation(self, part: str) -> pd.DataFrame:
         """Return columns drop and loss_increase of `ablation_test` or `ablation_validation`, by layer."""
         return _frame(self.record[part])
+
+
+def size_gb(parameters: int) -> float:
+    """Return the size in gigabytes (1e9 bytes) of 32-bit weights (paper, section 3.1)."""
+    return parameters * BYTES_PER_PARAMETER / 1e9
 
 
 def pack(correct: np.ndarray) -> dict:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from joblib import Parallel, delayed, parallel_config
 
 from paperlib.params import Params
-from paperlib.training import device_of
+from paperlib.device import device_of
 
 
 def workers_of(params: Params) -> int:

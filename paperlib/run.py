@@ -59,9 +59,9 @@ def plan(studies: list[Params]) -> int:
 
 def check_inputs(params: Params) -> None:
     """Load tokeniser, data and encoder once, so that what is wrong with them is said before anything is written."""
-    from paperlib import data, encoder, training  # torch takes seconds to import; a fresh study never needs it
+    from paperlib import data, device, encoder  # torch takes seconds to import; a fresh study never needs it
 
-    training.device_of(params)
+    device.device_of(params)
     dataset = data.load(params, encoder.load_tokenizer(params))
     encoder.load_model(params, dataset.class_names)
 

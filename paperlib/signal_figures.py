@@ -80,7 +80,7 @@ def agreement_chart(agreement: pd.DataFrame, limit: float, ceiling: float, layer
     perfect signal could reach, nan if unknown.
     """
     figure, ax = plt.subplots(figsize=(6.8, 1.9 + 0.26 * len(agreement)))
-    rows, within = np.arange(len(agreement)), min(limit, EDGE) if limit == limit else 0
+    rows, within = np.arange(len(agreement)), 0 if np.isnan(limit) else min(limit, EDGE)
     ax.axvspan(-within, within, color="#eeeeee", zorder=0)
     ax.axvline(0, color="grey", linewidth=0.8)
     for split, (colour, marker, fill) in SPLITS.items():

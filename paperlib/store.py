@@ -6,14 +6,16 @@ import os
 import re
 import zlib
 from pathlib import Path
-
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from typing import TYPE_CHECKING
 
 from paperlib.errors import UserError
 from paperlib.files import atomic_write_json
+from paperlib.fingerprint import of_study
 from paperlib.node import Node, Removed, label
+from paperlib.params import Params
+
+if TYPE_CHECKING:
+    import torch
 
 STUDY_FILE = "study.json"  # says to which study the records beside it belong
 ORIGINAL = "original"  # file name of the node from which nothing is removed
@@ -69,8 +71,10 @@ class Store:
         atomic_write_json(self.folder / f"{name}.json", record)
         return Node(record)
 
-    def load_weights(self, removed: Removed) -> dict[str, torch.Tensor] | None:
+    def load_weights(self, removed: Removed) -> dict[str, "torch.Tensor"] | None:
         """Return a node's state dictionary and mark it as used, or None when it was evicted or is damaged."""
+        from safetensors import SafetensorError, safe_open  # with torch; a study that is only read needs neither
+
         path = self._weights_path(removed)
         try:
             with safe_open(path, "pt") as stream:
@@ -88,8 +92,11 @@ class Store:
         """Say whether a node's weights are in the cache."""
         return self._weights_path(removed).exists()
 
-    def save_weights(self, removed: Removed, state: dict[str, torch.Tensor]) -> None:
+    def save_weights(self, removed: Removed, state: dict[str, "torch.Tensor"]) -> None:
         """Write a node's state dictionary, whole or not at all."""
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
         path = self._weights_path(removed)
         partial = path.with_suffix(f".partial-{os.getpid()}")
         try:
@@ -129,6 +136,11 @@ class Store:
         return self.weights / f"{label(removed) or ORIGINAL}.safetensors"
 
 
+def store_of(params: Params) -> Store:
+    """Return the store of this study."""
+    return Store(params.unit_dir / "nodes", params.cache_path / "weights", of_study(params), params.cache_gb)
+
+
 def _aside(folder: Path, fingerprint: str) -> Path:
     return folder.with_name(f"{folder.name}-{fingerprint[:16]}")
 
@@ -138,7 +150,7 @@ def _checksum(record: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _weights_checksum(state: dict[str, torch.Tensor]) -> str:
+def _weights_checksum(state: dict[str, "torch.Tensor"]) -> str:
     """Return a checksum of all tensors: it finds damage, at a gigabyte a second."""
     total = 0
     for name in sorted(state):

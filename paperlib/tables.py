@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from paperlib import distillation, strategies
-from paperlib.encoder import size_gb
+from paperlib import strategies
 from paperlib.errors import UserError
 from paperlib.files import atomic_write_text
 from paperlib.names import CONTROLS, FUSERS, STRATEGIES
-from paperlib.node import label, unpack
+from paperlib.node import label, size_gb, unpack
 from paperlib.params import DATASETS, Params
 from paperlib.tree import Study, Walk
 
@@ -62,7 +61,7 @@ def fusion_fit(study: Study) -> pd.DataFrame:
 
 def distilled(study: Study) -> pd.DataFrame:
     """Teacher, pruned, distilled and CE-only models: one row each."""
-    record = distillation.read(study.params)
+    record = _distillation(study)
     layers = study.node(()).original_layers
     rows = []
     for model in record["models"]:
@@ -80,7 +79,7 @@ def distillation_curve(study: Study) -> pd.DataFrame:
     """The training loss of every step of the distilled and CE-only models."""
     rows = [
         {"model": model["model"], "step": step, "loss": loss}
-        for model in distillation.read(study.params)["models"]
+        for model in _distillation(study)["models"]
         for step, loss in enumerate(model.get("losses", []), start=1)
     ]
     return _with_unit(rows, study.params)
@@ -131,6 +130,12 @@ def collect(folder: Path, name: str, units: list[tuple[str, int]] | None = None)
     known = {dataset: rank for rank, dataset in enumerate(DATASETS)}
     wanted.sort(key=lambda path: (known.get(keys[path][0], len(known)), keys[path]))
     return pd.concat([read(path, name) for path in wanted], ignore_index=True) if wanted else None
+
+
+def _distillation(study: Study) -> dict:
+    from paperlib import distillation  # imports transformers, which the other tables do without
+
+    return distillation.read(study.params)
 
 
 def _complete_walks(study: Study, names) -> list[Walk]:

@@ -3,11 +3,12 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from paperlib import parallel, strategies, work
+from paperlib import parallel, strategies
 from paperlib.errors import UserError
 from paperlib.node import Node, Removed, label, parse_label
 from paperlib.params import Params
 from paperlib.progress import Progress
+from paperlib.store import store_of
 from paperlib.strategies import Choice
 
 
@@ -29,7 +30,7 @@ class Study:
     """One dataset, model, set of hyper-parameters and seed: a tree of nodes, kept on disk, grown on demand."""
 
     def __init__(self, params: Params):
-        self.params, self.store = params, work.store_of(params)
+        self.params, self.store = params, store_of(params)
         self.store.claim()
 
     def node(self, removed: Removed, parts: set[str] = frozenset()) -> Node:
@@ -89,7 +90,7 @@ class Study:
             self._ensure_weights(evicted)
         longest_first = sorted(missing, key=lambda removed: sum(layer is not None for layer in removed))
         arguments = [(self.params, removed, frozenset(missing[removed]), True) for removed in longest_first]
-        for node in parallel.run(work.compute, arguments, self.params):
+        for node in parallel.run(_compute, arguments, self.params):
             if progress is not None:
                 progress.done(node)
         self.store.evict(keep=set(wanted))
@@ -102,7 +103,7 @@ class Study:
             above = {removed[:-1] for removed in level if removed}
             if lost := [parent for parent in above if not self.store.has_weights(parent)]:
                 self._ensure_weights(lost)
-            list(parallel.run(work.compute, [(self.params, removed, frozenset(), True) for removed in level], self.params))
+            list(parallel.run(_compute, [(self.params, removed, frozenset(), True) for removed in level], self.params))
 
     def _complete(self, removed: Removed, parts: set[str]) -> bool:
         node = self.store.read(removed)
@@ -137,3 +138,9 @@ class Study:
 
 def _child(node: Node, choice: Choice) -> Removed:
     return (*node.removed, choice.layer)
+
+
+def _compute(params: Params, removed: Removed, parts: frozenset[str], keep_weights: bool) -> Node:
+    from paperlib import work  # takes seconds to import, so only where something is computed
+
+    return work.compute(params, removed, parts, keep_weights)

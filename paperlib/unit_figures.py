@@ -17,7 +17,8 @@ from matplotlib.patches import Patch, Rectangle
 
 from paperlib import statistics
 from paperlib.drawing import (
-    BLACK, COLOURS, RED, STYLE, UNKNOWN_COLOUR, count, label, legend_above, note_key, row_positions,
+    BLACK, COLOURS, RED, STYLE, UNKNOWN_COLOUR,
+    count, label, legend_above, note_key, row_positions,
 )  # fmt: skip
 from paperlib.signal_figures import LAYER_AXIS, NO_ORDER, SPLITS
 from paperlib.unit_numbers import shared_models

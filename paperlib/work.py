@@ -9,10 +9,10 @@ from transformers import PreTrainedModel
 
 from paperlib import ablation, data, encoder, signals, training
 from paperlib.data import Batch, Dataset
-from paperlib.fingerprint import of_study
+from paperlib.device import device_of
 from paperlib.node import Node, Removed, columns, label, pack, seed_of
 from paperlib.params import Params
-from paperlib.store import Store
+from paperlib.store import Store, store_of
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,6 @@ class Bench:
     dataset: Dataset
     pretrained: PreTrainedModel  # with the vocabulary cut to the ids in use
     store: Store
-
-
-def store_of(params: Params) -> Store:
-    """Return the store of this study."""
-    return Store(params.unit_dir / "nodes", params.cache_path / "weights", of_study(params), params.cache_gb)
 
 
 def bench_of(params: Params) -> Bench:
@@ -109,7 +104,7 @@ def _measure(part: str, model: PreTrainedModel, bench: Bench):
 @lru_cache(maxsize=1)
 def _bench(params_json: str) -> Bench:
     params = Params.model_validate_json(params_json)
-    device = training.device_of(params)
+    device = device_of(params)
     if device.type == "cpu":
         torch.set_num_threads(1)
     dataset = data.load(params, encoder.load_tokenizer(params))

@@ -139,17 +139,17 @@ def test_too_few_rows_are_refused(tmp_path, capsys):
 
 
 def test_a_text_cannot_add_a_line_to_a_message(tmp_path, capsys):
-    words = user_data(tmp_path, label=lambda i: "spam\nTraceback" if i == 6 else "sci.space")
-    assert "row 7" in refused(tmp_path, capsys, *words).replace("Traceback", "")
+    words = user_data(tmp_path, label=lambda i: "spam\nTwo" if i == 6 else "sci.space")
+    assert "newsgroup/train: row 7: label 'spam\\nTwo' is not one of" in refused(tmp_path, capsys, *words)
 
 
 def save_decoder(folder, pad):
     from tokenizers import Tokenizer, models
 
-    words = {"[PAD]": 0, "[UNK]": 1}
+    words = {"[PAD]": 0, "[UNK]": 1, "rain": 2}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token=pad).save_pretrained(folder)
-    config = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=2, n_positions=32, num_labels=4, pad_token_id=0)
+    config = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=3, n_positions=32, num_labels=4, pad_token_id=0)
     GPT2ForSequenceClassification(config).save_pretrained(folder)
 
 
@@ -161,7 +161,7 @@ def test_a_decoder_is_refused(pad, tmp_path, capsys):
 
 def test_a_model_without_a_tokeniser_is_refused(tmp_path, capsys):
     tiny_model().save_pretrained(tmp_path / "model")
-    assert "could not be loaded" in refused(tmp_path, capsys, "--set", f"model={tmp_path}/model")
+    assert "there is no tokeniser beside it" in refused(tmp_path, capsys, "--set", f"model={tmp_path}/model")
 
 
 @pytest.mark.parametrize("place", ["output_dir", "cache_dir"])

@@ -182,3 +182,15 @@ def test_tables_of_the_distillation(distilled):
     curve = frames["distillation_curve"]
     assert curve.groupby("model")["step"].apply(list).to_dict() == {"ce_control": [1, 2], "distilled": [1, 2]}
     assert curve[curve["model"] == "distilled"]["loss"].tolist() == by_name(record)["distilled"]["losses"]
+
+
+def test_a_student_can_be_studied_like_any_model(distilled, tmp_path):
+    """Pruned once, it is the original model of a second study, on layers numbered from 0."""
+    folder = str(distilled[0].params.unit_dir / "student")
+    study = Study(smoke_params(tmp_path, **TINY, model=folder))
+    walks = study.grow(["Weight-Norm", "Random", "Linear-Regression"])
+    assert all(sorted(walk.nodes[-1].removed) == [0, 1] for walk in walks.values())
+    assert list(walks["Weight-Norm"].nodes[0].signals.index) == [0, 1]
+    distillation.distil(study, study.node((0,)))
+    model = distillation.load_student(study.params.unit_dir / "student")
+    assert model.config.num_hidden_layers == 1 and model.config.original_layers == [1]

@@ -7,7 +7,7 @@ import torch
 from conftest import ARCHITECTURES, PAD, logits_of, logits_skipping, padded_batch, smoke_params, tiny_model
 from transformers import AutoModelForSequenceClassification, BertConfig, GPT2Config, GPT2ForSequenceClassification
 
-from paperlib import encoder
+from paperlib import encoder, node
 from paperlib.errors import UserError
 
 
@@ -16,7 +16,7 @@ def test_bert_base_has_the_papers_sizes():
         model = AutoModelForSequenceClassification.from_config(BertConfig(num_labels=10))
     assert encoder.count_parameters(model) == 109_489_930
     assert sum(parameter.numel() for parameter in encoder.layers(model)[0].parameters()) == 7_087_872
-    assert encoder.size_gb(109_489_930) == 0.43795972
+    assert node.size_gb(109_489_930) == 0.43795972
     with torch.device("meta"):
         smaller = encoder.remove_layers(model, [4])
     assert encoder.count_parameters(model) - encoder.count_parameters(smaller) == 7_087_872
@@ -144,6 +144,36 @@ def test_the_head_is_drawn_from_the_seed(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_the_head_of_another_task_gives_way_to_a_new_one(kind, tmp_path):
+    saved = tiny_model(kind)
+    saved.save_pretrained(tmp_path / "model")
+    loaded = encoder.load_model(smoke_params(tmp_path, model=str(tmp_path / "model")), list("abcde"))
+    assert logits_of(loaded, padded_batch(kind)).shape == (37, 5)
+    for ours, theirs in zip(encoder.layers(loaded).parameters(), encoder.layers(saved).parameters()):
+        assert torch.equal(ours, theirs)
+
+
+def test_weights_that_are_missing_or_do_not_fit_are_refused(tmp_path):
+    """Transformers would fill them with random numbers, and only warn."""
+    folder = tmp_path / "model"
+    model = tiny_model(layers=2)
+    model.save_pretrained(folder)
+    tiny_model(layers=3).config.save_pretrained(folder)
+    with pytest.raises(UserError, match="16 weights are missing or do not fit, such as bert.encoder.layer.2"):
+        encoder.load_model(smoke_params(tmp_path, model=str(folder)), list("abc"))
+    tiny_model(layers=2, hidden=8).config.save_pretrained(folder)
+    with pytest.raises(UserError, match="weights are missing or do not fit"):
+        encoder.load_model(smoke_params(tmp_path, model=str(folder)), list("abc"))
+
+
+def test_a_pruned_model_can_be_the_original_of_another_study(tmp_path):
+    encoder.remove_layers(tiny_model(layers=4), [0, 2]).save_pretrained(tmp_path / "model")
+    loaded = encoder.load_model(smoke_params(tmp_path, model=str(tmp_path / "model")), list("abc"))
+    assert encoder.layer_numbers(loaded) == [0, 1]
+    assert encoder.layer_numbers(encoder.remove_layers(loaded, [0])) == [1]
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_a_restricted_vocabulary_gives_the_same_logits(kind):
     model, batch = tiny_model(kind), padded_batch(kind, examples=4)
     wanted, counted = logits_of(model, batch), encoder.count_parameters(model)
@@ -159,6 +189,11 @@ def test_a_restricted_vocabulary_gives_the_same_logits(kind):
     assert torch.equal(logits_of(restored, batch), wanted)
     assert sum(p.numel() for p in restored.parameters()) == counted
     assert restored.get_input_embeddings().padding_idx == PAD[kind]
+
+
+def test_a_tokeniser_with_more_words_than_the_model_is_refused():
+    with pytest.raises(UserError, match="^the tokeniser has more words than the model: 40 are known"):
+        encoder.restrict_vocabulary(tiny_model(), torch.tensor([0, 2, 40]))
 
 
 def test_restoring_takes_trained_rows_and_keeps_the_others():

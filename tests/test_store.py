@@ -140,7 +140,7 @@ def test_a_full_disk_leaves_no_half_weights(tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(UserError, match="weights cannot be written to the cache: .*No space left"):
         open_store(tmp_path).save_weights((1,), state(1))
     assert [path for path in (tmp_path / "weights").rglob("*") if path.is_file()] == []

@@ -9,7 +9,7 @@ from conftest import CLASSES, logits_of, padded_batch, smoke_params, tiny_model
 from scipy.special import log_softmax, rel_entr, softmax
 from torch import nn
 
-from paperlib import data, encoder, training
+from paperlib import data, device, encoder, training
 from paperlib.errors import UserError
 
 
@@ -202,13 +202,13 @@ def test_training_in_bf16_follows_fp32_with_the_backward_pass_outside_autocast(t
 
 def test_device_and_precision_are_resolved(tmp_path):
     params = smoke_params(tmp_path)
-    assert training.device_of(params) == torch.device("cpu")
-    assert training.precision_of(params) == "fp32"
-    assert training.precision_of(params.replace(precision="auto")) in ("fp32", "bf16")
+    assert device.device_of(params) == torch.device("cpu")
+    assert device.precision_of(params) == "fp32"
+    assert device.precision_of(params.replace(precision="auto")) in ("fp32", "bf16")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_gpu_that_is_not_there_is_said(tmp_path):
     with pytest.raises(UserError, match="^device: no CUDA device is available"):
-        training.device_of(smoke_params(tmp_path, device="cuda"))
-    assert training.device_of(smoke_params(tmp_path, device="auto")) == torch.device("cpu")
+        device.device_of(smoke_params(tmp_path, device="cuda"))
+    assert device.device_of(smoke_params(tmp_path, device="auto")) == torch.device("cpu")

@@ -39,6 +39,10 @@ def made_drops(layers=6, seed=1):
     return pd.DataFrame(rng.integers(-8, 60, (layers, 2)) / 256, columns=["test", "validation"])
 
 
+CROSSED = {  # sorted by their ends, walks of one beginning would be torn apart
+    "Random": (0, 1, 2, 3), "Weight-Norm": (1, 0, 2, 3), "Weight-Entropy": (0, 2, 3, 1), "Equal-Training": (None,) * 4,
+    "Gradient-Fisher": (1, 2, 3, 0), "Weight-Sparsity": (0, 1, 3, 2),
+}  # fmt: skip
 ORDERS = {
     "Random": (2, 0, 1), "Weight-Norm": (0, 1, 2), "Weight-Entropy": (2, 1, 0), "Weight-Sparsity": (0, 1, 2),
     "Gradient-Fisher": (0, 2, 1), "Equal-Training": (None, None, None),
@@ -272,6 +276,7 @@ def test_prefix_diagram_runs_each_layer_above_the_skipped_one(layers):
 def test_drop_chart_has_points_and_standard_errors_in_accuracy_points():
     drops = made_drops()
     drops.loc[4] = drops.loc[1]
+    drops.loc[2, "test"] = -0.5  # a large gain is not near zero either
     errors = pd.DataFrame(np.linspace(0.01, 0.06, 12).reshape(6, 2), columns=drops.columns)
     figure, alt = unit_figures.drop_chart(drops, errors)
     left, right = figure.axes
@@ -281,7 +286,11 @@ def test_drop_chart_has_points_and_standard_errors_in_accuracy_points():
         np.testing.assert_allclose(points.get_xydata()[:, 1], 100 * drops[split])
         lengths = [segment[1][1] - segment[0][1] for segment in segments.get_segments()]
         np.testing.assert_allclose(lengths, 200 * errors[split])
-    np.testing.assert_allclose(right.containers[0][0].get_xydata(), 100 * drops)
+    points, _, whiskers = right.containers[0]
+    np.testing.assert_allclose(points.get_xydata(), 100 * drops)
+    for segments, split in zip(whiskers, drops):  # along x, then along y
+        lengths = [np.abs(np.subtract(*segment)).max() for segment in segments.get_segments()]
+        np.testing.assert_allclose(lengths, 200 * errors[split])
     assert sorted(text.get_text() for text in right.texts) == ["1", "2, 5", "3", "4", "6"]
     near = (drops["test"].abs() <= 2 * errors["test"]).sum()
     assert f"(layer {drops['test'].argmax() + 1}); {near} drops" in alt
@@ -290,8 +299,10 @@ def test_drop_chart_has_points_and_standard_errors_in_accuracy_points():
 # ---------------------------------------------------------------- walks
 
 
-def test_walk_tree_has_one_block_per_model_as_high_as_its_walks():
-    figure, alt = unit_figures.walk_tree(made_steps())
+@pytest.mark.parametrize(("orders", "models"), [(ORDERS, 13), (CROSSED, 3 + 5 + 6 + 6)])
+def test_walk_tree_has_one_block_per_model_as_high_as_its_walks(orders, models):
+    depth = len(orders["Random"])
+    figure, alt = unit_figures.walk_tree(made_steps(orders, layers=depth))
     (ax,) = figure.axes
     rows = ticks(ax.yaxis)
     drawn = {}
@@ -301,13 +312,13 @@ def test_walk_tree_has_one_block_per_model_as_high_as_its_walks():
         drawn[step, walks] = text.get_text()
         assert text.get_position() == (step, first + len(walks) / 2)
     expected = {}
-    for step in (1, 2, 3):
-        for path in {order[:step] for order in ORDERS.values()}:
-            walks = frozenset(name for name, order in ORDERS.items() if order[:step] == path)
+    for step in range(1, depth + 1):
+        for path in {order[:step] for order in orders.values()}:
+            walks = frozenset(name for name, order in orders.items() if order[:step] == path)
             expected[step, walks] = "–" if path[-1] is None else str(path[-1] + 1)
     assert drawn == expected
     assert rows[-1] == "Equal-Training"
-    assert alt == "6 walks of up to 3 steps ask for 18 models, of which 13 are distinct."
+    assert alt == f"6 walks of up to {depth} steps ask for {6 * depth} models, of which {models} are distinct."
 
 
 def test_walk_tree_writes_readable_numbers_and_gives_a_layer_one_colour():
