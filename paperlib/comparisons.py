@@ -177,7 +177,7 @@ def rivals(results: Results, strategy: str) -> pd.DataFrame:
 
 
 def selection_table(steps: pd.DataFrame) -> pd.DataFrame:
-    """Return, per strategy, the accuracy at the depth chosen on test and on validation, and the gap in points.
+    """Return, per strategy, accuracy at the depth chosen on test and on validation, and the gap.
 
     Columns maximum, selected (fractions, means over datasets), gap and gap_sem (points).
     """

@@ -127,8 +127,8 @@ def _against(ax: Axes, points: pd.DataFrame, spread: pd.DataFrame) -> None:
     ax.errorbar(points["test"], points["validation"], spread["validation"], spread["test"], linestyle="none",
                 marker="o", markersize=4, color=BLACK, ecolor="#bbbbbb", elinewidth=0.8)
     for place, group in points.groupby(["test", "validation"]):
-        names = ", ".join(str(layer + 1) for layer in group.index)
-        ax.annotate(names, place, xytext=(4, 4), textcoords="offset points")
+        few = ", ".join(str(layer + 1) for layer in group.index)
+        ax.annotate(few if len(group) <= 4 else count(len(group), "layer"), place, xytext=(4, 4), textcoords="offset points")
     ax.axline((0, 0), slope=1, color="grey", linewidth=0.8, linestyle=":")
     ax.set(xlabel="drop on test (points)", ylabel="drop on validation (points)")
     ax.set_title("number: layer; dotted: equal drops", loc="left", fontsize=8)

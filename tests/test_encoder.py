@@ -1,5 +1,6 @@
 """Counting, removing and saving layers: what is left computes exactly what skipping the layers computes."""
 
+import contextlib
 import json
 
 import pytest
@@ -237,3 +238,31 @@ def test_texts_longer_than_the_model_reads_are_refused(kind, most, tmp_path):
     encoder.load_model(smoke_params(tmp_path, model=folder, max_tokens=most), ["a", "b", "c"])
     with pytest.raises(UserError, match=f"^max_tokens: must be at most {most} for "):
         encoder.load_model(smoke_params(tmp_path, model=folder, max_tokens=most + 1), ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_first_token_only_leaves_logits_and_gradients(kind):
+    model, batch = tiny_model(kind), padded_batch(kind)
+    results = []
+    for context in (contextlib.nullcontext(), encoder.first_token_only(model)):
+        model.zero_grad()
+        with context:
+            logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        torch.nn.functional.cross_entropy(logits, batch["labels"]).backward()
+        results.append((logits, [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+    (whole, whole_gradients), (cut, cut_gradients) = results
+    torch.testing.assert_close(cut, whole, rtol=0, atol=1e-6)
+    assert len(cut_gradients) == len(whole_gradients)
+    for one, other in zip(cut_gradients, whole_gradients):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)
+
+
+def test_first_token_only_saves_the_last_layers_work():
+    model, batch = tiny_model("bert"), padded_batch("bert")
+    seen = []
+    encoder.layers(model)[-1].intermediate.register_forward_hook(lambda module, given, output: seen.append(output.shape))
+    with encoder.first_token_only(model):
+        logits_of(model, batch)
+    logits_of(model, batch)
+    examples, tokens = batch["input_ids"].shape
+    assert seen == [(examples, 1, 24), (examples, tokens, 24)]

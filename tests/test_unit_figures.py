@@ -273,6 +273,13 @@ def test_prefix_diagram_runs_each_layer_above_the_skipped_one(layers):
     assert f"takes {len(own)} layer passes of its own, not {layers * (layers - 1)}." in alt
 
 
+def test_drop_chart_counts_many_layers_at_one_point():
+    drops = pd.DataFrame(0.0, range(12), ["test", "validation"])
+    drops.loc[7] = 0.25
+    figure, _ = unit_figures.drop_chart(drops, drops + 0.01)
+    assert sorted(text.get_text() for text in figure.axes[1].texts) == ["11 layers", "8"]
+
+
 def test_drop_chart_has_points_and_standard_errors_in_accuracy_points():
     drops = made_drops()
     drops.loc[4] = drops.loc[1]
