@@ -103,18 +103,19 @@ def _record(params: Params, name: str, started: float) -> None:
 
 def _show_results(studies: list[Params], settings: str, force: bool) -> list[Fault]:
     """Run the notebooks of the whole profile where they are not fresh, and write the report."""
+    params, failed = studies[0], []
+    stale = [units.BEFORE, units.AFTER] if force else _stale_results(studies)
+    if not stale:
+        return failed
     from paperlib import report  # needs matplotlib and nbconvert, which a fresh study does without
     from paperlib.execution import execute
 
-    params, failed = studies[0], []
-    stale = [units.BEFORE, units.AFTER] if force else _stale_results(studies)
     drawable = stale if units.comparable(params) else stale[:1]  # without a finished unit there is nothing to draw
     for name in drawable:
         if fault := execute(name, params, settings):
             failed.append(fault)
-    if stale:
-        report.build(params.profile_dir, params.profile, params, compared=units.comparable(params))
-        provenance.write(params.profile_dir / units.PROVENANCE, provenance.collect(params, results=_results(params)))
+    report.build(params.profile_dir, params.profile, params, compared=units.comparable(params))
+    provenance.write(params.profile_dir / units.PROVENANCE, provenance.collect(params, results=_results(params)))
     return failed
 
 
