@@ -16,7 +16,7 @@ from paperlib.training import EVALUATION_CHUNK
 
 
 def accuracy_drops(model: PreTrainedModel, batch: Batch) -> pd.Series:
-    """Return A_orig - A_without_l for every remaining layer l (equation 16): index = original layer numbers."""
+    """Return A_orig - A_without_l for every remaining layer l (equation 17): index = original layer numbers."""
     return single_removals(model, batch)["drop"]
 
 

@@ -84,7 +84,7 @@ def _forward_backward(model: PreTrainedModel, batch: Batch, params: Params) -> d
 
 
 def _activation_signals(activations: list[torch.Tensor], tokens: torch.Tensor) -> dict[str, list[float]]:
-    """Mean, mean absolute and mean squared activation over tokens and features (equations 1 to 3)."""
+    """Mean, mean absolute and mean squared activation over tokens and features (equations 1, 2 and 4)."""
     used = [a[tokens].double() for a in activations]
     return {
         "Activation-Inhibition": [a.mean().item() for a in used],
@@ -119,7 +119,7 @@ def binned_mutual_information(features: torch.Tensor, labels: torch.Tensor, bins
 
 
 def _flow_mi(activations: list[torch.Tensor], logits: torch.Tensor, tokens: torch.Tensor) -> list[float]:
-    """Var(A_l) - Var(A_l given A_l+1), averaged over features; after the last layer come the logits (equation 7)."""
+    """Var(A_l) - Var(A_l given A_l+1), averaged over features; after the last layer come the logits (equations 7 and 8)."""
     used = [a[tokens].double() for a in activations]
     last = logits.unsqueeze(1).expand(-1, tokens.shape[1], -1)[tokens].double()
     return [explained_variance(a, following) for a, following in zip(used, [*used[1:], last])]
@@ -138,7 +138,7 @@ def explained_variance(targets: torch.Tensor, predictors: torch.Tensor) -> float
 
 
 def _gradient_signals(model: PreTrainedModel, squares: list[float], n: int) -> dict[str, list[float]]:
-    """Mean absolute gradient of the mean loss, and mean squared gradient of the single losses (equations 8 and 9)."""
+    """Mean absolute gradient of the mean loss, and mean squared gradient of the single losses (equations 9 and 10)."""
     sizes = [sum(p.numel() for p in layer.parameters()) for layer in layers(model)]
     totals = [sum(p.grad.abs().sum(dtype=torch.float64).item() for p in layer.parameters()) for layer in layers(model)]
     model.zero_grad()
@@ -150,7 +150,7 @@ def _gradient_signals(model: PreTrainedModel, squares: list[float], n: int) -> d
 
 
 def _weight_signals(model: PreTrainedModel, threshold: float) -> dict[str, list[float]]:
-    """L2 norm, share of near-zeros and entropy of all weight matrices of a layer (equations 10, 12 and 13)."""
+    """L2 norm, share of near-zeros and entropy of all weight matrices of a layer (equations 11, 13 and 14)."""
     columns = defaultdict(list)
     for layer in layers(model):
         weights = torch.cat([p.detach().flatten() for p in layer.parameters() if p.dim() >= 2]).abs().double()
@@ -162,7 +162,7 @@ def _weight_signals(model: PreTrainedModel, threshold: float) -> dict[str, list[
 
 
 def _attention_sums(attention: torch.Tensor, mask: torch.Tensor, params: Params) -> tuple[float, float, float]:
-    """Sum attention weights and entropies of a chunk (equations 14 and 15): weight, entropy, number of pairs.
+    """Sum attention weights and entropies of a chunk (equations 15 and 16): weight, entropy, number of pairs.
 
     `attention` is (examples, heads, tokens, tokens), rows are the tokens that attend.
     """

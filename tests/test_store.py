@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import made_node, smoke_params
 
-from paperlib import fingerprint, store
+from paperlib import fingerprint
 from paperlib.errors import UserError
 from paperlib.node import columns, label, pack, parse_label, seed_of, unpack
 from paperlib.store import Store
