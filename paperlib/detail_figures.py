@@ -190,7 +190,7 @@ def random_orders(orders: pd.DataFrame, informed: pd.Series, names: dict[str, st
     axes[-1].set_ylabel("maximum test accuracy (%)")
     forest_key = Line2D([], [], label=FOREST, **line_look(FOREST))
     random_key = Line2D([], [], color=GREY, label="one random order")
-    axes[0].legend(handles=[random_key, forest_key], loc="lower left")
+    figure.legend(handles=[random_key, forest_key], loc="outside lower center", ncols=2)
     percent = (100 * maxima).groupby("test").agg(["mean", "min", "max"])
     form = "{} {:.1f} % ({:.1f} to {:.1f})"
     numbers = "; ".join(form.format(names[test], *percent.loc[test]) for test in tests)

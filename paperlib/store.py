@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from paperlib.errors import UserError
 from paperlib.files import atomic_write_json
 from paperlib.fingerprint import of_study
-from paperlib.node import Node, Removed, label
+from paperlib.node import Node, Removed, label, parse_label
 from paperlib.params import Params
 
 if TYPE_CHECKING:
@@ -109,9 +109,12 @@ class Store:
             raise UserError(f"weights cannot be written to the cache: {error}") from None
 
     def evict(self, keep: set[Removed]) -> None:
-        """Delete the weights that were not used for longest until the cache is within its limit; spare `keep`."""
+        """Delete weights until the cache is within its limit, the deepest first, of these the longest unused; spare `keep`.
+
+        Shallow nodes are shared by more walks, and cheaper to keep than to rebuild for all of them.
+        """
         spared = {self._weights_path(removed) for removed in keep}
-        files = sorted(self.weights.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
+        files = sorted(self.weights.glob("*.safetensors"), key=lambda path: (-_depth(path), path.stat().st_mtime))
         held = sum(path.stat().st_size for path in files)
         for path in files:
             if held <= self.limit_bytes:
@@ -139,6 +142,10 @@ class Store:
 def store_of(params: Params) -> Store:
     """Return the store of this study."""
     return Store(params.unit_dir / "nodes", params.cache_path / "weights", of_study(params), params.cache_gb)
+
+
+def _depth(path: Path) -> int:
+    return 0 if path.stem == ORIGINAL else len(parse_label(path.stem))
 
 
 def _aside(folder: Path, fingerprint: str) -> Path:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from paperlib import parallel, strategies
 from paperlib.errors import UserError
+from paperlib.names import CONTROLS, STRATEGIES
 from paperlib.node import Node, Removed, label, parse_label
 from paperlib.params import Params
 from paperlib.progress import Progress
@@ -59,6 +60,11 @@ class Study:
                 progress.expect(self._still_wanted(paths))
         return {name: Walk(name, path, choices[name]) for name, path in paths.items()}
 
+    def grow_all(self) -> dict[str, Walk]:
+        """Walk every strategy, control and random order at once: at each depth they share most and wait least."""
+        tests = strategies.random_tests(self.params)
+        return self.grow([*STRATEGIES, *CONTROLS, *(name for names in tests.values() for name in names)])
+
     def walk(self, name: str) -> Walk:
         """Read a strategy's walk from the store; raises UserError when a node of it has not been computed."""
         path, choices = [self._stored((), name)], []
@@ -90,10 +96,12 @@ class Study:
             self._ensure_weights(evicted)
         longest_first = sorted(missing, key=lambda removed: sum(layer is not None for layer in removed))
         arguments = [(self.params, removed, frozenset(missing[removed]), True) for removed in longest_first]
+        pending = set(missing)
         for node in parallel.run(_compute, arguments, self.params):
+            pending.discard(node.removed)
+            self.store.evict(keep=set(wanted) | {removed[:-1] for removed in pending})
             if progress is not None:
                 progress.done(node)
-        self.store.evict(keep=set(wanted))
         return {removed: self.store.read(removed) for removed in wanted}
 
     def _ensure_weights(self, nodes: list[Removed]) -> None:

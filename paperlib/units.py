@@ -16,12 +16,12 @@ PROVENANCE = "provenance.json"
 
 # In reading order; for each, the tables it writes and its usual share (%) of a unit's time, for the progress bar.
 UNIT_NOTEBOOKS: dict[str, tuple[tuple[str, ...], int]] = {
-    "01_signals": (("signals",), 5),
-    "02_ablation": (("ablation",), 4),
-    "03_strategies": (("steps", "signals"), 40),
-    "04_fusion": (("steps", "signals", "ablation", "fusion", "fusion_fit"), 13),
-    "05_distillation": (("distillation", "distillation_curve"), 8),
-    "06_randomization": (("randomization",), 30),
+    "01_signals": (("signals",), 6),
+    "02_ablation": (("ablation",), 5),
+    "03_strategies": (("steps", "signals"), 74),
+    "04_fusion": (("steps", "signals", "ablation", "fusion", "fusion_fit"), 5),
+    "05_distillation": (("distillation", "distillation_curve"), 6),
+    "06_randomization": (("randomization",), 4),
 }
 UNIT_TABLES = sorted({table for tables, _ in UNIT_NOTEBOOKS.values() for table in tables})
 BEFORE, AFTER = "00_published", "07_figures"  # once per profile: the paper's own numbers, and ours over all units

@@ -47,7 +47,7 @@ def made_orders(tests=("Random-All", "Random-Inner"), depth=4):
     for test in tests:
         last = depth - 2 if test == "Random-Inner" else depth
         for repeat in range(3):
-            accuracies = [0.97, *RNG.integers(50, 90, last) / 100]  # the original model is best: it must not count
+            accuracies = [0.97, *RNG.integers(50, 90, last) / 100]  # the original model's must not count
             rows += [{"test": test, "repeat": repeat, "step": step, "accuracy": accuracy}
                      for step, accuracy in enumerate(accuracies)]  # fmt: skip
     return pd.DataFrame(rows)
