@@ -157,21 +157,24 @@ def rivals(results: Results, strategy: str) -> pd.DataFrame:
 
     Columns: mean and sem (over datasets), seed_sd (of the mean, over seeds), sampling_error (of the mean; the
     test examples of both taken as independent, which overstates it), ahead and datasets (counts), p
-    (one-sided signed-rank test over datasets), verdict (ahead or behind by twice the larger of the two
-    errors, or neither). What cannot be told from so few datasets or seeds is nan.
+    (one-sided signed-rank test over datasets), same_models (share of units in which one model has both
+    maxima), verdict (ahead or behind by twice the larger of the two errors, or neither). What cannot be told
+    from so few datasets or seeds is nan.
     """
     maxima = _with_rivals(results)
     by_seed = [_with_rivals(results.of_seed(seed)) for seed in results.seeds]
-    rows = {}
+    models, rows = _best_models(results.steps), {}
     for rival in (name for name in RIVALS if name in maxima.index):
         gap = 100 * (maxima.loc[strategy] - maxima.loc[rival]).dropna()
         seeds = pd.Series([100 * (table.loc[strategy] - table.loc[rival]).mean() for table in by_seed])
         sampling = 100 * _sampling_error(results.steps, maxima.loc[[strategy, rival], gap.index])
         sem, p = statistics.sem(gap), statistics.wilcoxon_p(gap, "greater")
+        same = (models[strategy] == models[rival]).mean() if rival in models else float("nan")
+        verdict = "the same models" if same == 1 else _verdict(gap.mean(), 2 * np.fmax(sem, sampling))
         rows[rival] = {
             "mean": gap.mean(), "sem": sem, "seed_sd": seeds.std(), "sampling_error": sampling,
-            "ahead": int((gap > SAME).sum()), "datasets": len(gap), "p": p,
-            "verdict": _verdict(gap.mean(), 2 * np.fmax(sem, sampling)),
+            "ahead": int((gap > SAME).sum()), "datasets": len(gap), "p": p, "same_models": same,
+            "verdict": verdict,
         }  # fmt: skip
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="rival")
 
@@ -192,6 +195,13 @@ def _with_rivals(results: Results) -> pd.DataFrame:
     singles = results.maxima.loc[results.maxima.index.intersection(SIGNALS)]
     extra = {BEST_SINGLE: singles.max(), MEAN_SINGLE: singles.mean(), "Baseline": results.baseline}
     return pd.concat([results.maxima, pd.DataFrame(extra).T])
+
+
+def _best_models(steps: pd.DataFrame) -> pd.DataFrame:
+    """Return (units, strategies): what each walk's most accurate model lacks, of equals the smallest."""
+    pruned = steps[steps["step"] >= 1].sort_values(["accuracy", "step"], kind="stable")
+    best = pruned.drop_duplicates(statistics.WALK, keep="last")
+    return best.set_index(statistics.WALK)["removed"].unstack()
 
 
 def _sampling_error(steps: pd.DataFrame, pair: pd.DataFrame) -> float:

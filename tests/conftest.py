@@ -1,9 +1,14 @@
 """Tiny models, padded batches and small studies, shared by the tests; nothing here needs a network."""
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from paperlib.params import ROOT
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for the hub must fail, not wait
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -132,3 +137,20 @@ def made_node(removed=(), layers=6, seed=0, signals=None, drop=None, dataset_siz
         record[f"ablation_{split}"] = columns(frame.rename_axis("layer"))
         record[f"{split}_correct"] = pack(rng.random(dataset_size) < 0.5)
     return Node(record)
+
+
+def reproduce(words):
+    """Run the driver as a person would."""
+    command = [sys.executable, "-m", "paperlib", "reproduce", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory):
+    """Run the smoke study once, outside of the project; return its folder, the settings, and what the driver said."""
+    folder = tmp_path_factory.mktemp("reproduced")
+    words = ["--profile", "smoke", "--set", f"output_dir={folder}/out", f"cache_dir={folder}/cache"]
+    started = time.time()
+    done = reproduce(words)
+    assert done.returncode == 0, done.stderr
+    return folder / "out" / "smoke", words, done, time.time() - started

@@ -153,7 +153,8 @@ def made_results(datasets=("newsgroup", "imdb"), seeds=(0, 1), best=0.75):
             rows.append({
                 "dataset": dataset, "seed": seed, "strategy": strategy, "step": step, "accuracy": accuracy,
                 "validation_accuracy": [0.1, 0.2, 0.3][step], "test_size": 256, "size_gb": 1.0, "layers": 2,
-                "removed_layer": step - 1 if step else np.nan, "removed": "",
+                "removed_layer": step - 1 if step else np.nan,
+                "removed": "-".join([strategy] * step) if strategy != "Greedy-Ablation" else "Random-Forest",
             })  # fmt: skip
     return Results.from_tables(steps=pd.DataFrame(rows))
 
@@ -181,6 +182,13 @@ def test_rivals_verdict_needs_twice_the_larger_error():
     assert comparisons.rivals(ahead, "Random-Forest").loc["Baseline", "verdict"] == "ahead"
     assert comparisons.rivals(level, "Random-Forest").loc["Baseline", "verdict"] == "too close to tell"
     assert comparisons.rivals(made_results(best=0.2), "Random-Forest").loc["Baseline", "verdict"] == "behind"
+
+
+def test_rivals_says_when_both_maxima_are_of_the_same_model():
+    table = comparisons.rivals(made_results(), "Random-Forest")
+    assert table.loc["Greedy-Ablation", "same_models"] == 1 and table.loc["Random", "same_models"] == 0
+    assert np.isnan(table.loc["Baseline", "same_models"])
+    assert table.loc["Greedy-Ablation", "verdict"] == "the same models" != table.loc["Random", "verdict"]
 
 
 def test_rivals_of_one_dataset_and_seed_leave_out_what_cannot_be_told():

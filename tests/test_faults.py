@@ -20,14 +20,14 @@ from paperlib.errors import UserError
 from paperlib.params import ROOT
 from paperlib.store import store_of
 
-KILLS = int(os.environ.get("PAPERLIB_KILLS", "8"))  # make torture: 100
+KILLS = int(os.environ.get("PAPERLIB_KILLS", "6"))  # make torture: 100
 UNIT = Path("smoke", "newsgroup", "seed-0")
 CLOCK = {"seconds", "latency_ms"}  # the only columns that differ between two runs of one study
 TABLES = ("steps", "signals", "ablation", "fusion", "fusion_fit", "distillation", "distillation_curve", "randomization")
 
 
 def command(folder: Path, *more: str, name: str = "reproduce") -> list[str]:
-    settings = [f"output_dir={folder}/outputs", f"cache_dir={folder}/cache", *more]
+    settings = [f"output_dir={folder}/out", f"cache_dir={folder}/cache", *more]
     return [sys.executable, "-m", "paperlib", name, "--profile", "smoke", "--set", *settings]
 
 
@@ -38,7 +38,7 @@ def start(folder: Path) -> subprocess.Popen:
 
 
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
-    return {name: pd.read_csv(folder / "outputs" / UNIT / f"{name}.csv") for name in TABLES}
+    return {name: pd.read_csv(folder / "out" / UNIT / f"{name}.csv") for name in TABLES}
 
 
 def same_tables(one: Path, other: Path) -> None:
@@ -47,12 +47,10 @@ def same_tables(one: Path, other: Path) -> None:
         pd.testing.assert_frame_equal(frame[columns], tables(other)[name][columns], check_exact=True, obj=name)
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    done = subprocess.run(command(folder), cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return folder
+@pytest.fixture
+def uninterrupted(reproduced) -> Path:
+    """Return the folder of a smoke study that ran in one go."""
+    return reproduced[0].parent.parent
 
 
 def kill_one(process: subprocess.Popen, rng: random.Random) -> str:
@@ -90,7 +88,7 @@ def test_killed_at_random_moments_ends_with_the_same_tables(uninterrupted: Path,
 
 def forget_something(folder: Path, rng: random.Random) -> None:
     """Remove a random part of a study's records, and the provenance of its notebooks from a random one on."""
-    unit = folder / "outputs" / UNIT
+    unit = folder / "out" / UNIT
     for path in sorted((unit / "nodes").glob("*.json")):
         if rng.random() < 0.3 and path.name != "study.json":
             path.unlink()
@@ -149,9 +147,9 @@ def test_a_second_driver_is_told_who_holds_the_outputs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["steps.csv", "notebooks/01_signals.ipynb", "nodes/original.json"])
 def test_altered_results_are_stale_or_not_read(file: str, uninterrupted: Path, tmp_path: Path) -> None:
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
-    path = tmp_path / "outputs" / UNIT / file
+    path = tmp_path / "out" / UNIT / file
     path.write_text(path.read_text().replace("0", "1", 3))
-    study = params.load("smoke", "newsgroup", 0, f"output_dir={tmp_path}/outputs cache_dir={tmp_path}/cache")
+    study = params.load("smoke", "newsgroup", 0, f"output_dir={tmp_path}/out cache_dir={tmp_path}/cache")
     if file.startswith("nodes"):
         assert store_of(study).read(()) is None
     else:
