@@ -24,12 +24,22 @@ def tiny_config(kind="bert", layers=3, classes=CLASSES, hidden=16):
     """Return the configuration of a small encoder; its wide initial weights make predictions differ."""
     from transformers import BertConfig, DistilBertConfig, ElectraConfig, RobertaConfig
 
-    sizes = {"hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": 2, "intermediate_size": 24}
+    sizes = {
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+    }
     if kind == "distilbert":
         sizes = {"dim": hidden, "n_layers": layers, "n_heads": 2, "hidden_dim": 24}
     if kind == "electra":
         sizes["embedding_size"] = 8
-    config = {"bert": BertConfig, "roberta": RobertaConfig, "distilbert": DistilBertConfig, "electra": ElectraConfig}
+    config = {
+        "bert": BertConfig,
+        "roberta": RobertaConfig,
+        "distilbert": DistilBertConfig,
+        "electra": ElectraConfig,
+    }
     return config[kind](
         vocab_size=VOCABULARY, num_labels=classes, max_position_embeddings=32, initializer_range=0.3,
         pad_token_id=PAD[kind], **sizes,
@@ -44,7 +54,9 @@ def tiny_model(kind="bert", layers=3, seed=0, **sizes):
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     model = AutoModelForSequenceClassification.from_config(tiny_config(kind, layers, **sizes)).eval()
-    with torch.no_grad():  # biases and norms start at 0 and 1, where a formula that forgets them would still pass
+    with (
+        torch.no_grad()
+    ):  # biases and norms start at 0 and 1, where a formula that forgets them would still pass
         for name, parameter in model.named_parameters():
             if parameter.dim() == 1:
                 parameter.add_(0.2 * torch.randn_like(parameter))
@@ -107,7 +119,9 @@ def smoke_params(folder: Path, dataset="newsgroup", seed=0, **settings):
 
 def files_under(folder: Path) -> list[str]:
     """List the files under a folder, but for the driver's lock."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != ".lock"
+    )
 
 
 @pytest.fixture
@@ -132,7 +146,11 @@ def made_node(removed=(), layers=6, seed=0, signals=None, drop=None, dataset_siz
         table[name] = pd.Series(values)
     record = {"removed": label(removed), "original_layers": layers, "signals": columns(table)}
     for split in ("test", "validation"):
-        drops = pd.Series(drop) if drop is not None else pd.Series(rng.integers(-9, 90, len(remaining)) / 256, index=index)
+        drops = (
+            pd.Series(drop)
+            if drop is not None
+            else pd.Series(rng.integers(-9, 90, len(remaining)) / 256, index=index)
+        )
         frame = pd.DataFrame({"drop": drops, "loss_increase": rng.normal(size=len(remaining))}).loc[remaining]
         record[f"ablation_{split}"] = columns(frame.rename_axis("layer"))
         record[f"{split}_correct"] = pack(rng.random(dataset_size) < 0.5)

@@ -45,7 +45,9 @@ def test_a_pruned_model_is_ablated_under_its_original_numbers(kind):
     assert list(measured.index) == [0, 2, 3]
     accuracy, _ = scores_skipping(model, batch, [1])
     for layer in (0, 2, 3):
-        assert measured.loc[layer, "drop"] == pytest.approx(accuracy - scores_skipping(model, batch, [1, layer])[0], abs=1e-6)
+        assert measured.loc[layer, "drop"] == pytest.approx(
+            accuracy - scores_skipping(model, batch, [1, layer])[0], abs=1e-6
+        )
 
 
 def test_one_layer_and_none():
@@ -88,9 +90,13 @@ def test_subsets_of_a_pruned_model_carry_original_numbers():
     table = ablation.all_subsets(encoder.remove_layers(model, [1]), batch)
     assert set(table.index) == {s for s in every_subset(4) if 1 not in s}
     for removed in table.index:
-        assert table["accuracy"][removed] == pytest.approx(scores_skipping(model, batch, [1, *removed])[0], abs=1e-6)
+        assert table["accuracy"][removed] == pytest.approx(
+            scores_skipping(model, batch, [1, *removed])[0], abs=1e-6
+        )
     bare = ablation.all_subsets(encoder.remove_layers(model, [0, 1, 2, 3]), batch)
-    assert list(bare.index) == [()] and bare["accuracy"].iloc[0] == pytest.approx(scores_skipping(model, batch, range(4))[0])
+    assert list(bare.index) == [()] and bare["accuracy"].iloc[0] == pytest.approx(
+        scores_skipping(model, batch, range(4))[0]
+    )
 
 
 def test_prefixes_are_shared():

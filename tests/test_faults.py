@@ -33,8 +33,9 @@ def command(folder: Path, *more: str, name: str = "reproduce") -> list[str]:
 
 def start(folder: Path) -> subprocess.Popen:
     return subprocess.Popen(
-        command(folder), cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+        command(folder), cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs are born deaf to it
+    )  # fmt: skip
 
 
 def tables(folder: Path) -> dict[str, pd.DataFrame]:

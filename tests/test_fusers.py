@@ -24,7 +24,9 @@ def least_squares(features, target):
 
 
 def test_standardising_by_hand():
-    signals = pd.DataFrame({"a": [1.0, 2.0, 6.0], "b": [5.0, 5.0, 5.0], "c": [0.0, 0.0, 0.0], "d": [1.0, 1.0 + 1e-9, 1.0]})
+    signals = pd.DataFrame(
+        {"a": [1.0, 2.0, 6.0], "b": [5.0, 5.0, 5.0], "c": [0.0, 0.0, 0.0], "d": [1.0, 1.0 + 1e-9, 1.0]}
+    )
     sd = np.sqrt((4 + 1 + 9) / 3)
     expected = pd.DataFrame({"a": [-2 / sd, -1 / sd, 3 / sd], "b": [0.0] * 3, "c": [0.0] * 3, "d": [0.0] * 3})
     pd.testing.assert_frame_equal(fusers.standardise(signals), expected, atol=1e-6)

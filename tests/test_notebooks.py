@@ -21,7 +21,16 @@ from paperlib.params import ROOT
 
 NAMES = [units.BEFORE, *units.UNIT_NOTEBOOKS, units.AFTER]
 MOST_LINES = 15  # of a code cell
-UNIT_TABLES = ("steps", "signals", "ablation", "fusion", "fusion_fit", "distillation", "distillation_curve", "randomization")
+UNIT_TABLES = (
+    "steps",
+    "signals",
+    "ablation",
+    "fusion",
+    "fusion_fit",
+    "distillation",
+    "distillation_curve",
+    "randomization",
+)
 
 
 def read(name):
@@ -89,7 +98,9 @@ def test_notebooks_open_and_close_alike(name):
 def test_links_lead_somewhere(name):
     for cell in cells(name, "markdown"):
         for target in re.findall(r"\]\(([^)\s]+)\)", cell.source):
-            assert target.startswith(("https://", "#")) or (units.NOTEBOOKS / target.split("#")[0]).exists(), target
+            assert (
+                target.startswith(("https://", "#")) or (units.NOTEBOOKS / target.split("#")[0]).exists()
+            ), target
 
 
 def check(words, capsys, *more):
@@ -108,14 +119,32 @@ def snapshot(folder):
 def test_every_output_is_there(reproduced):
     folder, _, done, _ = reproduced
     unit = folder / "newsgroup" / "seed-0"
-    expected = [folder / "index.html", folder / "claims.csv", *(folder / "tables" / f"table1.{s}" for s in ("csv", "md", "tex"))]
+    expected = [
+        folder / "index.html",
+        folder / "claims.csv",
+        *(folder / "tables" / f"table1.{s}" for s in ("csv", "md", "tex")),
+    ]
     expected += [folder / "figures" / f"figure{i}.{suffix}" for i in range(1, 9) for suffix in ("png", "svg")]
     expected += [unit / f"{table}.csv" for table in UNIT_TABLES]
-    expected += [unit / "provenance.json", unit / "student" / "model.safetensors", unit / "nodes" / "original.json"]
-    expected += [unit / "notebooks" / f"{name}.{s}" for name in units.UNIT_NOTEBOOKS for s in ("ipynb", "html")]
-    expected += [folder / "notebooks" / f"{name}.{s}" for name in (units.BEFORE, units.AFTER) for s in ("ipynb", "html")]
+    expected += [
+        unit / "provenance.json",
+        unit / "student" / "model.safetensors",
+        unit / "nodes" / "original.json",
+    ]
+    expected += [
+        unit / "notebooks" / f"{name}.{s}" for name in units.UNIT_NOTEBOOKS for s in ("ipynb", "html")
+    ]
+    expected += [
+        folder / "notebooks" / f"{name}.{s}"
+        for name in (units.BEFORE, units.AFTER)
+        for s in ("ipynb", "html")
+    ]
     assert [str(path) for path in expected if not path.exists() or path.stat().st_size == 0] == []
-    assert not (folder / "failed").exists() and f"report: {folder}/index.html" in done.stdout and done.stderr == ""
+    assert (
+        not (folder / "failed").exists()
+        and f"report: {folder}/index.html" in done.stdout
+        and done.stderr == ""
+    )
     assert not [path for path in folder.rglob("*") if "partial" in path.name or path.name == "progress.json"]
 
 
@@ -138,8 +167,12 @@ def test_executed_notebooks_hold_figures_and_no_errors(reproduced):
         notebook = nbformat.read(path, as_version=4)
         outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
         assert not [output for output in outputs if output.output_type == "error"]
-        assert not [o for o in outputs if o.output_type == "stream" and o.name == "stderr"], f"{path.name} warns"
-        assert any("image/png" in output.get("data", {}) for output in outputs), f"{path.name} shows no figure"
+        assert not [o for o in outputs if o.output_type == "stream" and o.name == "stderr"], (
+            f"{path.name} warns"
+        )
+        assert any("image/png" in output.get("data", {}) for output in outputs), (
+            f"{path.name} shows no figure"
+        )
         assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
 
 
@@ -150,7 +183,10 @@ def test_nothing_names_this_machine(reproduced):
     folder = reproduced[0]
     told = []
     for path in folder.rglob("*"):
-        if path.suffix in (".csv", ".md", ".tex", ".json", ".html", ".ipynb", ".svg") and "student" not in path.parts:
+        if (
+            path.suffix in (".csv", ".md", ".tex", ".json", ".html", ".ipynb", ".svg")
+            and "student" not in path.parts
+        ):
             text = path.read_text(encoding="utf-8")
             told += [path.name for place in (str(ROOT), str(Path.home()) + "/") if place in text]
     assert told == []
@@ -174,7 +210,10 @@ def test_the_student_of_the_study_is_the_best_of_the_forest(reproduced):
     steps, models = pd.read_csv(unit / "steps.csv"), pd.read_csv(unit / "distillation.csv").set_index("model")
     forest = steps[(steps["strategy"] == "Random-Forest") & (steps["step"] > 0)]
     best = forest[forest["accuracy"] == forest["accuracy"].max()].iloc[-1]
-    assert models.loc["pruned", "accuracy"] == best["accuracy"] and models.loc["pruned", "parameters"] == best["parameters"]
+    assert (
+        models.loc["pruned", "accuracy"] == best["accuracy"]
+        and models.loc["pruned", "parameters"] == best["parameters"]
+    )
     config = json.loads((unit / "student" / "config.json").read_text())
     assert config["num_hidden_layers"] == 4 - best["step"]
 
@@ -192,7 +231,9 @@ def test_what_was_reproduced_is_fresh(reproduced, capsys):
     assert check(reproduced[1], capsys) == (0, "fresh: newsgroup seed 0\n")
 
 
-@pytest.mark.parametrize("setting", ["epochs=3", "learning_rate=1.0e-3", "kd_alpha=0.4", "mi_bins=5", "forest_trees=21"])
+@pytest.mark.parametrize(
+    "setting", ["epochs=3", "learning_rate=1.0e-3", "kd_alpha=0.4", "mi_bins=5", "forest_trees=21"]
+)
 def test_a_touched_parameter_makes_it_stale(setting, reproduced, capsys):
     status, out = check(reproduced[1], capsys, setting)
     assert status == 1

@@ -83,10 +83,15 @@ def test_a_fault_names_the_file_that_holds_it(project):
     project("profiles/mine.yaml", "signal_size: 4000\n")
     assert fault("mine") == "params/profiles/mine.yaml: signal_size: must be at most train_size = 512"
     project("profiles/mine.yaml", "batch_sise: 3\n")
-    assert fault("mine") == "params/profiles/mine.yaml: unknown parameter 'batch_sise'; did you mean 'batch_size'?"
+    assert (
+        fault("mine")
+        == "params/profiles/mine.yaml: unknown parameter 'batch_sise'; did you mean 'batch_size'?"
+    )
 
 
-@pytest.mark.parametrize("content", [b"- a\n- b\n", b"just words", b"a: [1", b"\xff\xfe", b"a: !!python/object:os.system x"])
+@pytest.mark.parametrize(
+    "content", [b"- a\n- b\n", b"just words", b"a: [1", b"\xff\xfe", b"a: !!python/object:os.system x"]
+)
 def test_a_file_that_is_no_mapping_is_named(content, project):
     project("profiles/mine.yaml", content)
     assert fault("mine").startswith("params/profiles/mine.yaml: ")
@@ -139,10 +144,16 @@ def test_a_proper_float_is_read():
 )
 def test_impossible_values_are_refused(settings, message):
     said = fault(settings=settings)
-    assert message in said and said.split(":")[0] in ("command line", "params/defaults.yaml", "params/profiles/laptop.yaml")
+    assert message in said and said.split(":")[0] in (
+        "command line",
+        "params/defaults.yaml",
+        "params/profiles/laptop.yaml",
+    )
 
 
-@pytest.mark.parametrize("name", ["../smoke", "/etc/passwd", "smoke/..", "", ".", "Smoke", "smoke.yaml", 3, None])
+@pytest.mark.parametrize(
+    "name", ["../smoke", "/etc/passwd", "smoke/..", "", ".", "Smoke", "smoke.yaml", 3, None]
+)
 def test_profile_and_dataset_are_names_of_files(name):
     assert fault(profile=name).startswith("unknown profile ")
     assert fault(dataset=name).startswith("unknown dataset ")
@@ -156,7 +167,9 @@ def test_settings_are_yaml_scalars_and_lists():
     assert P.parse_settings("") == P.parse_settings("  \n ") == {}
 
 
-@pytest.mark.parametrize("text", ["train_size", "=3", "a=1 a=2", "a='open", "a=[1", "profile=smoke", "dataset=imdb", "a=!!x"])
+@pytest.mark.parametrize(
+    "text", ["train_size", "=3", "a=1 a=2", "a='open", "a=[1", "profile=smoke", "dataset=imdb", "a=!!x"]
+)
 def test_settings_that_are_not_settings(text):
     with pytest.raises(UserError, match="^command line: "):
         P.parse_settings(text)

@@ -38,7 +38,9 @@ def outputs_of(model, batch):
     hooks = [layer.register_forward_hook(catch) for layer in encoder.layers(model)]
     model.set_attn_implementation("eager")
     with torch.no_grad():
-        out = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], output_attentions=True)
+        out = model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], output_attentions=True
+        )
     model.set_attn_implementation("sdpa")
     for hook in hooks:
         hook.remove()
@@ -68,7 +70,9 @@ def test_activation_signals_by_loops(kind, pool_padding, tmp_path):
     model, batch = tiny_model(kind), padded_batch(kind)
     measured = signals.measure(model, batch, settings(tmp_path, pool_padding=pool_padding))
     for layer, activation in enumerate(outputs_of(model, batch)[0]):
-        numbers = [float(x) for vector in token_values(activation, mask_of(batch, pool_padding)) for x in vector]
+        numbers = [
+            float(x) for vector in token_values(activation, mask_of(batch, pool_padding)) for x in vector
+        ]
         expected = {
             "Activation-Inhibition": math.fsum(numbers) / len(numbers),
             "Activation-Intensity": math.fsum(map(abs, numbers)) / len(numbers),
@@ -80,7 +84,9 @@ def test_activation_signals_by_loops(kind, pool_padding, tmp_path):
 @pytest.mark.parametrize("pool_padding", [False, True])
 def test_task_mutual_information_by_scikit_learn(kind, pool_padding, tmp_path):
     model, batch = tiny_model(kind), padded_batch(kind)
-    measured = signals.measure(model, batch, settings(tmp_path, pool_padding=pool_padding))["Task-Relevance-MI"]
+    measured = signals.measure(model, batch, settings(tmp_path, pool_padding=pool_padding))[
+        "Task-Relevance-MI"
+    ]
     for layer, activation in enumerate(outputs_of(model, batch)[0]):
         pooled = pooled_by_loops(activation, mask_of(batch, pool_padding))
         bins = [(rankdata(column).astype(int) - 1) * BINS // EXAMPLES for column in pooled.T]
@@ -107,12 +113,17 @@ def test_task_mutual_information_by_nearest_neighbours(tmp_path):
         pooled = pooled_by_loops(activation, batch["attention_mask"].numpy())
         pooled /= pooled.std(axis=0, ddof=1)
         expected = np.mean([knn_mutual_information(column, labels) for column in pooled.T])
-        assert measured[layer] == pytest.approx(expected, rel=0.02, abs=2e-3)  # scikit-learn breaks ties by noise
+        assert measured[layer] == pytest.approx(
+            expected, rel=0.02, abs=2e-3
+        )  # scikit-learn breaks ties by noise
 
 
 def test_binned_mutual_information_of_known_cases():
     labels = torch.tensor([0, 1] * 40)
-    told, mute = labels + 0.001 * torch.arange(80), torch.arange(80.0)  # neighbours in rank alternate in label
+    told, mute = (
+        labels + 0.001 * torch.arange(80),
+        torch.arange(80.0),
+    )  # neighbours in rank alternate in label
     for bins in (2, 4, 8):
         assert signals.binned_mutual_information(told[:, None], labels, bins) == pytest.approx(math.log(2))
         assert signals.binned_mutual_information(mute[:, None], labels, bins) == pytest.approx(0.0, abs=1e-12)
@@ -123,7 +134,9 @@ def test_binned_mutual_information_of_known_cases():
 @pytest.mark.parametrize("pool_padding", [False, True])
 def test_flow_mutual_information_by_least_squares(kind, pool_padding, tmp_path):
     model, batch = tiny_model(kind), padded_batch(kind)
-    measured = signals.measure(model, batch, settings(tmp_path, pool_padding=pool_padding))["Flow-Relevance-MI"]
+    measured = signals.measure(model, batch, settings(tmp_path, pool_padding=pool_padding))[
+        "Flow-Relevance-MI"
+    ]
     activations, _, logits = outputs_of(model, batch)
     mask = mask_of(batch, pool_padding)
     following = [*activations[1:], np.repeat(logits[:, None], TOKENS, axis=1)]
@@ -161,7 +174,10 @@ def test_gradient_magnitudes_by_autograd(kind, tmp_path):
 def test_fisher_by_one_backward_pass_per_example(kind, tmp_path):
     model, batch = tiny_model(kind), padded_batch(kind)
     measured = signals.measure(model, batch, settings(tmp_path))["Gradient-Fisher"]
-    totals, sizes = np.zeros(3), [sum(p.numel() for p in layer.parameters()) for layer in encoder.layers(model)]
+    totals, sizes = (
+        np.zeros(3),
+        [sum(p.numel() for p in layer.parameters()) for layer in encoder.layers(model)],
+    )
     for e in range(EXAMPLES):
         one = {name: tensor[e : e + 1] for name, tensor in batch.items()}
         logits = model(input_ids=one["input_ids"], attention_mask=one["attention_mask"]).logits
@@ -176,10 +192,15 @@ def test_fisher_by_torch_func(tmp_path):
     model, batch = tiny_model(), padded_batch()
     measured = signals.measure(model, batch, settings(tmp_path))["Gradient-Fisher"]
     model.set_attn_implementation("eager")
-    fixed, parameters = dict(model.named_buffers()), {name: p.detach() for name, p in model.named_parameters()}
+    fixed, parameters = (
+        dict(model.named_buffers()),
+        {name: p.detach() for name, p in model.named_parameters()},
+    )
 
     def loss(parameters, ids, mask, label):
-        hidden = torch.finfo(torch.float32).min * (1.0 - mask)  # as added to the scores: vmap allows no branch on it
+        hidden = torch.finfo(torch.float32).min * (
+            1.0 - mask
+        )  # as added to the scores: vmap allows no branch on it
         arguments = {"input_ids": ids[None], "attention_mask": hidden.expand(1, 1, TOKENS, TOKENS)}
         return F.cross_entropy(functional_call(model, (parameters, fixed), (), arguments).logits, label[None])
 
@@ -196,7 +217,10 @@ def test_fisher_is_not_the_square_of_the_mean_gradient(tmp_path):
     measured = signals.measure(model, batch, settings(tmp_path))
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     F.cross_entropy(logits, batch["labels"]).backward()
-    squared = [torch.cat([p.grad.flatten() for p in layer.parameters()]).square().mean().item() for layer in encoder.layers(model)]
+    squared = [
+        torch.cat([p.grad.flatten() for p in layer.parameters()]).square().mean().item()
+        for layer in encoder.layers(model)
+    ]
     assert (measured["Gradient-Fisher"] > 1.5 * np.array(squared)).all()
 
 
@@ -230,7 +254,9 @@ def test_weights_that_are_zero(tmp_path):
 @pytest.mark.parametrize("pool_padding", [False, True])
 def test_content_attention_by_loops(kind, pool_padding, tmp_path):
     model, batch = tiny_model(kind), padded_batch(kind)
-    measured = signals.measure(model, batch, settings(tmp_path, pool_padding=pool_padding))["Attention-Weight"]
+    measured = signals.measure(model, batch, settings(tmp_path, pool_padding=pool_padding))[
+        "Attention-Weight"
+    ]
     lengths = batch["attention_mask"].sum(1).tolist()
     for number, attention in enumerate(outputs_of(model, batch)[1]):
         paid = [
@@ -246,7 +272,9 @@ def test_content_attention_by_loops(kind, pool_padding, tmp_path):
 @pytest.mark.parametrize("pool_padding", [False, True])
 def test_attention_entropy_by_loops(kind, pool_padding, tmp_path):
     model, batch = tiny_model(kind), padded_batch(kind)
-    measured = signals.measure(model, batch, settings(tmp_path, pool_padding=pool_padding))["Attention-Entropy"]
+    measured = signals.measure(model, batch, settings(tmp_path, pool_padding=pool_padding))[
+        "Attention-Entropy"
+    ]
     lengths = batch["attention_mask"].sum(1).tolist()
     for number, attention in enumerate(outputs_of(model, batch)[1]):
         total = 0.0
@@ -269,7 +297,10 @@ def test_degenerate_signals_are_found(tmp_path):
     measured = signals.measure(tiny_model(), padded_batch(), settings(tmp_path))
     assert signals.degenerate(measured) == []
     literal = settings(tmp_path, attention_weight="literal").replace(sparsity_threshold=0.0)
-    assert signals.degenerate(signals.measure(tiny_model(), padded_batch(), literal)) == ["Weight-Sparsity", "Attention-Weight"]
+    assert signals.degenerate(signals.measure(tiny_model(), padded_batch(), literal)) == [
+        "Weight-Sparsity",
+        "Attention-Weight",
+    ]
     assert signals.degenerate(measured.iloc[:1]) == [], "one layer needs no ranking"
     close = pd.DataFrame({"a": [1.0, 1.0 + 1e-9], "b": [1.0, 1.001], "c": [-5.0, -5.0]})
     assert signals.degenerate(close) == ["a", "c"]
@@ -280,7 +311,9 @@ def test_the_chunk_does_not_matter(chunk, tmp_path, monkeypatch):
     params = settings(tmp_path)
     wanted = signals.measure(tiny_model(), padded_batch(), params)
     monkeypatch.setattr(signals, "CHUNK", chunk)
-    pd.testing.assert_frame_equal(signals.measure(tiny_model(), padded_batch(), params), wanted, rtol=1e-5, atol=1e-9)
+    pd.testing.assert_frame_equal(
+        signals.measure(tiny_model(), padded_batch(), params), wanted, rtol=1e-5, atol=1e-9
+    )
 
 
 def test_wider_padding_does_not_matter(tmp_path):
@@ -288,12 +321,19 @@ def test_wider_padding_does_not_matter(tmp_path):
     batch, params = padded_batch(), settings(tmp_path)
     longer = {**batch, **{name: F.pad(batch[name], (0, 3)) for name in ("input_ids", "attention_mask")}}
     pd.testing.assert_frame_equal(
-        signals.measure(tiny_model(), longer, params), signals.measure(tiny_model(), batch, params), rtol=1e-4, atol=1e-7
+        signals.measure(tiny_model(), longer, params),
+        signals.measure(tiny_model(), batch, params),
+        rtol=1e-4,
+        atol=1e-7,
     )
     padding = params.replace(pool_padding=True)
-    changed = signals.measure(tiny_model(), longer, padding) / signals.measure(tiny_model(), batch, padding) - 1
+    changed = (
+        signals.measure(tiny_model(), longer, padding) / signals.measure(tiny_model(), batch, padding) - 1
+    )
     moved = changed.abs().max() > 1e-3
-    read_over_tokens = [name for name in SIGNALS if name.startswith(("Activation", "Task", "Flow", "Attention"))]
+    read_over_tokens = [
+        name for name in SIGNALS if name.startswith(("Activation", "Task", "Flow", "Attention"))
+    ]
     assert moved[read_over_tokens].all() and not moved.drop(read_over_tokens).any()
 
 
@@ -306,7 +346,9 @@ def test_measuring_leaves_the_model_as_it_was(kind, tmp_path):
     assert all(p.grad is None for p in model.parameters())
     assert model.config._attn_implementation == implementation
     assert torch.equal(logits_of(model, batch), logits)
-    pd.testing.assert_frame_equal(signals.measure(model.train(), batch, settings(tmp_path)), first, check_exact=True)
+    pd.testing.assert_frame_equal(
+        signals.measure(model.train(), batch, settings(tmp_path)), first, check_exact=True
+    )
     hooks = [type(hook).__name__ for module in model.modules() for hook in module._forward_hooks.values()]
     assert "_Watcher" not in hooks
 

@@ -48,14 +48,19 @@ def test_a_truncated_record_is_not_read(tmp_path):
     kept.write(made_node((2,)).record)
     path = tmp_path / "nodes" / "2.json"
     whole = path.read_bytes()
-    for length in [*range(0, len(whole) - 1, len(whole) // 50), len(whole) - 2]:  # the last byte is a line feed
+    for length in [
+        *range(0, len(whole) - 1, len(whole) // 50),
+        len(whole) - 2,
+    ]:  # the last byte is a line feed
         path.write_bytes(whole[:length])
         assert kept.read((2,)) is None, length
     path.write_bytes(whole)
     assert kept.read((2,)) is not None
 
 
-@pytest.mark.parametrize("field", ["removed", "original_layers", "signals", "test_correct", "fingerprint", "sha256"])
+@pytest.mark.parametrize(
+    "field", ["removed", "original_layers", "signals", "test_correct", "fingerprint", "sha256"]
+)
 def test_an_altered_record_is_not_read(field, tmp_path):
     kept = open_store(tmp_path)
     kept.write(made_node((2,)).record)
@@ -159,7 +164,10 @@ def held(kept, *nodes):
     return [removed for removed in nodes if kept.has_weights(removed)]
 
 
-@pytest.mark.parametrize("fit, left", [(5, [(), (1,), (2,), (1, 0), (3, 0)]), (4, [(), (1,), (2,), (3, 0)]), (2, [(), (2,)]), (1, [()])])
+@pytest.mark.parametrize(
+    "fit, left",
+    [(5, [(), (1,), (2,), (1, 0), (3, 0)]), (4, [(), (1,), (2,), (3, 0)]), (2, [(), (2,)]), (1, [()])],
+)
 def test_deep_weights_go_first_and_of_these_the_longest_unused(fit, left, tmp_path):
     nodes, kept = [(), (1,), (2,), (1, 0), (3, 0)], open_store(tmp_path)
     size = aged(kept, tmp_path, *nodes)
@@ -217,7 +225,10 @@ def test_bits_are_packed_and_unpacked():
         correct = np.random.default_rng(n).random(n) < 0.5
         packed = pack(correct)
         assert (unpack(packed) == correct).all() and len(packed["bits"]) == 2 * -(-n // 8)
-    assert pack(np.array([True, False, False, False, False, False, False, True, True])) == {"n": 9, "bits": "8180"}
+    assert pack(np.array([True, False, False, False, False, False, False, True, True])) == {
+        "n": 9,
+        "bits": "8180",
+    }
 
 
 def test_numbers_that_are_none_come_back_as_nan():
@@ -241,7 +252,9 @@ def test_what_changes_a_studys_fingerprint(params, tmp_path):
     computing = {"seed": 1, "train_size": 60, "learning_rate": 1e-3, "signal_size": 30, "mi_bins": 8, "pool_padding": True,
                  "sparsity_threshold": 0.0, "max_tokens": 12, "precision": "bf16", "attention_weight": "literal",
                  "dataset": "imdb", "data_source": "wheel", "model": "elsewhere"}  # fmt: skip
-    prints = {name: fingerprint.of_study(params.replace(**{name: value})) for name, value in computing.items()}
+    prints = {
+        name: fingerprint.of_study(params.replace(**{name: value})) for name, value in computing.items()
+    }
     assert len({base, *prints.values()}) == 1 + len(computing)
     free = {"output_dir": str(tmp_path / "x"), "cache_dir": str(tmp_path / "y"), "cache_gb": 7.0, "workers": 2,
             "refit": "once", "fusion_rows": "path", "selection_split": "validation", "forest_trees": 3,

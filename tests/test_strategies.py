@@ -21,7 +21,12 @@ def test_the_names_of_table_1():
         "Weight-Entropy", "Attention-Weight", "Attention-Entropy", "Linear-Regression", "Random-Forest",
     )  # fmt: skip
     assert SIGNALS == STRATEGIES[1:13] and strategies.STRATEGIES is STRATEGIES
-    assert CONTROLS == ("Equal-Training", "Greedy-Ablation", "Linear-Regression-Validation", "Random-Forest-Validation")
+    assert CONTROLS == (
+        "Equal-Training",
+        "Greedy-Ablation",
+        "Linear-Regression-Validation",
+        "Random-Forest-Validation",
+    )
 
 
 @pytest.mark.parametrize("name", SIGNALS)
@@ -97,7 +102,9 @@ def test_at_the_first_step_linear_regression_is_greedy_ablation(layers, seed, pa
 
 
 def test_some_of_those_cases_hold_ties(params):
-    ties = [next_layer("Greedy-Ablation", [made_node(layers=12, seed=seed)], params).ties for seed in range(200)]
+    ties = [
+        next_layer("Greedy-Ablation", [made_node(layers=12, seed=seed)], params).ties for seed in range(200)
+    ]
     assert max(ties) > 1, "drops are multiples of 1/256 and must tie now and then"
 
 
@@ -155,14 +162,19 @@ def test_earlier_rows_are_standardised_within_their_own_model(params):
     for node in path:
         rows = fit.features.iloc[start : start + len(node.remaining)]
         assert np.allclose(rows, fusers.standardise(node.signals))
-        assert fit.target.iloc[start : start + len(node.remaining)].tolist() == node.ablation("ablation_test")["drop"].tolist()
+        assert (
+            fit.target.iloc[start : start + len(node.remaining)].tolist()
+            == node.ablation("ablation_test")["drop"].tolist()
+        )
         start += len(node.remaining)
 
 
 def test_a_fuser_fitted_once_scores_the_current_signals(params):
     path, once = walk_down()[:3], params.replace(refit="once")
     choice = next_layer("Linear-Regression", path, once)
-    root = fusers.fit("Linear-Regression", [(path[0].signals, path[0].ablation("ablation_test")["drop"])], 20, 0)
+    root = fusers.fit(
+        "Linear-Regression", [(path[0].signals, path[0].ablation("ablation_test")["drop"])], 20, 0
+    )
     signals = path[-1].signals
     standard = (signals - signals.mean()) / signals.std(ddof=0)
     expected = root.regressor.intercept_ + standard.to_numpy() @ root.weights.to_numpy()
@@ -172,7 +184,8 @@ def test_a_fuser_fitted_once_scores_the_current_signals(params):
 def test_the_forest_depends_on_the_seed_alone(tmp_path):
     path = [made_node(layers=12)]
     weights = [
-        strategies.fitted_fuser("Random-Forest", path, smoke_params(tmp_path, seed=seed)).weights for seed in (0, 0, 1)
+        strategies.fitted_fuser("Random-Forest", path, smoke_params(tmp_path, seed=seed)).weights
+        for seed in (0, 0, 1)
     ]
     assert weights[0].equals(weights[1]) and not weights[0].equals(weights[2])
 
@@ -192,7 +205,12 @@ def test_walks_end_when_no_layer_is_left_or_enough_are_removed(name, params):
     assert next_layer(name, [made_node(three)], params) is not None
     assert next_layer(name, [made_node(three)], params.replace(max_removed=3)) is None
     assert next_layer(name, [made_node(three[:2])], params.replace(max_removed=3)) is not None
-    assert [strategies.depth(name, 6, params.replace(max_removed=most)) for most in (0, 1, 6, 99)] == [6, 1, 6, 6]
+    assert [strategies.depth(name, 6, params.replace(max_removed=most)) for most in (0, 1, 6, 99)] == [
+        6,
+        1,
+        6,
+        6,
+    ]
 
 
 def test_equal_training_removes_nothing(params):

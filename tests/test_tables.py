@@ -46,7 +46,10 @@ def test_steps_has_one_row_per_strategy_and_step(study, frames):
             assert row.validation_accuracy == unpack(node.record["validation_correct"]).mean()
             assert row.removed == node.record["removed"] and row.parameters == node.record["parameters"]
             assert row.size_gb == pytest.approx(4 * row.parameters / 1e9)
-            assert row.seconds == node.record["seconds"]["fine_tune"] and row.last_loss == node.record["health"]["last_loss"]
+            assert (
+                row.seconds == node.record["seconds"]["fine_tune"]
+                and row.last_loss == node.record["health"]["last_loss"]
+            )
         assert rows["ties"].tolist() == [1, *(choice.ties for choice in walk.choices)]
 
 
@@ -55,7 +58,11 @@ def test_removed_is_the_path_of_removed_layers(frames):
         layers = rows["removed_layer"].tolist()
         assert layers[0] is pd.NA
         for step, removed in enumerate(rows["removed"]):
-            words = ["none"] * step if name == "Equal-Training" else [str(layer) for layer in layers[1 : step + 1]]
+            words = (
+                ["none"] * step
+                if name == "Equal-Training"
+                else [str(layer) for layer in layers[1 : step + 1]]
+            )
             assert removed == "-".join(words)
         assert name == "Equal-Training" or sorted(layers[1:]) == [0, 1, 2, 3]
 
@@ -68,7 +75,11 @@ def test_the_original_model_is_the_same_for_every_strategy(frames):
 def test_signals_and_ablation_have_one_row_per_node_and_layer(study, frames):
     for name, part, columns in (
         ("signals", "signals", list(SIGNALS)),
-        ("ablation", "ablation_test", ["drop_test", "drop_validation", "loss_increase_test", "loss_increase_validation"]),
+        (
+            "ablation",
+            "ablation_test",
+            ["drop_test", "drop_validation", "loss_increase_test", "loss_increase_validation"],
+        ),
     ):
         table = frames[name]
         assert list(table.columns) == ["dataset", "seed", "removed", "layer", *columns]
@@ -79,7 +90,9 @@ def test_signals_and_ablation_have_one_row_per_node_and_layer(study, frames):
         rows = frames["ablation"].query("removed == @node.record['removed']").set_index("layer")
         for split in ("test", "validation"):
             if node.has({f"ablation_{split}"}):
-                assert rows[f"drop_{split}"].equals(node.ablation(f"ablation_{split}")["drop"].rename(f"drop_{split}"))
+                assert rows[f"drop_{split}"].equals(
+                    node.ablation(f"ablation_{split}")["drop"].rename(f"drop_{split}")
+                )
 
 
 def test_fusion_has_one_row_per_fuser_step_and_signal(study, frames):
@@ -87,8 +100,14 @@ def test_fusion_has_one_row_per_fuser_step_and_signal(study, frames):
     assert list(fusion.columns) == ["dataset", "seed", "strategy", "step", "removed", "signal", "weight"]
     assert len(fusion) == len(FUSED) * 3 * 12, "the last layer needs no fuser"
     assert (fusion.groupby(["strategy", "step"], sort=False)["signal"].apply(tuple) == SIGNALS).all()
-    forest = fusion[fusion["strategy"].str.startswith("Random-Forest")].groupby(["strategy", "step"])["weight"].sum()
-    assert (np.isclose(forest, 1) | (forest == 0)).all(), "importances sum to one, unless the target is constant"
+    forest = (
+        fusion[fusion["strategy"].str.startswith("Random-Forest")]
+        .groupby(["strategy", "step"])["weight"]
+        .sum()
+    )
+    assert (np.isclose(forest, 1) | (forest == 0)).all(), (
+        "importances sum to one, unless the target is constant"
+    )
     assert fits["step"].tolist() == [1, 2, 3] * len(FUSED) and fits["rows"].tolist() == [4, 3, 2] * len(FUSED)
     linear = fits[fits["strategy"].str.startswith("Linear")]
     assert linear["same_as_greedy"].all() and (linear["r2"].isna() | np.isclose(linear["r2"], 1)).all()
@@ -99,12 +118,17 @@ def test_fusion_has_one_row_per_fuser_step_and_signal(study, frames):
 def test_randomization_has_one_row_per_order(study, frames):
     table = frames["randomization"]
     assert list(table.columns) == ["dataset", "seed", "test", "repeat", "order", "max_accuracy", "best_step"]
-    assert table["test"].tolist() == ["Random-All"] * 2 + ["Random-Inner"] * 2 and table["repeat"].tolist() == [0, 1] * 2
+    assert (
+        table["test"].tolist() == ["Random-All"] * 2 + ["Random-Inner"] * 2
+        and table["repeat"].tolist() == [0, 1] * 2
+    )
     for row in table.itertuples():
         walk = study.walk(f"{row.test}-{row.repeat}")
         accuracies = [node.accuracy for node in walk.nodes[1:]]
         assert row.max_accuracy == max(accuracies) == accuracies[row.best_step - 1]
-        assert sorted(map(int, row.order.split("-"))) == ([0, 1, 2, 3] if row.test == "Random-All" else [1, 2])
+        assert sorted(map(int, row.order.split("-"))) == (
+            [0, 1, 2, 3] if row.test == "Random-All" else [1, 2]
+        )
 
 
 def test_tables_come_back_from_their_files(study, frames):

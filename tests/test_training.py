@@ -57,7 +57,13 @@ def adamw_by_hand(model, batch, params, steps):
 def test_steps_equal_adamw_by_hand(schedule, steps, tmp_path):
     batch = padded_batch(examples=20)
     params = smoke_params(
-        tmp_path, epochs=steps, batch_size=20, schedule=schedule, learning_rate=1.0e-2, weight_decay=0.1, max_grad_norm=0.5
+        tmp_path,
+        epochs=steps,
+        batch_size=20,
+        schedule=schedule,
+        learning_rate=1.0e-2,
+        weight_decay=0.1,
+        max_grad_norm=0.5,
     )
     ours, by_hand = without_dropout(tiny_model()), without_dropout(tiny_model())
     done = training.fine_tune(ours, batch, params, seed=3)
@@ -90,7 +96,9 @@ def test_the_seed_decides_everything(tmp_path):
 def test_every_epoch_sees_every_example_once(tmp_path):
     params, batch, seen = smoke_params(tmp_path, epochs=3, batch_size=8), padded_batch(examples=21), []
     model = tiny_model()
-    model.register_forward_pre_hook(lambda m, args, kwargs: seen.append(kwargs["input_ids"]), with_kwargs=True)
+    model.register_forward_pre_hook(
+        lambda m, args, kwargs: seen.append(kwargs["input_ids"]), with_kwargs=True
+    )
     training.fine_tune(model, batch, params, 0)
     assert [len(ids) for ids in seen] == [8, 8, 5] * 3
     epochs = torch.cat(seen).split(21)
@@ -108,11 +116,17 @@ def test_the_loss_decreases_and_topics_are_learnt(tmp_path):
     assert training.correct(training.predict(model, dataset.test), dataset.test).float().mean() > 0.5
 
 
-@pytest.mark.parametrize("alpha, temperature, squared", [(0.5, 2.0, False), (0.3, 4.0, True), (0.0, 1.0, False), (1.0, 2.0, False)])
+@pytest.mark.parametrize(
+    "alpha, temperature, squared", [(0.5, 2.0, False), (0.3, 4.0, True), (0.0, 1.0, False), (1.0, 2.0, False)]
+)
 def test_distillation_loss_by_scipy(alpha, temperature, squared, tmp_path):
     params = smoke_params(tmp_path, kd_alpha=alpha, kd_temperature=temperature, kd_t_squared=squared)
     rng = np.random.default_rng(0)
-    student, teacher, labels = 3 * rng.normal(size=(11, 5)), 3 * rng.normal(size=(11, 5)), rng.integers(0, 5, 11)
+    student, teacher, labels = (
+        3 * rng.normal(size=(11, 5)),
+        3 * rng.normal(size=(11, 5)),
+        rng.integers(0, 5, 11),
+    )
     cross_entropy = -np.mean([log_softmax(row)[label] for row, label in zip(student, labels)])
     divergence = np.mean(
         [rel_entr(softmax(t / temperature), softmax(s / temperature)).sum() for t, s in zip(teacher, student)]
@@ -120,13 +134,17 @@ def test_distillation_loss_by_scipy(alpha, temperature, squared, tmp_path):
     expected = alpha * cross_entropy + (1 - alpha) * divergence * (temperature**2 if squared else 1)
     logits = torch.tensor(student)
     loss = nn.functional.cross_entropy(logits, torch.tensor(labels))
-    assert training.distillation_loss(loss, logits, torch.tensor(teacher), params).item() == pytest.approx(expected)
+    assert training.distillation_loss(loss, logits, torch.tensor(teacher), params).item() == pytest.approx(
+        expected
+    )
 
 
 def test_a_teacher_that_agrees_costs_nothing(tmp_path):
     logits = torch.randn(6, 4, dtype=torch.float64)
     params = smoke_params(tmp_path, kd_alpha=0.0)
-    loss = training.distillation_loss(torch.tensor(9.0), logits, logits + 5.0, params)  # softmax ignores a shift
+    loss = training.distillation_loss(
+        torch.tensor(9.0), logits, logits + 5.0, params
+    )  # softmax ignores a shift
     assert loss.item() == pytest.approx(0.0, abs=1e-12)
 
 
@@ -174,7 +192,9 @@ def test_a_fine_tune_that_diverges_says_so(tmp_path):
         broken.classifier.weight[0, 0] = float("nan")
     health = training.fine_tune(broken, batch, params, 0).health.as_dict()
     assert health == {"first_loss": None, "last_loss": None, "largest_gradient_norm": None, "diverged": True}
-    wild = training.fine_tune(tiny_model(), batch, smoke_params(tmp_path, learning_rate=0.9, epochs=4), 0).health
+    wild = training.fine_tune(
+        tiny_model(), batch, smoke_params(tmp_path, learning_rate=0.9, epochs=4), 0
+    ).health
     assert wild.diverged, "a final loss far above log(classes) must be told"
 
 
@@ -191,7 +211,9 @@ def test_training_in_bf16_follows_fp32_with_the_backward_pass_outside_autocast(t
     for precision in ("fp32", "bf16"):
         model = without_dropout(tiny_model())
         if precision == "bf16":
-            model.classifier.weight.register_hook(lambda gradient: inside.append(torch.is_autocast_enabled("cpu")))
+            model.classifier.weight.register_hook(
+                lambda gradient: inside.append(torch.is_autocast_enabled("cpu"))
+            )
         params = smoke_params(tmp_path, precision=precision, epochs=6, batch_size=16)
         losses[precision] = training.fine_tune(model, batch, params, 0).losses
         assert {p.dtype for p in model.parameters()} == {torch.float32}

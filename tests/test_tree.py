@@ -11,9 +11,24 @@ from paperlib.errors import UserError
 from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
 from paperlib.tree import Study
 
-TINY = {"train_size": 32, "validation_size": 16, "test_size": 24, "epochs": 1, "signal_size": 16, "forest_trees": 5, "random_orders": 2}
+TINY = {
+    "train_size": 32,
+    "validation_size": 16,
+    "test_size": 24,
+    "epochs": 1,
+    "signal_size": 16,
+    "forest_trees": 5,
+    "random_orders": 2,
+}
 EVERY_PART = {"signals", "ablation_test", "ablation_validation"}
-WALKS = ["Weight-Norm", "Attention-Weight", "Random-Forest-Validation", "Greedy-Ablation", "Equal-Training", "Random-Inner-0"]
+WALKS = [
+    "Weight-Norm",
+    "Attention-Weight",
+    "Random-Forest-Validation",
+    "Greedy-Ablation",
+    "Equal-Training",
+    "Random-Inner-0",
+]
 CLOCK = ["seconds"]
 
 
@@ -48,7 +63,9 @@ def together(tmp_path_factory):
 def numbers(study):
     """Return every number of every node but the seconds, as comparable text."""
     return {
-        node.record["removed"]: repr({k: v for k, v in node.record.items() if k not in ("seconds", "sha256", "fingerprint")})
+        node.record["removed"]: repr(
+            {k: v for k, v in node.record.items() if k not in ("seconds", "sha256", "fingerprint")}
+        )
         for node in study.nodes()
     }
 
@@ -59,19 +76,31 @@ def of_strategy(frame, name):
 
 @pytest.mark.parametrize("name", [*STRATEGIES, *CONTROLS, "Random-All-1", "Random-Inner-1"])
 def test_one_strategy_alone_gives_the_numbers_of_all_together(name, together, tmp_path):
-    alone = Study(together.params.replace(output_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache")))
+    alone = Study(
+        together.params.replace(output_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    )
     walk = alone.grow([name])[name]
     expected = together.walk(name)
-    assert [node.record["removed"] for node in walk.nodes] == [node.record["removed"] for node in expected.nodes]
+    assert [node.record["removed"] for node in walk.nodes] == [
+        node.record["removed"] for node in expected.nodes
+    ]
     assert [choice.ties for choice in walk.choices] == [choice.ties for choice in expected.choices]
     shared = numbers(together)
     for node in alone.nodes():
-        for part in ("test_correct", "validation_correct", "parameters", "health", *EVERY_PART & set(node.record)):
+        for part in (
+            "test_correct",
+            "validation_correct",
+            "parameters",
+            "health",
+            *EVERY_PART & set(node.record),
+        ):
             assert node.record[part] == together.store.read(node.removed).record[part], part
     assert len(alone.nodes()) == len(walk.nodes) < len(shared)
     if name in tables.WALKS:
         pd.testing.assert_frame_equal(
-            of_strategy(tables.steps(alone), name), of_strategy(tables.steps(together), name), check_exact=True
+            of_strategy(tables.steps(alone), name),
+            of_strategy(tables.steps(together), name),
+            check_exact=True,
         )
     if name in tables.FUSER_WALKS:
         for table in (tables.fusion, tables.fusion_fit):
@@ -94,7 +123,9 @@ def test_each_node_is_trained_once_and_never_again(tiny, fine_tunes):
     study = Study(tiny)
     walks = study.grow(WALKS)
     nodes = {node.record["removed"] for walk in walks.values() for node in walk.nodes}
-    assert len(fine_tunes) == len(nodes) == len(study.nodes()) < sum(len(walk.nodes) for walk in walks.values())
+    assert (
+        len(fine_tunes) == len(nodes) == len(study.nodes()) < sum(len(walk.nodes) for walk in walks.values())
+    )
     fine_tunes.clear()
     before = numbers(study)
     again = Study(tiny).grow(WALKS)
@@ -123,7 +154,9 @@ def test_measuring_later_trains_nothing(tiny, fine_tunes):
     node = study.node((2,), EVERY_PART)
     assert len(fine_tunes) == 2 and node.has(EVERY_PART)
     assert list(node.signals.index) == [0, 1, 3] and tuple(node.signals.columns) == SIGNALS
-    at_once = Study(tiny.replace(output_dir=tiny.output_dir + "2", cache_dir=tiny.cache_dir + "2")).node((2,), EVERY_PART)
+    at_once = Study(tiny.replace(output_dir=tiny.output_dir + "2", cache_dir=tiny.cache_dir + "2")).node(
+        (2,), EVERY_PART
+    )
     assert all(at_once.record[part] == node.record[part] for part in EVERY_PART)
 
 
@@ -150,7 +183,9 @@ def test_evicted_weights_are_rebuilt_with_the_same_numbers(cache_gb, tmp_path, f
     assert numbers(tight) == numbers(roomy)
     assert len(fine_tunes) > 2 * least, "something must have been rebuilt"
     held = list(tight.store.weights.glob("*.safetensors"))
-    assert sum(path.stat().st_size for path in held) <= max(cache_gb * 1e9, max(path.stat().st_size for path in held))
+    assert sum(path.stat().st_size for path in held) <= max(
+        cache_gb * 1e9, max(path.stat().st_size for path in held)
+    )
     exact, rebuilt = (work.model_of(study.params, (0, 1)) for study in (roomy, tight) if study.node((0, 1)))
     assert all(torch.equal(p, q) for p, q in zip(exact.parameters(), rebuilt.parameters()))
 
@@ -232,7 +267,13 @@ def test_interrupted_between_weights_and_record(tiny, tmp_path, monkeypatch):
 
 def test_equal_training_removes_nothing_and_trains_on(together):
     walk = together.walk("Equal-Training")
-    assert [node.record["removed"] for node in walk.nodes] == ["", "none", "none-none", "none-none-none", "none-none-none-none"]
+    assert [node.record["removed"] for node in walk.nodes] == [
+        "",
+        "none",
+        "none-none",
+        "none-none-none",
+        "none-none-none-none",
+    ]
     assert {node.record["parameters"] for node in walk.nodes} == {walk.nodes[0].record["parameters"]}
     assert all(len(node.remaining) == 4 for node in walk.nodes)
     weights = [work.model_of(together.params, node.removed).classifier.weight for node in walk.nodes]
