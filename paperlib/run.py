@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from paperlib import provenance, units
+from paperlib import places, provenance, units
 from paperlib.files import sha256_file
 from paperlib.lock import lock
 from paperlib.messages import Fault, shown, unit_name
@@ -72,11 +72,13 @@ def check_inputs(params: Params) -> None:
 
     device.device_of(params)
     dataset = data.load(params, encoder.load_tokenizer(params))
-    encoder.load_model(params, dataset.class_names)
+    encoder.restrict_vocabulary(encoder.load_model(params, dataset.class_names), dataset.token_ids)
 
 
 def _run_units(waiting: list[Params], settings: str) -> Iterator[Fault | None]:
     """Run each unit's stale notebooks; yield the fault of each unit that failed."""
+    if waiting:
+        places.settle_tools(waiting[0].cache_path)
     with StudyBar(waiting) as bar:
         for params in waiting:
             yield _run_unit(params, settings, bar)
@@ -116,6 +118,7 @@ def _show_results(studies: list[Params], settings: str, force: bool) -> list[Fau
     stale = [units.BEFORE, units.AFTER] if force else _stale_results(studies)
     if not stale:
         return failed
+    places.settle_tools(params.cache_path)
     from paperlib import report  # needs matplotlib and nbconvert, which a fresh study does without
     from paperlib.execution import execute
 
