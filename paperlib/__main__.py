@@ -96,12 +96,12 @@ def _studies(options: argparse.Namespace) -> tuple[list[Params], str]:
 
 def _setting(word: str) -> str:
     """Quote the value of `name=a value of several words`, which the shell handed over as one word."""
-    try:
-        several = all("=" in part for part in shlex.split(word))
-    except ValueError:  # an open quote, of which the settings' own parser complains
-        several = True
     name, equals, value = word.partition("=")
-    return f"{name}={shlex.quote(value)}" if equals and name.isidentifier() and not several else word
+    try:
+        whole = equals and not all("=" in part for part in shlex.split(word))
+    except ValueError:  # an apostrophe
+        whole = equals
+    return f"{name}={shlex.quote(value)}" if whole and name.isidentifier() else word
 
 
 def _seed(text: str) -> int:

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 
@@ -19,14 +18,7 @@ from paperlib.params import ROOT
 OURS = ("paperlib", "params", "notebooks", "tests", "outputs")
 
 
-@pytest.fixture(autouse=True)
-def same_process_afterwards(monkeypatch):
-    """Give back what a command changes in this process: the signal handler and the environment."""
-    handler, environment = signal.getsignal(signal.SIGTERM), dict(os.environ)
-    yield
-    signal.signal(signal.SIGTERM, handler)
-    os.environ.clear()
-    os.environ.update(environment)
+pytestmark = pytest.mark.usefixtures("process_as_before")
 
 
 @pytest.fixture

@@ -1,24 +1,22 @@
 """The command line: what each command says and leaves behind; test_bad_inputs.py has what people get wrong."""
 
+import errno
 import os
-import signal
 import subprocess
 import sys
 
+import nbformat
 import pandas as pd
 import pytest
 from conftest import files_under
+from nbformat.v4 import new_code_cell, new_notebook
 from transformers import AutoModelForSequenceClassification
 
 from paperlib import __main__ as command_line
+from paperlib import params as parameters
 from paperlib.params import ROOT
 
-
-@pytest.fixture(autouse=True)
-def keep_signal_handler():
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
+pytestmark = pytest.mark.usefixtures("process_as_before")
 
 
 def run(folder, capsys, *words, name="reproduce", profile="smoke"):
@@ -90,6 +88,43 @@ def test_a_fault_of_ours_is_one_line_too(tmp_path, capsys, monkeypatch):
     )
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, capsys, "--debug")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_no_fault_of_ours(number, tmp_path, capsys, monkeypatch):
+    from paperlib import run as driver
+
+    def full(*args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(driver, "reproduce", full)
+    line = f"paperlib: {os.strerror(number)}: make room, then the same command goes on from here\n"
+    assert run(tmp_path, capsys) == (2, "", line)
+
+
+@pytest.mark.parametrize("words", [["data_dir=my data"], ['data_dir="my data"'], ["epochs=1 data_dir='my data'"], ["data_dir=my data", "epochs=1"]])
+def test_a_value_may_hold_spaces(words):
+    options = command_line._parser().parse_args(["check", "--profile", "smoke", "--set", *words])
+    (study,), settings = command_line._studies(options)
+    assert study.data_dir == "my data" == parameters.load("smoke", settings=settings).data_dir
+
+
+def test_a_value_with_spaces_reaches_the_notebooks(tmp_path, capsys, monkeypatch):
+    """From `--set`, through papermill, to what a notebook's parameters load."""
+    from paperlib import run as driver
+    from paperlib import units
+
+    names = ("profile", "dataset", "seed", "settings")
+    given = new_code_cell("\n".join(f"{name} = ''" for name in names), metadata={"tags": ["parameters"]})
+    used = new_code_cell(f"from paperlib import params\nprint(repr(params.load({', '.join(names)}).data_dir))")
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(new_notebook(cells=[given, used]), tmp_path / "notebooks" / "01_signals.ipynb")
+    monkeypatch.setattr(units, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(units, "UNIT_NOTEBOOKS", {"01_signals": ((), 100)})
+    monkeypatch.setattr(driver, "_show_results", lambda *args, **kwargs: [])
+    assert run(tmp_path, capsys, "--set", f"data_dir={tmp_path}/it's my 'own' data")[0] == 0
+    executed = next((tmp_path / "out").rglob("01_signals.ipynb")).read_text()
+    assert "it's my 'own' data" in executed
 
 
 def test_an_interrupt_is_no_fault(tmp_path, capsys, monkeypatch):
