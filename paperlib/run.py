@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from paperlib import provenance, units
 from paperlib.files import sha256_file
@@ -11,6 +12,9 @@ from paperlib.lock import lock
 from paperlib.messages import Fault, shown, unit_name
 from paperlib.params import Params
 from paperlib.study_bar import StudyBar
+
+if TYPE_CHECKING:
+    from paperlib.execution import Kernel
 
 RESULT_FILES = ("index.html", "claims.*", "tables/*", "figures/*", "notebooks/*.ipynb")  # made by the last notebooks
 
@@ -68,19 +72,24 @@ def check_inputs(params: Params) -> None:
 
 def _run_units(waiting: list[Params], settings: str) -> Iterator[Fault | None]:
     """Run each unit's stale notebooks; yield the fault of each unit that failed."""
+    if not waiting:
+        return
+    from paperlib.execution import Kernel  # imports papermill, which a fresh study does without
+
     with StudyBar(waiting) as bar:
         for params in waiting:
-            yield _run_unit(params, settings, bar)
+            with Kernel() as kernel:  # a new one for each unit: its memory goes with it
+                yield _run_unit(params, settings, bar, kernel)
 
 
-def _run_unit(params: Params, settings: str, bar: StudyBar) -> Fault | None:
+def _run_unit(params: Params, settings: str, bar: StudyBar, kernel: "Kernel") -> Fault | None:
     from paperlib.execution import execute
 
     started = time.time()
     for name in units.UNIT_NOTEBOOKS:
         bar.show(params, name)
         if not units.is_fresh(name, params):
-            if fault := execute(name, params, settings):
+            if fault := execute(name, params, settings, kernel):
                 return fault
             _record(params, name, started)
         bar.passed(name)
@@ -108,12 +117,13 @@ def _show_results(studies: list[Params], settings: str, force: bool) -> list[Fau
     if not stale:
         return failed
     from paperlib import report  # needs matplotlib and nbconvert, which a fresh study does without
-    from paperlib.execution import execute
+    from paperlib.execution import Kernel, execute
 
     drawable = stale if units.comparable(params) else stale[:1]  # without a finished unit there is nothing to draw
-    for name in drawable:
-        if fault := execute(name, params, settings):
-            failed.append(fault)
+    with Kernel() as kernel:
+        for name in drawable:
+            if fault := execute(name, params, settings, kernel):
+                failed.append(fault)
     report.build(params.profile_dir, params.profile, params, compared=units.comparable(params))
     provenance.write(params.profile_dir / units.PROVENANCE, provenance.collect(params, results=_results(params)))
     return failed
@@ -153,6 +163,3 @@ def _study(params: Params) -> str:
     from paperlib.fingerprint import of_study
 
     return of_study(params)[:16]
-
-
-

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from paperlib import ablation, data, encoder, signals, training
 from paperlib.data import Batch, Dataset
-from paperlib.device import device_of
+from paperlib.device import device_of, forward_context
 from paperlib.node import Node, Removed, columns, label, pack, seed_of
 from paperlib.params import Params
 from paperlib.store import Store, store_of
@@ -43,7 +43,7 @@ def compute(params: Params, removed: Removed, parts: frozenset[str], keep_weight
     model = model_of(params, removed, record, keep_weights)
     for part in sorted(part for part in parts if record.get(part) is None):
         started = time.perf_counter()
-        record[part] = columns(_measure(part, model, bench))
+        record[part] = _measure(part, model, bench)
         record["seconds"] = {**record["seconds"], part: time.perf_counter() - started}
     return bench.store.write(record)
 
@@ -78,27 +78,32 @@ def signal_batch(params: Params, dataset: Dataset) -> Batch:
 
 
 def _results(model: PreTrainedModel, removed: Removed, done: training.Training, bench: Bench) -> dict:
-    """Evaluate a fine-tuned model and put its results into a record."""
+    """Evaluate a fine-tuned model on the test subset and put its results into a record."""
     started = time.perf_counter()
-    hits = {}
-    for split in ("test", "validation"):
-        batch = getattr(bench.dataset, split)
-        hits[f"{split}_correct"] = pack(training.correct(training.predict(model, batch, bench.params), batch).cpu().numpy())
+    hits = _correct(model, "test", bench)
     return {
         "removed": label(removed),
         "original_layers": len(encoder.layers(bench.pretrained)),
         "parameters": encoder.count_parameters(model),
-        **hits,
+        "test_correct": hits,
         "health": done.health.as_dict(),
         "seconds": {"fine_tune": done.seconds, "evaluate": time.perf_counter() - started},
         "texts": bench.dataset.fingerprint,
     }
 
 
-def _measure(part: str, model: PreTrainedModel, bench: Bench):
+def _measure(part: str, model: PreTrainedModel, bench: Bench) -> dict:
     if part == "signals":
-        return signals.measure(model, signal_batch(bench.params, bench.dataset), bench.params)
-    return ablation.single_removals(model, getattr(bench.dataset, part.removeprefix("ablation_")))
+        return columns(signals.measure(model, signal_batch(bench.params, bench.dataset), bench.params))
+    if part == "validation_correct":
+        return _correct(model, "validation", bench)
+    with forward_context(bench.params):  # as in the evaluation, so that A_orig is the node's accuracy
+        return columns(ablation.single_removals(model, getattr(bench.dataset, part.removeprefix("ablation_"))))
+
+
+def _correct(model: PreTrainedModel, split: str, bench: Bench) -> dict:
+    batch = getattr(bench.dataset, split)
+    return pack(training.correct(training.predict(model, batch, bench.params), batch).cpu().numpy())
 
 
 @lru_cache(maxsize=1)
