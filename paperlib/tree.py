@@ -1,9 +1,10 @@
 """Grow the layer-removal tree: every strategy is a walk from the original model, and walks share their nodes."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from paperlib import parallel, strategies
+from paperlib import parallel, strategies, together
 from paperlib.errors import UserError
 from paperlib.names import CONTROLS, STRATEGIES
 from paperlib.node import Node, Removed, label, parse_label
@@ -106,10 +107,8 @@ class Study:
         evicted = [parent for parent in parents if not self.store.has_weights(parent)]
         if evicted:
             self._ensure_weights(evicted)
-        longest_first = sorted(missing, key=lambda removed: sum(layer is not None for layer in removed))
-        arguments = [(self.params, removed, frozenset(missing[removed]), True) for removed in longest_first]
         pending = set(missing)
-        for node in parallel.run(_compute, arguments, self.params):
+        for node in self._computed(missing):
             pending.discard(node.removed)
             self.store.evict(keep=set(wanted) | {removed[:-1] for removed in pending} | spared)
             if progress is not None:
@@ -123,7 +122,17 @@ class Study:
             above = {removed[:-1] for removed in level if removed}
             if lost := [parent for parent in above if not self.store.has_weights(parent)]:
                 self._ensure_weights(lost)
-            list(parallel.run(_compute, [(self.params, removed, frozenset(), True) for removed in level], self.params))
+            list(self._computed({removed: set() for removed in level}))
+
+    def _computed(self, wanted: dict[Removed, set[str]]) -> Iterator[Node]:
+        """Yield these nodes as they are done: computed side by side on a processor's cores, or as batches of models."""
+        if together.is_on(self.params):
+            from paperlib import work_together
+
+            return work_together.compute(self.params, wanted)
+        longest_first = sorted(wanted, key=lambda removed: sum(layer is not None for layer in removed))
+        arguments = [(self.params, removed, frozenset(wanted[removed]), True) for removed in longest_first]
+        return parallel.run(_compute, arguments, self.params)
 
     def _complete(self, removed: Removed, parts: set[str]) -> bool:
         node = self.store.read(removed)
