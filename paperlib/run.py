@@ -16,7 +16,8 @@ from paperlib.study_bar import StudyBar
 if TYPE_CHECKING:
     from paperlib.execution import Kernel
 
-RESULT_FILES = ("index.html", "claims.*", "tables/*", "figures/*", "notebooks/*.ipynb")  # made by the last notebooks
+# Made by the last notebooks and the report.
+RESULT_FILES = ("index.html", "claims.*", "tables/*", "figures/*", "notebooks/[!.]*", "*/seed-*/notebooks/[!.]*")
 
 
 def reproduce(studies: list[Params], settings: str) -> int:
@@ -29,6 +30,7 @@ def reproduce(studies: list[Params], settings: str) -> int:
         waiting = [params for params in studies if units.stale(params)]
         for params in waiting:
             check_inputs(params)
+            _say_harmed(params, "; made again")
         failed = [fault for fault in _run_units(waiting, settings) if fault]
         failed += _show_results(studies, settings, force=bool(waiting))
     return _summary(studies, failed)
@@ -42,11 +44,18 @@ def redraw(studies: list[Params], settings: str) -> int:
 
 
 def check(studies: list[Params]) -> int:
-    """Print what is not fresh, one line each; return 1 if anything is."""
+    """Print what is not fresh, one line each, after the files that were harmed; return 1 if anything is."""
+    for params in studies:
+        _say_harmed(params)
     faults = [f"{unit_name(params)}: {name} is stale or missing" for params in studies for name in units.stale(params)]
     faults += [f"{studies[0].profile}: {name} is stale or missing" for name in _stale_results(studies)]
     print("\n".join(faults) or f"fresh: {', '.join(map(unit_name, studies))}")
     return 1 if faults else 0
+
+
+def _say_harmed(params: Params, consequence: str = "") -> None:
+    for name in units.harmed(params):
+        print(f"{unit_name(params)}: {name} was changed or cut short{consequence}")
 
 
 def plan(studies: list[Params]) -> int:
