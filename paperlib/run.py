@@ -11,6 +11,7 @@ from paperlib.files import sha256_file
 from paperlib.lock import lock
 from paperlib.messages import Fault, shown, unit_name
 from paperlib.params import Params
+from paperlib.store import store_of
 from paperlib.study_bar import StudyBar
 
 if TYPE_CHECKING:
@@ -29,8 +30,11 @@ def reproduce(studies: list[Params], settings: str) -> int:
     with lock(studies[0].profile_dir):
         waiting = [params for params in studies if units.stale(params)]
         for params in waiting:
-            check_inputs(params)
             _say_harmed(params, "; made again")
+        new = [params for params in waiting if not store_of(params).read(())]  # of the others, the inputs were sound
+        for params in reversed(new):  # the first one last: its inputs are then at hand for the plan
+            check_inputs(params)
+        _announce(new)
         failed = [fault for fault in _run_units(waiting, settings) if fault]
         failed += _show_results(studies, settings, force=bool(waiting))
     return _summary(studies, failed)
@@ -59,24 +63,28 @@ def _say_harmed(params: Params, consequence: str = "") -> None:
 
 
 def plan(studies: list[Params]) -> int:
-    """Print what each unit that is not fresh may cost, and the sum; run nothing."""
-    from paperlib.plan import plan as plan_of  # imports torch
-
+    """Print in one line what the units that are not fresh may cost; run nothing."""
     waiting = [params for params in studies if units.stale(params)]
-    for params in waiting:
-        print(f"{unit_name(params)}: {plan_of(params)}", flush=True)
+    _announce(waiting)
     if not waiting:
         print("everything is fresh: nothing to run")
     return 0
 
 
+def _announce(waiting: list[Params]) -> None:
+    if not waiting:
+        return
+    from paperlib.plan import plan as plan_of  # imports torch
+
+    named = unit_name(waiting[0]) if len(waiting) == 1 else f"{len(waiting)} units from {unit_name(waiting[0])}"
+    print(f"{named}: {plan_of(waiting)}", flush=True)
+
+
 def check_inputs(params: Params) -> None:
     """Load tokeniser, data and encoder once, so that what is wrong with them is said before anything is written."""
-    from paperlib import data, device, encoder  # torch takes seconds to import; a fresh study never needs it
+    from paperlib import work  # torch takes seconds to import; a fresh study never needs it
 
-    device.device_of(params)
-    dataset = data.load(params, encoder.load_tokenizer(params))
-    encoder.load_model(params, dataset.class_names)
+    work.bench_of(params)
 
 
 def _run_units(waiting: list[Params], settings: str) -> Iterator[Fault | None]:
