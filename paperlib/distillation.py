@@ -36,11 +36,10 @@ def distil(study: Study, student: Node) -> dict:
     record, folder = _read(path), study.params.unit_dir / STUDENT
     if record.get("fingerprint") == fingerprint and record["student_sha256"] == sha256_folder(folder):
         return record
-    study.node(student.removed)
+    pruned, root = (study.node(removed, {"validation_correct"}) for removed in (student.removed, ()))
     arguments = [(study.params, student.removed, with_teacher) for with_teacher in (True, False)]
     trained = sorted(parallel.run(_train, arguments, study.params), key=lambda row: row["model"] != "distilled")
-    root = study.node(())
-    models = [_known("teacher", root), _known("pruned", student), *trained]
+    models = [_known("teacher", root), _known("pruned", pruned), *trained]
     for row, latency in zip(models, _latencies(study.params, student.removed)):
         row["latency_ms"] = latency
     record = {"fingerprint": fingerprint, "removed": label(student.removed), "models": models}

@@ -66,6 +66,7 @@ class Params(BaseModel):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "fp32", "bf16"]
     workers: Count
+    together: Count
 
     signal_split: Literal["train", "validation"]
     signal_size: Annotated[int, Field(ge=2)]

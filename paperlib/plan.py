@@ -13,13 +13,13 @@ from paperlib.provenance import duration
 
 CALIBRATION_STEPS = 3
 FORWARD_SHARE = 1 / 3  # of a training step: the backward pass costs twice the forward pass
-NOTEBOOK_SECONDS = 60  # starting kernels, drawing and the report, per unit
+NOTEBOOK_SECONDS = 45  # starting kernels, drawing and the report, per unit
 WEIGHT_BYTES = 4
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a unit may cost at most: fine-tunes, seconds on this machine, gigabytes of disk."""
+    """What a run may cost at most: fine-tunes, seconds on this machine, gigabytes of disk."""
 
     fine_tunes: int
     seconds: float
@@ -29,12 +29,14 @@ class Plan:
         return f"at most {self.fine_tunes} fine-tunes, about {duration(self.seconds)}, {self.disk_gb:.1f} GB of disk"
 
 
-def plan(params: Params) -> Plan:
-    """Plan one unit from its walks and a calibration of three training steps.
+def plan(studies: list[Params]) -> Plan:
+    """Plan these units, each as the first: they differ in dataset and seed alone.
 
-    Random walks are known beforehand, so their shared nodes are counted once; a walk that follows measurements is
-    counted as if it met no other after its first step: hence "at most".
+    A unit is planned from its walks and a calibration of three training steps. Random walks are known beforehand, so
+    their shared nodes are counted once; a walk that follows measurements is counted as if it met no other after its
+    first step: hence "at most". Raises UserError when the first unit's data or model are at fault.
     """
+    params, units = studies[0], len(studies)
     bench = work.bench_of(params)
     total = len(encoder.layers(bench.pretrained))
     seconds_per_step = _calibrate(params, total)
@@ -48,7 +50,9 @@ def plan(params: Params) -> Plan:
     workers = parallel.workers_of(params)
     seconds = max(chain, (chain + spread) / workers) + rounds * seconds_per_step(total) + NOTEBOOK_SECONDS
     model_gb = encoder.count_parameters(bench.pretrained) * WEIGHT_BYTES / 1e9
-    return Plan(sum(count for _, count in levels) + total + 2, seconds, params.cache_gb + 2 * model_gb)
+    fine_tunes = sum(count for _, count in levels) + total + 2  # with the control's, the student's and its control's
+    # The weights of a unit go when it is done; its student stays.
+    return Plan(units * fine_tunes, units * seconds, params.cache_gb + (units + 1) * model_gb)
 
 
 def _nodes_at_most(params: Params, total: int) -> list[int]:

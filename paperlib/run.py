@@ -4,13 +4,18 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from paperlib import places, provenance, units
 from paperlib.files import sha256_file
 from paperlib.lock import lock
 from paperlib.messages import Fault, shown, unit_name
 from paperlib.params import Params
+from paperlib.store import store_of
 from paperlib.study_bar import StudyBar
+
+if TYPE_CHECKING:
+    from paperlib.execution import Kernel
 
 # Made by the last notebooks and the report.
 RESULT_FILES = ("index.html", "claims.*", "tables/*", "figures/*", "notebooks/[!.]*", "*/seed-*/notebooks/[!.]*")
@@ -25,8 +30,11 @@ def reproduce(studies: list[Params], settings: str) -> int:
     with lock(studies[0].profile_dir):
         waiting = [params for params in studies if units.stale(params)]
         for params in waiting:
-            check_inputs(params)
             _say_harmed(params, "; made again")
+        new = [params for params in waiting if not store_of(params).read(())]  # of the others, the inputs were sound
+        for params in reversed(new):  # the first one last: its inputs are then at hand for the plan
+            check_inputs(params)
+        _announce(new)
         failed = [fault for fault in _run_units(waiting, settings) if fault]
         failed += _show_results(studies, settings, force=bool(waiting))
     return _summary(studies, failed)
@@ -55,43 +63,51 @@ def _say_harmed(params: Params, consequence: str = "") -> None:
 
 
 def plan(studies: list[Params]) -> int:
-    """Print what each unit that is not fresh may cost, and the sum; run nothing."""
-    from paperlib.plan import plan as plan_of  # imports torch
-
+    """Print in one line what the units that are not fresh may cost; run nothing."""
     waiting = [params for params in studies if units.stale(params)]
-    for params in waiting:
-        print(f"{unit_name(params)}: {plan_of(params)}", flush=True)
+    _announce(waiting)
     if not waiting:
         print("everything is fresh: nothing to run")
     return 0
 
 
+def _announce(waiting: list[Params]) -> None:
+    if not waiting:
+        return
+    from paperlib.plan import plan as plan_of  # imports torch
+
+    named = unit_name(waiting[0]) if len(waiting) == 1 else f"{len(waiting)} units from {unit_name(waiting[0])}"
+    print(f"{named}: {plan_of(waiting)}", flush=True)
+
+
 def check_inputs(params: Params) -> None:
     """Load tokeniser, data and encoder once, so that what is wrong with them is said before anything is written."""
-    from paperlib import data, device, encoder  # torch takes seconds to import; a fresh study never needs it
+    from paperlib import work  # torch takes seconds to import; a fresh study never needs it
 
-    device.device_of(params)
-    dataset = data.load(params, encoder.load_tokenizer(params))
-    encoder.restrict_vocabulary(encoder.load_model(params, dataset.class_names), dataset.token_ids)
+    work.bench_of(params)
 
 
 def _run_units(waiting: list[Params], settings: str) -> Iterator[Fault | None]:
     """Run each unit's stale notebooks; yield the fault of each unit that failed."""
-    if waiting:
-        places.settle_tools(waiting[0].cache_path)
+    if not waiting:
+        return
+    from paperlib.execution import Kernel  # imports papermill, which a fresh study does without
+
+    places.settle_tools(waiting[0].cache_path)
     with StudyBar(waiting) as bar:
         for params in waiting:
-            yield _run_unit(params, settings, bar)
+            with Kernel() as kernel:  # a new one for each unit: its memory goes with it
+                yield _run_unit(params, settings, bar, kernel)
 
 
-def _run_unit(params: Params, settings: str, bar: StudyBar) -> Fault | None:
+def _run_unit(params: Params, settings: str, bar: StudyBar, kernel: "Kernel") -> Fault | None:
     from paperlib.execution import execute
 
     started = time.time()
     for name in units.UNIT_NOTEBOOKS:
         bar.show(params, name)
         if not units.is_fresh(name, params):
-            if fault := execute(name, params, settings):
+            if fault := execute(name, params, settings, kernel):
                 return fault
             _record(params, name, started)
         bar.passed(name)
@@ -120,12 +136,13 @@ def _show_results(studies: list[Params], settings: str, force: bool) -> list[Fau
         return failed
     places.settle_tools(params.cache_path)
     from paperlib import report  # needs matplotlib and nbconvert, which a fresh study does without
-    from paperlib.execution import execute
+    from paperlib.execution import Kernel, execute
 
     drawable = stale if units.comparable(params) else stale[:1]  # without a finished unit there is nothing to draw
-    for name in drawable:
-        if fault := execute(name, params, settings):
-            failed.append(fault)
+    with Kernel() as kernel:
+        for name in drawable:
+            if fault := execute(name, params, settings, kernel):
+                failed.append(fault)
     report.build(params.profile_dir, params.profile, params, compared=units.comparable(params))
     provenance.write(params.profile_dir / units.PROVENANCE, provenance.collect(params, results=_results(params)))
     return failed
@@ -165,6 +182,3 @@ def _study(params: Params) -> str:
     from paperlib.fingerprint import of_study
 
     return of_study(params)[:16]
-
-
-

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 
@@ -146,13 +147,8 @@ def test_nothing_done_is_stale(tmp_path, capsys):
 
 def test_a_plan_runs_nothing(tmp_path, capsys):
     status, out, err = run(tmp_path, capsys, "--seeds", "0", "1", name="plan")
-    assert (
-        status == 0
-        and out.startswith("newsgroup seed 0: ")
-        and err == ""
-        and out.count("newsgroup seed") == 2
-    )
-    assert files_under(tmp_path) == []
+    assert status == 0 and err == "" and files_under(tmp_path) == []
+    assert re.fullmatch(r"2 units from newsgroup seed 0: at most \d+ fine-tunes, about .+, 0\.1 GB of disk\n", out)
 
 
 @pytest.mark.parametrize(
