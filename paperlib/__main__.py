@@ -94,6 +94,7 @@ def _studies(options: argparse.Namespace) -> tuple[list[Params], str]:
     studies = [parameters.load(options.profile, name, seed, settings) for name in options.datasets for seed in seeds]
     for params in studies:
         places.check_links(ROOT / params.output_dir, params.profile_dir, params.unit_dir)
+    places.settle_tools(studies[0].cache_path)
     return studies, settings
 
 

@@ -48,11 +48,17 @@ def check_links(output: Path, profile: Path, unit: Path) -> None:
 def settle_tools(cache: Path) -> None:
     """Let Jupyter, matplotlib and torch keep their own files in our cache, not in the home folder, unless told where.
 
-    Raises UserError when the cache cannot be written.
+    They read this when they are imported.
     """
     for variable, name in TOOLS.items():
-        folder = Path(os.environ.setdefault(variable, str(cache / name)))
-        try:
-            folder.mkdir(parents=True, exist_ok=True)  # IPython would rather warn and use another
-        except OSError as error:
-            raise UserError(f"{folder.parent.name}: the cache folder cannot be written ({error.strerror})") from None
+        os.environ.setdefault(variable, str(cache / name))
+
+
+def make_tool_folders(cache: Path) -> None:
+    """Make those folders: IPython would rather warn and use another. Raises UserError when they cannot be made."""
+    settle_tools(cache)
+    try:
+        for variable in TOOLS:
+            Path(os.environ[variable]).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{cache.name}: the cache folder cannot be written ({error.strerror})") from None

@@ -168,10 +168,26 @@ def made_node(removed=(), layers=6, seed=0, signals=None, drop=None, dataset_siz
     return Node(record)
 
 
-def reproduce(words):
+def reproduce(words, environment=None):
     """Run the driver as a person would."""
     command = [sys.executable, "-m", "paperlib", "reproduce", *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def in_a_new_home(folder):
+    """Return an environment whose home and temporary folder are empty ones under `folder`."""
+    ours = ("HOME", "TMPDIR", "XDG_", "JUPYTER_", "IPYTHONDIR", "MPLCONFIGDIR", "TORCHINDUCTOR_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    for name in ("home", "tmp"):
+        (folder / name).mkdir()
+    return {**kept, "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
+
+
+def project_files():
+    """Return when each file of the project was last written, but for what Git and Python keep for themselves."""
+    hidden = {".git", ".venv", "__pycache__", ".pytest_cache", ".ruff_cache"}
+    paths = [path for path in ROOT.rglob("*") if path.is_file() and not hidden & set(path.relative_to(ROOT).parts)]
+    return {str(path.relative_to(ROOT)): path.stat().st_mtime_ns for path in paths}
 
 
 @pytest.fixture(scope="session")
@@ -179,7 +195,10 @@ def reproduced(tmp_path_factory):
     """Run the smoke study once, outside of the project; return its folder, the settings, and what the driver said."""
     folder = tmp_path_factory.mktemp("reproduced")
     words = ["--profile", "smoke", "--set", f"output_dir={folder}/out", f"cache_dir={folder}/cache"]
-    started = time.time()
-    done = reproduce(words)
+    started, before = time.time(), project_files()
+    done = reproduce(words, in_a_new_home(folder))
     assert done.returncode == 0, done.stderr
+    after = project_files()
+    touched = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    (folder / "touched.txt").write_text("\n".join(touched))
     return folder / "out" / "smoke", words, done, time.time() - started
