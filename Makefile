@@ -30,8 +30,8 @@ reproduce: $(STAMP) ## Run every experiment of PROFILE, then write outputs/PROFI
 smoke: $(STAMP) ## Run everything on a tiny random model in under 2 minutes (not a result)
 	@$(RUN) reproduce --profile smoke
 
-test: $(STAMP) ## Run the tests
-	@$(VENV)/bin/python -m pytest
+test: $(STAMP) ## Run the tests, on all cores
+	@$(VENV)/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
 torture: $(STAMP) ## Kill a smoke study a hundred times and compare what it ends with (half an hour)
 	@PAPERLIB_KILLS=100 $(VENV)/bin/python -m pytest tests/test_faults.py -k killed
