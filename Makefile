@@ -12,7 +12,7 @@ STUDY  = --profile $(PROFILE) --datasets $(DATASETS) --seeds $(SEEDS) $(if $(str
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env reproduce smoke test lab figures plan check torture doctor clean distclean
+.PHONY: help env reproduce smoke test lab figures plan check bench torture doctor clean distclean
 
 help: ## Show this help
 	@echo 'Usage: make TARGET [PROFILE=$(PROFILE)] [DATASETS="$(DATASETS)"] [SEEDS="$(SEEDS)"] [SET="name=value ..."]'
@@ -43,6 +43,11 @@ plan: $(STAMP) ## Say how many fine-tunes, how long and how much disk a run woul
 
 check: $(STAMP) ## Say whether the outputs of PROFILE are fresh; fail if any is stale
 	@$(RUN) check $(STUDY)
+
+bench: $(STAMP) ## Time the study beside a plain version, here (DEVICE=cuda REPEATS=3 SHAPES=bert-base PARTS="unit subsets")
+	@$(RUN) bench --profile $(PROFILE) --datasets $(firstword $(DATASETS)) --seeds $(firstword $(SEEDS)) \
+		$(if $(strip $(SET) $(DEVICE)),--set '$(strip $(SET) $(DEVICE:%=device=%))') \
+		$(if $(REPEATS),--repeats $(REPEATS)) $(if $(SHAPES),--shapes $(SHAPES)) $(if $(PARTS),--parts $(PARTS))
 
 doctor: ## Check Python, packages, memory, disk, GPU and network, and say what to do
 	@$(or $(wildcard $(VENV)/bin/python),$(PYTHON)) -m paperlib.doctor
