@@ -8,7 +8,11 @@ PYTHON   ?= python3
 VENV  := .venv
 RUN   := $(VENV)/bin/python -m paperlib
 STAMP := $(VENV)/.installed
-STUDY  = --profile $(PROFILE) --datasets $(DATASETS) --seeds $(SEEDS) $(if $(strip $(SET)),--set '$(SET)')
+# The shell must not read what they hold: SET='data_dir="my data"' keeps its space, and so on.
+quoted = '$(subst ','\'',$1)'
+each   = $(foreach item,$1,$(call quoted,$(item)))
+STUDY  = --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(DATASETS)) --seeds $(call each,$(SEEDS)) \
+	$(if $(strip $(SET)),--set $(call quoted,$(SET)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

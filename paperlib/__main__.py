@@ -1,16 +1,22 @@
 """The command line: `python -m paperlib COMMAND`; `make help` shows the same as make targets."""
 
 import argparse
+import errno
 import os
+import re
+import shlex
 import signal
 import sys
 import traceback
 
 from paperlib import params as parameters
+from paperlib import places
 from paperlib.errors import UserError
-from paperlib.params import Params
+from paperlib.params import ROOT, Params
 
 USER_FAULT, INTERRUPTED = 2, 130
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, a quota, the longest file allowed
+THREADS = re.compile(r"[1-9]\d*(,[1-9]\d*)*")  # what OMP_NUM_THREADS may be
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -27,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as on Ctrl-C: kernels stopped, lock given back
     try:
+        _settle_environment(options)
         return options.command(options)
     except UserError as error:
         if options.debug:
@@ -39,6 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:  # a fault of ours: still one line, the rest on request
         if options.debug:
             raise
+        if isinstance(error, OSError) and error.errno in FULL:
+            print(f"paperlib: {error.strerror}: make room, then the same command goes on from here", file=sys.stderr)
+            return USER_FAULT
         print(f"paperlib: internal error: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
               " (--debug shows where)", file=sys.stderr)
         return 1
@@ -64,16 +74,39 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _settle_environment(options: argparse.Namespace) -> None:
+    """Refuse or mend what the environment tells our libraries, before they read it."""
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    if not THREADS.fullmatch(threads.replace(" ", "")) and options.name != "doctor":
+        raise UserError(f"environment: OMP_NUM_THREADS must be a number of threads, not {threads!r}; unset it")
+    os.environ.pop("MPLBACKEND", None)  # figures are files: no window system, nor a backend that is not installed
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # what it warns of before it gives up is said by us
+
+
 def _studies(options: argparse.Namespace) -> tuple[list[Params], str]:
     """Return the checked parameters of every unit asked for, and the settings as one string."""
-    settings = " ".join(options.set)
+    settings = " ".join(map(_setting, options.set))
     seeds = [_seed(text) for text in options.seeds]
     for what, values in (("dataset", options.datasets), ("seed", seeds)):
         if len(set(values)) < len(values):
             raise UserError(f"command line: a {what} is given twice")
     if "seed" in parameters.parse_settings(settings) and len(seeds) > 1:
         raise UserError("command line: give seeds with SEEDS, or one with SET, not both")
-    return [parameters.load(options.profile, name, seed, settings) for name in options.datasets for seed in seeds], settings
+    studies = [parameters.load(options.profile, name, seed, settings) for name in options.datasets for seed in seeds]
+    for params in studies:
+        places.check_links(ROOT / params.output_dir, params.profile_dir, params.unit_dir)
+    places.settle_tools(studies[0].cache_path)
+    return studies, settings
+
+
+def _setting(word: str) -> str:
+    """Quote the value of `name=a value of several words`, which the shell handed over as one word."""
+    try:
+        several = all("=" in part for part in shlex.split(word))
+    except ValueError:  # an open quote, of which the settings' own parser complains
+        several = True
+    name, equals, value = word.partition("=")
+    return f"{name}={shlex.quote(value)}" if equals and name.isidentifier() and not several else word
 
 
 def _seed(text: str) -> int:

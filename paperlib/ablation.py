@@ -11,8 +11,10 @@ from transformers import PreTrainedModel
 
 from paperlib import encoder
 from paperlib.data import Batch
-from paperlib.encoder import layer_numbers, layers
-from paperlib.training import EVALUATION_CHUNK
+from paperlib.encoder import first_token_only, layer_numbers, layers
+from paperlib.training import EVALUATION_CHUNK, correct
+
+Scores = tuple[np.ndarray, np.ndarray]  # of each example: whether it is classified correctly, its loss
 
 
 def accuracy_drops(model: PreTrainedModel, batch: Batch) -> pd.Series:
@@ -21,18 +23,22 @@ def accuracy_drops(model: PreTrainedModel, batch: Batch) -> pd.Series:
 
 
 def single_removals(model: PreTrainedModel, batch: Batch) -> pd.DataFrame:
-    """Return the accuracy `drop` and the `loss_increase` (nats) when each remaining layer is skipped.
+    """Return what happens when each remaining layer is skipped: index = original layer numbers.
 
-    The layers before the skipped one are run once for all, so R layers cost R (R - 1) / 2 layer passes beside the
-    ordinary forward pass.
+    Columns: the accuracy `drop`, the `loss_increase` (nats), and `correct`, an array (examples,) that says which
+    examples are then classified correctly. The layers before the skipped one are run once for all, so R layers cost
+    R (R - 1) / 2 layer passes beside the ordinary forward pass.
     """
     numbers = layer_numbers(model)
-    totals = np.zeros((len(numbers) + 1, 2))
-    for part in _chunks(batch):
-        totals += _single_removals_of(model, part)
-    (correct, loss), removed = totals[-1], totals[:-1]
-    n = len(batch["labels"])
-    columns = {"drop": (correct - removed[:, 0]) / n, "loss_increase": (removed[:, 1] - loss) / n}
+    parts = [_single_removals_of(model, part) for part in _chunks(batch)]
+    hits = np.concatenate([hits for hits, _ in parts], axis=1)  # (layers + 1, examples); last: none is skipped
+    loss = np.concatenate([losses for _, losses in parts], axis=1).mean(axis=1)
+    accuracy = hits.mean(axis=1)
+    columns = {
+        "drop": accuracy[-1] - accuracy[:-1],
+        "loss_increase": loss[:-1] - loss[-1],
+        "correct": list(hits[:-1]),
+    }
     return pd.DataFrame(columns, index=pd.Index(numbers, name="layer"))
 
 
@@ -45,40 +51,44 @@ def all_subsets(model: PreTrainedModel, batch: Batch) -> pd.DataFrame:
     numbers = layer_numbers(model)
     totals: dict[tuple[int, ...], np.ndarray] = {}
     for part in _chunks(batch):
-        for removed, scores in _subsets_of(model, part, numbers):
-            totals[removed] = totals.get(removed, 0) + scores
+        for removed, (hits, losses) in _subsets_of(model, part, numbers):
+            totals[removed] = totals.get(removed, 0) + np.array([hits.sum(), losses.sum()])
     index = pd.Index(sorted(totals, key=lambda removed: (len(removed), removed)), tupleize_cols=False, name="removed")
     values = np.array([totals[removed] for removed in index]) / len(batch["labels"])
     return pd.DataFrame(values, index=index, columns=["accuracy", "loss"])
 
 
 @torch.inference_mode()
-def _single_removals_of(model: PreTrainedModel, batch: Batch) -> np.ndarray:
-    """Return (correct, summed loss) for each layer skipped, and last for none."""
-    run = _LayerwiseRun(model, batch)
-    rows = []
-    for position, state in enumerate(run.inputs):
-        for later in range(position + 1, len(run.layers)):
-            state = run.apply(later, state)
-        rows.append(run.scores_of(state))
-    return np.array([*rows, run.scores(run.logits)])
+def _single_removals_of(model: PreTrainedModel, batch: Batch) -> Scores:
+    """Return the scores of each layer skipped, and last of none: two arrays (layers + 1, examples)."""
+    with first_token_only(model):
+        run = _LayerwiseRun(model, batch)
+        rows = []
+        for position, state in enumerate(run.inputs):
+            for later in range(position + 1, len(run.layers)):
+                state = run.apply(later, state)
+            rows.append(run.scores_of(state))
+        rows.append(run.scores(run.logits))
+    hits, losses = zip(*rows)
+    return np.array(hits), np.array(losses)
 
 
 @torch.inference_mode()
-def _subsets_of(model: PreTrainedModel, batch: Batch, numbers: list[int]) -> Iterator[tuple[tuple, np.ndarray]]:
+def _subsets_of(model: PreTrainedModel, batch: Batch, numbers: list[int]) -> Iterator[tuple[tuple, Scores]]:
     """Yield (removed, scores) of every subset, in the order of a depth-first walk."""
-    run = _LayerwiseRun(model, batch)
-    if not run.layers:
-        yield (), run.scores(run.logits)
-        return
-    pending = [(0, (), run.inputs[0])]
-    while pending:
-        position, removed, state = pending.pop()
-        if position == len(numbers):
-            yield removed, run.scores_of(state)
-            continue
-        pending.append((position + 1, (*removed, numbers[position]), state))
-        pending.append((position + 1, removed, run.apply(position, state)))
+    with first_token_only(model):
+        run = _LayerwiseRun(model, batch)
+        if not run.layers:
+            yield (), run.scores(run.logits)
+            return
+        pending = [(0, (), run.inputs[0])]
+        while pending:
+            position, removed, state = pending.pop()
+            if position == len(numbers):
+                yield removed, run.scores_of(state)
+                continue
+            pending.append((position + 1, (*removed, numbers[position]), state))
+            pending.append((position + 1, removed, run.apply(position, state)))
 
 
 class _LayerwiseRun:
@@ -103,16 +113,16 @@ class _LayerwiseRun:
         args, kwargs = self.arguments[position]
         return _hidden(self.layers[position](state, *args, **kwargs))
 
-    def scores_of(self, state: torch.Tensor) -> np.ndarray:
+    def scores_of(self, state: torch.Tensor) -> Scores:
         """Return the scores of the model whose last remaining layer puts out `state`."""
         with encoder.with_layers(self.model, [_HandOn(state)]):
             return self.scores(self._forward())
 
-    def scores(self, logits: torch.Tensor) -> np.ndarray:
-        """Return the number of correct examples and the summed cross-entropy."""
+    def scores(self, logits: torch.Tensor) -> Scores:
+        """Return which examples are correct, and their cross-entropies (nats)."""
         labels = self.batch["labels"]
-        loss = F.cross_entropy(logits.float(), labels, reduction="sum")
-        return np.array([(logits.argmax(-1) == labels).sum().item(), loss.item()])
+        losses = F.cross_entropy(logits.float(), labels, reduction="none")
+        return correct(logits.float(), self.batch).cpu().numpy(), losses.double().cpu().numpy()
 
     def _catch(self, layer: nn.Module, args: tuple, kwargs: dict) -> None:
         self.inputs.append(args[0])

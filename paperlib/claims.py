@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from paperlib import published, quantities, walk_quantities
+from paperlib import escape, published, quantities, walk_quantities
 from paperlib.estimates import LEVEL, Estimate, Results, Untestable
 from paperlib.files import atomic_write_text
 from paperlib.statistics import MIN_DATASETS
@@ -198,5 +198,6 @@ def write(table: pd.DataFrame, folder: Path | str, banner: str | None = None) ->
 
 def markdown(table: pd.DataFrame) -> str:
     """Return the claim table as Markdown: claim, the paper, its Table 1, our run, verdicts, rule."""
-    lines = [list(HEADS.values()), ["---"] * len(HEADS), *table[list(HEADS)].astype(str).to_numpy().tolist()]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+    rows = [[escape.markdown(cell) for cell in row] for row in table[list(HEADS)].to_numpy()]
+    lines = [list(HEADS.values()), ["---"] * len(HEADS), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,7 +1,6 @@
 """Distil the original model into the best pruned one (section 2.3), beside the same training without a teacher."""
 
 import hashlib
-import json
 import math
 import shutil
 import statistics
@@ -9,18 +8,20 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from paperlib import encoder, parallel, training, work
 from paperlib.errors import UserError
-from paperlib.files import atomic_write_json, sha256_file
+from paperlib.files import atomic_write_json, sha256_folder
 from paperlib.fingerprint import DISTILLING, of_code, of_study
 from paperlib.node import Node, Removed, label, pack, parse_label, seed_of
 from paperlib.params import ROOT, Params
+from paperlib.records import read_sealed, seal
 from paperlib.tree import Study
 
 RECORD = "distillation.json"
-STUDENT, WEIGHTS = "student", "model.safetensors"
+STUDENT = "student"
 LATENCY_REPEATS = 30
 
 
@@ -32,18 +33,17 @@ def distil(study: Study, student: Node) -> dict:
     """
     path = study.params.unit_dir / RECORD
     fingerprint = _fingerprint(study.params, student.removed)
-    record = _read(path)
-    if record.get("fingerprint") == fingerprint and record.get("student_sha256") == _student_sha256(study.params):
+    record, folder = _read(path), study.params.unit_dir / STUDENT
+    if record.get("fingerprint") == fingerprint and record["student_sha256"] == sha256_folder(folder):
         return record
-    study.node(student.removed)
+    pruned, root = (study.node(removed, {"validation_correct"}) for removed in (student.removed, ()))
     arguments = [(study.params, student.removed, with_teacher) for with_teacher in (True, False)]
     trained = sorted(parallel.run(_train, arguments, study.params), key=lambda row: row["model"] != "distilled")
-    root = study.node(())
-    models = [_known("teacher", root), _known("pruned", student), *trained]
+    models = [_known("teacher", root), _known("pruned", pruned), *trained]
     for row, latency in zip(models, _latencies(study.params, student.removed)):
         row["latency_ms"] = latency
     record = {"fingerprint": fingerprint, "removed": label(student.removed), "models": models}
-    record["student_sha256"] = _student_sha256(study.params)
+    record = seal({**record, "student_sha256": sha256_folder(folder)})
     atomic_write_json(path, record)
     return record
 
@@ -100,22 +100,25 @@ def _known(name: str, node: Node) -> dict:
 
 
 def _save(model: PreTrainedModel, params: Params) -> None:
-    """Save the student whole: written beside its place and moved there when complete."""
+    """Save the student whole: written beside its place and moved there when complete.
+
+    Raises UserError when the folder cannot be written or the disk is full; the old student then stays.
+    """
     bench, folder = work.bench_of(params), params.unit_dir / STUDENT
     partial = folder.with_name(f".{STUDENT}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     full_table = encoder.load_model(params, bench.dataset.class_names).get_input_embeddings().weight.detach()
     whole = encoder.restore_vocabulary(model.cpu(), full_table, bench.dataset.token_ids)
-    whole.save_pretrained(partial)
-    encoder.load_tokenizer(params).save_pretrained(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
-
-
-def _student_sha256(params: Params) -> str:
-    """Return the hash of the saved student's weights, "" when there is no student."""
-    folder = params.unit_dir / STUDENT
-    return sha256_file(folder / WEIGHTS) if all((folder / name).exists() for name in (WEIGHTS, "config.json")) else ""
+    tokenizer = encoder.load_tokenizer(params)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        whole.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"the student cannot be saved: {' '.join(str(error).split())[:160]}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _latencies(params: Params, removed: Removed) -> list[float]:
@@ -142,8 +145,5 @@ def _fingerprint(params: Params, removed: Removed) -> str:
 
 
 def _read(path: Path) -> dict:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+    """Return the stored record, {} when there is none or it was changed or cut short."""
+    return read_sealed(path) or {}

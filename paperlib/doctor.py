@@ -102,8 +102,11 @@ def packages(wanted: dict[str, str]) -> Iterator[Finding]:
 def threads() -> Finding:
     """Say how many cores a study would use."""
     cores = hardware.cores()
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    if limit.isdigit() and int(limit) < cores:
+    limit = os.environ.get("OMP_NUM_THREADS", str(cores))
+    first = limit.split(",")[0].strip()  # "4,2": four threads, and two in each
+    if not first.isdigit() or int(first) == 0:
+        return Finding("FAIL", f"OMP_NUM_THREADS={limit!r} is no number of threads", "unset it")
+    if int(first) < cores:
         return Finding("NOTE", f"{cores} cores, but OMP_NUM_THREADS={limit}", "unset it to use them all")
     return Finding("OK", f"{cores} core(s)")
 

@@ -1,4 +1,4 @@
-"""Execute one notebook into its place; keep the copy of one that failed where it cannot pass for a result."""
+"""Execute notebooks into their places; keep the copy of one that failed where it cannot pass for a result."""
 
 import contextlib
 import os
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
@@ -15,11 +17,59 @@ from paperlib.files import atomic_write_bytes
 from paperlib.messages import Fault, shown, unit_name
 from paperlib.params import ROOT, Params
 
-
+KERNEL_SECONDS = 60  # in which a kernel that lives answers
 QUIET = ["--log-level=CRITICAL"]  # or every kernel warns that it listens on this computer without encryption
 
 
-def execute(name: str, params: Params, settings: str) -> Fault | None:
+# What a notebook leaves behind must not reach the next one.
+FORGET = "get_ipython().reset(new_session=True)"
+
+
+class Kernel:
+    """One kernel for several notebooks, each with a namespace of its own: importing torch takes seconds every time.
+
+    The kernel starts when it is first needed, and again when it has died or a notebook has failed in it.
+    """
+
+    def __init__(self):
+        self.manager: AsyncKernelManager | None = None
+
+    def __enter__(self) -> "Kernel":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.stop()
+
+    def fresh(self) -> AsyncKernelManager:
+        """Return the manager of a kernel that knows nothing of earlier notebooks; papermill starts it if need be."""
+        if self.manager is None or not run_sync(self._forget)():
+            self.stop()
+            self.manager = AsyncKernelManager(kernel_name="python3")
+        return self.manager
+
+    def stop(self) -> None:
+        """End the kernel, if there is one."""
+        if self.manager is not None and self.manager.has_kernel:
+            run_sync(self.manager.shutdown_kernel)(now=True)
+        self.manager = None
+
+    async def _forget(self) -> bool:
+        """Empty the kernel's namespace; return False when it is dead."""
+        if not (self.manager.has_kernel and await self.manager.is_alive()):
+            return False
+        client = self.manager.client()
+        client.start_channels()
+        try:
+            await client.wait_for_ready(timeout=KERNEL_SECONDS)
+            reply = await client.execute_interactive(FORGET, silent=True, timeout=KERNEL_SECONDS)
+            return reply["content"]["status"] == "ok"
+        except (RuntimeError, TimeoutError):  # it died meanwhile
+            return False
+        finally:
+            client.stop_channels()
+
+
+def execute(name: str, params: Params, settings: str, kernel: Kernel) -> Fault | None:
     """Run one notebook into its place; on failure keep the copy under failed/ and return what went wrong."""
     target = units.executed(name, params)
     partial = target.with_name(f".{name}.partial.ipynb")
@@ -30,16 +80,18 @@ def execute(name: str, params: Params, settings: str) -> Fault | None:
             # Both names are needed for a notebook without kernelspec; python3 is always this interpreter.
             papermill.execute_notebook(
                 units.NOTEBOOKS / f"{name}.ipynb", partial, given, kernel_name="python3", language="python",
-                progress_bar=False, log_output=False, extra_arguments=QUIET,
+                progress_bar=False, log_output=False, extra_arguments=QUIET, km=kernel.fresh(),
             )  # fmt: skip
         notebook = papermill.iorw.load_notebook_node(str(partial))
         atomic_write_bytes(target, nbformat.writes(_published(notebook)).encode())
         _failed_copy(name, params).unlink(missing_ok=True)
     except PapermillExecutionError as error:
+        kernel.stop()
         said = " ".join(str(error.evalue).split())[:200]
         of_user = error.ename == "UserError"
         return _fault(said if of_user else f"{error.ename}: {said}", partial, name, params, of_user)
     except (DeadKernelError, RuntimeError) as error:
+        kernel.stop()
         return _fault(f"the kernel died: {' '.join(str(error).split())[:120]}", partial, name, params)
     finally:
         partial.unlink(missing_ok=True)

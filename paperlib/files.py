@@ -46,6 +46,13 @@ def atomic_write_json(path: Path | str, record: object) -> Path:
     return atomic_write_text(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def sha256_folder(folder: Path | str) -> str:
+    """Return the SHA-256 of the names and contents of a folder's files, "" when there are none."""
+    files = [path for path in sorted(Path(folder).glob("*")) if path.is_file()]
+    lines = [f"{path.name} {sha256_file(path)}\n" for path in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""
+
+
 def sha256_file(path: Path | str) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     digest = hashlib.sha256()

@@ -16,6 +16,8 @@ COMPUTING = (
     "ablation", "artifacts", "data", "device", "encoder", "hub", "names", "node", "per_example_gradients", "sentences", "signals",
     "sources", "training", "work",
 )  # fmt: skip
+# These too, in a study that trains models together; how many at a time changes nothing but rounding.
+COMPUTING_TOGETHER = ("batched_training", "given_dropout", "work_together")
 # They decide where walks go, not what is measured on the way.
 CHOOSING = {"max_removed", "inhibition_first", "refit", "fusion_rows", "selection_split", "forest_trees", "random_orders"}
 DISTILLING = {"kd_alpha", "kd_temperature", "kd_t_squared"}
@@ -23,9 +25,11 @@ DISTILLING = {"kd_alpha", "kd_temperature", "kd_t_squared"}
 
 def of_study(params: Params) -> str:
     """Return the SHA-256 of everything that a node's numbers depend on beside its tuple."""
-    from paperlib.device import device_of, precision_of  # torch takes seconds to import
+    from paperlib import together  # imports torch, which takes seconds
+    from paperlib.device import device_of, precision_of
 
-    left_out = RUN_ONLY | CHOOSING | DISTILLING
+    left_out = RUN_ONLY | CHOOSING | DISTILLING | {"together"}
+    modules = (*COMPUTING, *COMPUTING_TOGETHER) if together.is_on(params) else COMPUTING
     parts = {
         "params": {name: value for name, value in params.model_dump().items() if name not in left_out},
         "device": device_of(params).type,
@@ -33,7 +37,7 @@ def of_study(params: Params) -> str:
         "data": of_data(params),
         "model": of_model(params),
         "libraries": {name: version(name).split("+")[0] for name in ("torch", "transformers", "tokenizers")},
-        "code": {name: of_code(ROOT / "paperlib" / f"{name}.py") for name in COMPUTING},
+        "code": {name: of_code(ROOT / "paperlib" / f"{name}.py") for name in modules},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -17,7 +17,8 @@ def lock(folder: Path) -> Iterator[None]:
     """Hold a profile's folder for one driver at a time; the system frees the lock when its holder dies."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stream = open(folder / LOCK, "a+")
+        # never through a link, whose target would lose its content
+        stream = os.fdopen(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+")
     except OSError as error:
         raise UserError(f"{folder.name}: the output folder cannot be written ({error.strerror})") from None
     with stream:
@@ -26,7 +27,8 @@ def lock(folder: Path) -> Iterator[None]:
         except OSError:
             stream.seek(0)
             raise UserError(f"outputs of {folder.name} are being written by {stream.read().strip()}") from None
-        stream.truncate(0)
+        stream.seek(0)
+        stream.truncate()
         stream.write(f"process {os.getpid()}, started {time.strftime('%Y-%m-%d %H:%M:%S')}")
         stream.flush()
         yield

@@ -68,7 +68,12 @@ class Node:
 
     def ablation(self, part: str) -> pd.DataFrame:
         """Return columns drop and loss_increase of `ablation_test` or `ablation_validation`, by layer."""
-        return _frame(self.record[part])
+        return _frame(self.record[part]).drop(columns="correct", errors="ignore")
+
+    def correct_without(self, part: str) -> pd.DataFrame:
+        """Return, for every skipped layer (columns) and example, whether it is classified correctly."""
+        packed = self.record[part]
+        return pd.DataFrame({layer: unpack(bits) for layer, bits in zip(packed["layer"], packed["correct"])})
 
 
 def size_gb(parameters: int) -> float:
@@ -88,8 +93,8 @@ def unpack(packed: dict) -> np.ndarray:
 
 
 def columns(frame: pd.DataFrame) -> dict:
-    """Write a table by layer for the record; NaN and infinity become null."""
-    values = {name: [x if math.isfinite(x) else None for x in column] for name, column in frame.items()}
+    """Write a table by layer for the record; NaN and infinity become null, arrays of booleans are packed."""
+    values = {name: [_plain(value) for value in column] for name, column in frame.items()}
     return {"layer": [int(number) for number in frame.index], **values}
 
 
@@ -99,6 +104,12 @@ def seed_of(study_seed: int, dataset: str, removed: Removed, purpose: str = "fin
     return int.from_bytes(digest[:8], "little") >> 1
 
 
+def _plain(value: float | np.ndarray) -> float | dict | None:
+    if isinstance(value, np.ndarray):
+        return pack(value)
+    return value if math.isfinite(value) else None
+
+
 def _frame(columns_: dict) -> pd.DataFrame:
     frame = pd.DataFrame(columns_).set_index("layer")
-    return frame.astype(float)
+    return frame.astype({name: float for name in frame if name != "correct"})

@@ -3,17 +3,19 @@
 import difflib
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from paperlib import places, strict_yaml
 from paperlib.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS_DIR = ROOT / "params"
 DATASETS = ("newsgroup", "dbpedia", "arxiv", "yahoo", "patent", "yelp", "agnews", "imdb", "amazon")  # Table 1's order
+RESERVED = ("reference", "figures", "tables", "notebooks", "failed")  # folders beside those of profiles and datasets
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 # They say where and how fast a study runs, not what it computes: left out of its fingerprint.
@@ -62,6 +64,7 @@ class Params(BaseModel):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "fp32", "bf16"]
     workers: Count
+    together: Count
 
     signal_split: Literal["train", "validation"]
     signal_size: Annotated[int, Field(ge=2)]
@@ -83,11 +86,33 @@ class Params(BaseModel):
 
     random_orders: Positive
 
+    @field_validator("model", "output_dir", "cache_dir", "data_dir")
+    @classmethod
+    def _check_path(cls, text: str) -> str:
+        return places.path_text(text)
+
+    @field_validator("output_dir", "cache_dir")
+    @classmethod
+    def _check_own_folder(cls, text: str) -> str:
+        places.check_own_folder(text, ROOT)
+        return text
+
+    @field_validator("profile", "dataset")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not PLAIN_NAME.fullmatch(name) or name in RESERVED:
+            raise ValueError(f"must be a plain name (letters, digits, '-', '_', '.'), none of {', '.join(RESERVED)}")
+        return name
+
+    @field_validator("class_names")
+    @classmethod
+    def _check_class_names(cls, names: list[str]) -> list[str]:
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"{twice[0]!r} is given twice")
+        return names
+
     @model_validator(mode="after")
     def _check_together(self) -> "Params":
-        for name in ("profile", "dataset"):
-            if not PLAIN_NAME.fullmatch(getattr(self, name)):
-                raise ValueError(f"{name}: must be a plain name (letters, digits, '-', '_', '.')")
         available = self.train_size if self.signal_split == "train" else self.validation_size
         if self.signal_size > available:
             raise ValueError(f"signal_size: must be at most {self.signal_split}_size = {available}")
@@ -155,8 +180,8 @@ def parse_settings(text: str) -> dict[str, Any]:
         if name in ("profile", "dataset"):
             raise UserError(f"command line: {name} is not set with SET; use {name.upper()}{'S' * (name == 'dataset')}=")
         try:
-            settings[name] = yaml.safe_load(value) if value else ""
-        except yaml.YAMLError:
+            settings[name] = strict_yaml.load(value) if value else ""
+        except ValueError:
             raise UserError(f"command line: {name}: {value!r} is not a YAML value") from None
     return settings
 
@@ -171,14 +196,14 @@ def _named_layer(kind: Literal["profile", "dataset"], name: str) -> tuple[str, d
 def _read(path: Path) -> dict[str, Any]:
     label = path.relative_to(ROOT)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = strict_yaml.load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise UserError(f"{label}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UserError(f"{label}: not valid YAML ({' '.join(str(error).split())[:120]})") from None
-    if not isinstance(values or {}, dict):
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise UserError(f"{label}: must hold 'name: value' lines")
-    return values or {}
+    return values
 
 
 def _validated(values: dict[str, Any], origin: dict[str, str]) -> Params:
@@ -186,8 +211,6 @@ def _validated(values: dict[str, Any], origin: dict[str, str]) -> Params:
         return Params(**values)
     except ValidationError as error:
         raise UserError(_one_line(error, origin)) from None
-    except TypeError:
-        raise UserError("parameter names must be plain words") from None
 
 
 def _one_line(error: ValidationError, origin: dict[str, str]) -> str:
@@ -204,6 +227,8 @@ def _one_line(error: ValidationError, origin: dict[str, str]) -> str:
         return f"{source}: {name} is missing"
     hint = _number_hint(first["input"])
     said = " ".join(first["msg"].split()).removeprefix("Input should be ")
+    if first["type"] == "value_error":  # from a validator of ours, which says it all
+        return f"{source}: {name}: {said.removeprefix('Value error, ')}"
     return f"{source}: {name}: must be {said}, not {first['input']!r}{hint}"
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -13,10 +14,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paperlib import hardware
+from paperlib import escape, hardware
 from paperlib.files import atomic_write_json
 from paperlib.hardware import UNKNOWN
 from paperlib.params import ROOT, RUN_ONLY, Params
+from paperlib.records import seal
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -70,8 +72,8 @@ def collect(params: Params, **extra: Any) -> dict[str, Any]:
 
 
 def write(path: Path | str, record: Mapping[str, Any]) -> Path:
-    """Write a record as JSON, whole or not at all; values that JSON lacks (paths, say) become text."""
-    return atomic_write_json(path, json.loads(json.dumps(record, default=str)))
+    """Write a record as JSON, sealed, whole or not at all; values that JSON lacks (paths, say) become text."""
+    return atomic_write_json(path, seal(json.loads(json.dumps(record, default=str))))
 
 
 def fingerprint(params: Params) -> str:
@@ -97,7 +99,7 @@ def footer(params: Params, **extra: Any) -> "Markdown":
     from IPython.display import Markdown
 
     rows = summary(collect(params, **extra))
-    lines = [f"| {_cell(name)} | {_cell(value)} |" for name, value in rows]
+    lines = [f"| {escape.markdown(name)} | {escape.markdown(value)} |" for name, value in rows]
     return Markdown("\n".join(["| Provenance | |", "|---|---|", *lines]))
 
 
@@ -151,7 +153,7 @@ def command_line() -> str:
     program, *arguments = sys.argv
     if Path(program).name == "__main__.py":  # `python -m paperlib`
         program = f"python -m {Path(program).parent.name}"
-    return scrub(" ".join([program, *arguments]))
+    return scrub(" ".join([program, shlex.join(arguments)]).strip())
 
 
 def git_state() -> dict[str, Any]:
@@ -222,8 +224,3 @@ def _hardware_line(record: Mapping[str, Any]) -> str:
 
 def _gb(value: Any) -> str:
     return f"{value} GB" if isinstance(value, (int, float)) else UNKNOWN
-
-
-def _cell(text: str) -> str:
-    """Escape what would end a cell of a Markdown table or start markup."""
-    return re.sub(r"([\\|`*_<>\[\]$])", r"\\\1", " ".join(str(text).split()))

@@ -1,6 +1,5 @@
 """Gather what the report shows from the files of a profile; what is missing is never an error."""
 
-import json
 import os
 import re
 from collections import Counter
@@ -15,6 +14,7 @@ from PIL import Image
 from paperlib import provenance, table1
 from paperlib.names import CONTROLS
 from paperlib.params import DATASETS
+from paperlib.records import read_sealed
 
 CAPTIONS = {
     1: "Accuracy against the number of layers removed, one panel per dataset, one line per strategy; "
@@ -83,7 +83,7 @@ def find_units(folder: Path) -> list[Unit]:
     found = []
     for path in folder.glob("*/seed-*"):
         if path.is_dir() and (seed := re.fullmatch(r"seed-(\d+)", path.name)):
-            found.append(Unit(path, path.parent.name, int(seed.group(1)), _record(path / "provenance.json")))
+            found.append(Unit(path, path.parent.name, int(seed.group(1)), read_sealed(path / "provenance.json") or {}))
     order = {name: position for position, name in enumerate(DATASETS)}
     return sorted(found, key=lambda unit: (order.get(unit.dataset, len(order)), unit.dataset, unit.seed))
 
@@ -233,11 +233,3 @@ def read_csv(path: Path) -> pd.DataFrame | None:
         return pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError):  # pandas' parser errors are ValueErrors
         return None
-
-
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}

@@ -4,6 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from paperlib import provenance, units
 from paperlib.files import sha256_file
@@ -12,7 +13,11 @@ from paperlib.messages import Fault, shown, unit_name
 from paperlib.params import Params
 from paperlib.study_bar import StudyBar
 
-RESULT_FILES = ("index.html", "claims.*", "tables/*", "figures/*", "notebooks/*.ipynb")  # made by the last notebooks
+if TYPE_CHECKING:
+    from paperlib.execution import Kernel
+
+# Made by the last notebooks and the report.
+RESULT_FILES = ("index.html", "claims.*", "tables/*", "figures/*", "notebooks/[!.]*", "*/seed-*/notebooks/[!.]*")
 
 
 def reproduce(studies: list[Params], settings: str) -> int:
@@ -25,6 +30,7 @@ def reproduce(studies: list[Params], settings: str) -> int:
         waiting = [params for params in studies if units.stale(params)]
         for params in waiting:
             check_inputs(params)
+            _say_harmed(params, "; made again")
         failed = [fault for fault in _run_units(waiting, settings) if fault]
         failed += _show_results(studies, settings, force=bool(waiting))
     return _summary(studies, failed)
@@ -38,11 +44,18 @@ def redraw(studies: list[Params], settings: str) -> int:
 
 
 def check(studies: list[Params]) -> int:
-    """Print what is not fresh, one line each; return 1 if anything is."""
+    """Print what is not fresh, one line each, after the files that were harmed; return 1 if anything is."""
+    for params in studies:
+        _say_harmed(params)
     faults = [f"{unit_name(params)}: {name} is stale or missing" for params in studies for name in units.stale(params)]
     faults += [f"{studies[0].profile}: {name} is stale or missing" for name in _stale_results(studies)]
     print("\n".join(faults) or f"fresh: {', '.join(map(unit_name, studies))}")
     return 1 if faults else 0
+
+
+def _say_harmed(params: Params, consequence: str = "") -> None:
+    for name in units.harmed(params):
+        print(f"{unit_name(params)}: {name} was changed or cut short{consequence}")
 
 
 def plan(studies: list[Params]) -> int:
@@ -68,19 +81,24 @@ def check_inputs(params: Params) -> None:
 
 def _run_units(waiting: list[Params], settings: str) -> Iterator[Fault | None]:
     """Run each unit's stale notebooks; yield the fault of each unit that failed."""
+    if not waiting:
+        return
+    from paperlib.execution import Kernel  # imports papermill, which a fresh study does without
+
     with StudyBar(waiting) as bar:
         for params in waiting:
-            yield _run_unit(params, settings, bar)
+            with Kernel() as kernel:  # a new one for each unit: its memory goes with it
+                yield _run_unit(params, settings, bar, kernel)
 
 
-def _run_unit(params: Params, settings: str, bar: StudyBar) -> Fault | None:
+def _run_unit(params: Params, settings: str, bar: StudyBar, kernel: "Kernel") -> Fault | None:
     from paperlib.execution import execute
 
     started = time.time()
     for name in units.UNIT_NOTEBOOKS:
         bar.show(params, name)
         if not units.is_fresh(name, params):
-            if fault := execute(name, params, settings):
+            if fault := execute(name, params, settings, kernel):
                 return fault
             _record(params, name, started)
         bar.passed(name)
@@ -108,12 +126,13 @@ def _show_results(studies: list[Params], settings: str, force: bool) -> list[Fau
     if not stale:
         return failed
     from paperlib import report  # needs matplotlib and nbconvert, which a fresh study does without
-    from paperlib.execution import execute
+    from paperlib.execution import Kernel, execute
 
     drawable = stale if units.comparable(params) else stale[:1]  # without a finished unit there is nothing to draw
-    for name in drawable:
-        if fault := execute(name, params, settings):
-            failed.append(fault)
+    with Kernel() as kernel:
+        for name in drawable:
+            if fault := execute(name, params, settings, kernel):
+                failed.append(fault)
     report.build(params.profile_dir, params.profile, params, compared=units.comparable(params))
     provenance.write(params.profile_dir / units.PROVENANCE, provenance.collect(params, results=_results(params)))
     return failed
@@ -153,6 +172,3 @@ def _study(params: Params) -> str:
     from paperlib.fingerprint import of_study
 
     return of_study(params)[:16]
-
-
-

@@ -42,6 +42,18 @@ def measure(model: PreTrainedModel, batch: Batch, params: Params) -> pd.DataFram
     return pd.DataFrame(columns, index=pd.Index(numbers, name="layer"), dtype=float)[list(SIGNALS)]
 
 
+@torch.inference_mode()
+def task_relevance(model: PreTrainedModel, batch: Batch, params: Params) -> pd.Series:
+    """Return Task-Relevance-MI alone, in nats, by layer (equations 5 and 6): it needs a forward pass only."""
+    kept = []
+    model.eval()
+    for ids, mask in zip(*(batch[name].split(CHUNK) for name in ("input_ids", "attention_mask"))):
+        kept.append(model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states[1:])
+    tokens = _counted(batch, params)
+    values = [_task_mi(torch.cat(parts), tokens, batch["labels"], params) for parts in zip(*kept)]
+    return pd.Series(values, index=pd.Index(layer_numbers(model), name="layer"), name="Task-Relevance-MI", dtype=float)
+
+
 def degenerate(signals: pd.DataFrame) -> list[str]:
     """List the signals that take the same value, up to rounding, in every layer: they cannot rank anything."""
     spread = signals.max() - signals.min()
@@ -76,11 +88,17 @@ def _forward_backward(model: PreTrainedModel, batch: Batch, params: Params) -> d
     return {
         "activations": [torch.cat(parts) for parts in zip(*kept["activations"])],
         "logits": torch.cat(kept["logits"]),
-        "tokens": torch.ones_like(batch["attention_mask"]).bool() if params.pool_padding else batch["attention_mask"].bool(),
+        "tokens": _counted(batch, params),
         "squares": squares,
         "attention_weight": weight / pairs,
         "attention_entropy": entropy / n,
     }
+
+
+def _counted(batch: Batch, params: Params) -> torch.Tensor:
+    """Mark the tokens that count in the activations (examples, tokens): the real ones, or with padding all."""
+    mask = batch["attention_mask"]
+    return torch.ones_like(mask).bool() if params.pool_padding else mask.bool()
 
 
 def _activation_signals(activations: list[torch.Tensor], tokens: torch.Tensor) -> dict[str, list[float]]:

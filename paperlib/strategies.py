@@ -13,6 +13,7 @@ from paperlib.params import Params
 
 __all__ = ["CONTROLS", "FUSERS", "SIGNALS", "STRATEGIES", "Choice", "next_layer", "needs", "random_tests"]
 
+RANDOM_TESTS = ("Random-All", "Random-Inner")  # section 3.4: all layers; all but the first and last
 HIGHEST_FIRST = ("Weight-Sparsity", "Attention-Entropy")  # sections 2.2.4 and 2.2.5
 SAME_RELATIVE = 1e-6  # signals closer than this are tied: rounding
 SAME_DROP = 1e-9  # accuracy drops closer than this are tied: a least-squares fit returns its target up to 1e-15
@@ -20,22 +21,33 @@ SAME_DROP = 1e-9  # accuracy drops closer than this are tied: a least-squares fi
 
 @dataclass(frozen=True)
 class Choice:
-    """The layer to remove next (None: none, only fine-tune), the scores it was the least of, and how many tied."""
+    """The layer to remove next (None: none, only fine-tune), the scores it was the least of, and how many tied.
+
+    `fit` is the fuser that predicted the scores, where one did.
+    """
 
     layer: int | None
     scores: pd.Series | None = None
     ties: int = 1
+    fit: fusers.Fit | None = None
 
 
-def needs(strategy: str, params: Params) -> set[str]:
-    """Say which measurements the strategy asks of a model: signals, ablation_test, ablation_validation."""
+def needs(strategy: str, params: Params, ended: bool = False) -> set[str]:
+    """Say which measurements the strategy asks of a model, to choose the next layer or `ended`, to be reported.
+
+    They are signals, ablation_test, ablation_validation and validation_correct (not asked by the randomization tests,
+    which look at test maxima only).
+    """
+    shown = set() if strategy.startswith(RANDOM_TESTS) else {"validation_correct"}
+    if ended:
+        return shown
     if strategy in SIGNALS:
-        return {"signals"}
+        return shown | {"signals"}
     if strategy.startswith("Greedy-Ablation"):
-        return {_target(strategy, params)}
+        return shown | {_target(strategy, params)}
     if _fuser(strategy):
-        return {"signals", _target(strategy, params)}
-    return set()
+        return shown | {"signals", _target(strategy, params)}
+    return shown
 
 
 def next_layer(strategy: str, path: list[Node], params: Params) -> Choice | None:
@@ -49,13 +61,14 @@ def next_layer(strategy: str, path: list[Node], params: Params) -> Choice | None
         return None
     if strategy == "Equal-Training":
         return Choice(None)
-    if strategy.startswith("Random-All-") or strategy.startswith("Random-Inner-"):
+    if strategy.startswith(RANDOM_TESTS):
         return Choice(random_order(strategy, node.original_layers, params.seed)[len(node.removed)])
     if strategy == "Random":
         return Choice(int(_draw(params.seed, "Random", node.removed).choice(node.remaining)))
     if len(node.remaining) == 1:
         return Choice(node.remaining[0])
-    return _least(*_scores(strategy, path, params), node, params)
+    fit = fitted_fuser(strategy, path, params) if _fuser(strategy) else None
+    return _least(*_scores(strategy, node, fit, params), fit, node, params)
 
 
 def depth(strategy: str, original_layers: int, params: Params) -> int:
@@ -66,7 +79,7 @@ def depth(strategy: str, original_layers: int, params: Params) -> int:
 
 def random_tests(params: Params) -> dict[str, list[str]]:
     """Return the walks of the two randomization tests (section 3.4): all layers; all but the first and last."""
-    return {test: [f"{test}-{i}" for i in range(params.random_orders)] for test in ("Random-All", "Random-Inner")}
+    return {test: [f"{test}-{i}" for i in range(params.random_orders)] for test in RANDOM_TESTS}
 
 
 def random_order(strategy: str, original_layers: int, seed: int) -> list[int]:
@@ -86,24 +99,25 @@ def fitted_fuser(strategy: str, path: list[Node], params: Params) -> fusers.Fit:
     return fusers.fit(_fuser(strategy), models, params.forest_trees, params.seed)
 
 
-def _scores(strategy: str, path: list[Node], params: Params) -> tuple[pd.Series, float, float]:
+def _scores(strategy: str, node: Node, fit: fusers.Fit | None, params: Params) -> tuple[pd.Series, float, float]:
     """Return the scores whose least is removed, and the relative and absolute difference below which they tie."""
-    node = path[-1]
     if strategy in SIGNALS:
         highest = strategy in HIGHEST_FIRST
         highest |= strategy == "Activation-Inhibition" and params.inhibition_first == "highest"
         return node.signals[strategy] * (-1 if highest else 1), SAME_RELATIVE, 0.0
     if strategy.startswith("Greedy-Ablation"):
         return node.ablation(_target(strategy, params))["drop"], 0.0, SAME_DROP
-    if _fuser(strategy):
-        return fusers.predict(fitted_fuser(strategy, path, params), node.signals), 0.0, SAME_DROP
+    if fit is not None:
+        return fusers.predict(fit, node.signals), 0.0, SAME_DROP
     raise KeyError(f"no strategy is called {strategy!r}")
 
 
-def _least(scores: pd.Series, relative: float, absolute: float, node: Node, params: Params) -> Choice:
+def _least(
+    scores: pd.Series, relative: float, absolute: float, fit: fusers.Fit | None, node: Node, params: Params
+) -> Choice:
     least = scores.min()  # NaN only when no score is a number, as after a training that diverged: then all tie
     tied = scores.index[np.isclose(scores, least, rtol=relative, atol=absolute, equal_nan=True)]
-    return Choice(int(_draw(params.seed, "tie", node.removed).choice(tied)), scores, len(tied))
+    return Choice(int(_draw(params.seed, "tie", node.removed).choice(tied)), scores, len(tied), fit)
 
 
 def _fuser(strategy: str) -> str:

@@ -1,11 +1,11 @@
 """Table 1: maximum accuracy of every strategy on every dataset, laid out as the paper prints it."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
+from paperlib import escape
 from paperlib.files import atomic_write_text
 from paperlib.names import CONTROLS
 from paperlib.statistics import DECIMALS
@@ -13,10 +13,6 @@ from paperlib.statistics import DECIMALS
 BASELINE = "Baseline"
 PRINTED_BASELINE = "Baseline (uncompressed)"  # as printed; the CSV keeps the short name, as published/ does
 CAPTION = "Maximum test accuracy over one to all layers removed; bold: best of the paper's strategies."
-MARKDOWN_MARKS = re.compile(r"([\\`*_{}\[\]<>#|&$~])")
-LATEX_MARKS = str.maketrans({mark: "\\" + mark for mark in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "|": r"\textbar{}"})
 
 
 def frame(maxima: pd.DataFrame, baseline: pd.Series) -> pd.DataFrame:
@@ -45,23 +41,23 @@ def to_csv(table: pd.DataFrame) -> str:
 
 def to_markdown(table: pd.DataFrame, note: str = "") -> str:
     """Return the table in GitHub's Markdown: three decimals, best in bold, caption and note underneath."""
-    rows, controls = _printed(table, "**{}**", _markdown), _controls(table)
+    rows, controls = _printed(table, "**{}**", escape.markdown), _controls(table)
     if controls:
         rows.insert(-controls, ["*Controls, not in the paper*"] + [""] * table.shape[1])
     rows.insert(1, ["---"] + ["---:"] * table.shape[1])
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([*lines, "", _markdown(f"{CAPTION} {note}")]) + "\n"
+    return "\n".join([*lines, "", escape.markdown(f"{CAPTION} {note}")]) + "\n"
 
 
 def to_latex(table: pd.DataFrame, note: str = "") -> str:
     """Return the table as a LaTeX tabular (booktabs): three decimals, best in bold, note underneath."""
-    lines = [" & ".join(row) + r" \\" for row in _printed(table, r"\textbf{{{}}}", _latex)]
+    lines = [" & ".join(row) + r" \\" for row in _printed(table, r"\textbf{{{}}}", escape.latex)]
     if controls := _controls(table):
         lines.insert(-controls, r"\midrule")
     lines[1:1], lines[3:3] = [r"\midrule"], [r"\midrule"]  # around the baseline
     opening = [rf"\begin{{tabular}}{{l{'r' * table.shape[1]}}}", r"\toprule"]
     lines = [*opening, *lines, r"\bottomrule", r"\end{tabular}"]
-    return "\n".join([*lines, rf"\par\smallskip{{\footnotesize {_latex(f'{CAPTION} {note}')}}}"]) + "\n"
+    return "\n".join([*lines, rf"\par\smallskip{{\footnotesize {escape.latex(f'{CAPTION} {note}')}}}"]) + "\n"
 
 
 def write(folder: Path | str, maxima: pd.DataFrame, baseline: pd.Series, note: str = "") -> None:
@@ -86,15 +82,3 @@ def _printed(table: pd.DataFrame, bold: str, escape: Callable[[object], str]) ->
 
 def _controls(table: pd.DataFrame) -> int:
     return int(table.index.isin(CONTROLS).sum())
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
-
-
-def _markdown(text: object) -> str:
-    return MARKDOWN_MARKS.sub(r"\\\1", _one_line(text))
-
-
-def _latex(text: object) -> str:
-    return _one_line(text).translate(LATEX_MARKS)

@@ -168,10 +168,9 @@ def _step_rows(walk: Walk) -> list[dict]:
 def _fits(study: Study):
     """Yield (walk, step, fit) wherever a fuser chose among at least two layers."""
     for walk in _complete_walks(study, FUSER_WALKS):
-        for step in range(len(walk.choices)):
-            path = walk.nodes[: step + 1]
-            if len(path[-1].remaining) > 1:
-                yield walk, step, strategies.fitted_fuser(walk.strategy, path, study.params)
+        for step, choice in enumerate(walk.choices):
+            if choice.fit is not None:
+                yield walk, step, choice.fit
 
 
 def _at(walk: Walk, step: int) -> dict:

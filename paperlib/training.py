@@ -50,11 +50,11 @@ def fine_tune(
     started = time.perf_counter()
     torch.manual_seed(seed)
     model.train()
-    order = _batches(len(train["labels"]), params)
+    order = batches(len(train["labels"]), params)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _decay(step, len(order), params.schedule))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: decay(step, len(order), params.schedule))
     losses, norms = [], []  # tensors: reading a number would make a GPU wait
     for rows in order:
         with forward_context(params), first_token_only(model):
@@ -70,7 +70,7 @@ def fine_tune(
         losses.append(loss.detach())
     model.eval()
     values = torch.stack(losses).tolist()
-    health = _health(values, torch.stack(norms).max().item(), model.config.num_labels)
+    health = health_of(values, torch.stack(norms).max().item(), model.config.num_labels)
     return Training(values, health, time.perf_counter() - started)
 
 
@@ -105,16 +105,18 @@ def correct(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     return logits.argmax(dim=-1) == batch["labels"]
 
 
-def _batches(n: int, params: Params) -> list[torch.Tensor]:
+def batches(n: int, params: Params, generator: torch.Generator | None = None) -> list[torch.Tensor]:
     """Draw the rows of every step: a new permutation for each epoch, the last batch possibly smaller."""
-    return [rows for _ in range(params.epochs) for rows in torch.randperm(n).split(params.batch_size)]
+    epochs = [torch.randperm(n, generator=generator) for _ in range(params.epochs)]
+    return [rows for epoch in epochs for rows in epoch.split(params.batch_size)]
 
 
-def _decay(step: int, steps: int, schedule: str) -> float:
+def decay(step: int, steps: int, schedule: str) -> float:
+    """Return the factor of the learning rate at a step, counted from 0."""
     return 1.0 if schedule == "constant" else max(0.0, 1 - step / steps)
 
 
-def _health(losses: list[float], largest_norm: float, classes: int) -> Health:
+def health_of(losses: list[float], largest_norm: float, classes: int) -> Health:
     """Call a fine-tune diverged when a number is not finite or it ends well above the loss of a blind guess."""
     tail = losses[-max(1, len(losses) // 4) :]
     finite = all(map(math.isfinite, losses)) and math.isfinite(largest_norm)

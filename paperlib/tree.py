@@ -1,9 +1,10 @@
 """Grow the layer-removal tree: every strategy is a walk from the original model, and walks share their nodes."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from paperlib import parallel, strategies
+from paperlib import parallel, strategies, together
 from paperlib.errors import UserError
 from paperlib.names import CONTROLS, STRATEGIES
 from paperlib.node import Node, Removed, label, parse_label
@@ -11,6 +12,8 @@ from paperlib.params import Params
 from paperlib.progress import Progress
 from paperlib.store import store_of
 from paperlib.strategies import Choice
+
+DISTILLED = "Random-Forest"  # its best pruned model is distilled (section 2.3), so the weights of its walk are kept
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,11 @@ class Study:
 
     def __init__(self, params: Params):
         self.params, self.store = params, store_of(params)
+        self.walks: dict[str, Walk] = {}  # whole ones, grown or read: choosing again takes a fuser's fit each time
         self.store.claim()
 
     def node(self, removed: Removed, parts: set[str] = frozenset()) -> Node:
-        """Return one node with the measurements `parts` (signals, ablation_test, ablation_validation)."""
+        """Return one node with the measurements `parts`, as named by `strategies.needs`."""
         self._ensure({removed: set(parts)})
         return self.store.read(removed)
 
@@ -46,19 +50,20 @@ class Study:
 
     def grow(self, names: list[str]) -> dict[str, Walk]:
         """Walk these strategies to their ends, level by level, computing each node they want once."""
-        params, paths = self.params, {}
-        root_parts = set().union(*(strategies.needs(name, params) for name in names))
+        root_parts = set().union(*(strategies.needs(name, self.params) for name in names))
         with Progress(self.params, len(names)) as progress:
             root = self._ensure({(): root_parts}, progress)[()]
             paths = {name: [root] for name in names}
             choices = defaultdict(list)
             while wanted := self._next_level(paths, choices):
-                nodes = self._ensure(wanted, progress)
+                taught = {node.removed for node in paths.get(DISTILLED, ())}
+                nodes = self._ensure(wanted, progress, spared=taught)
                 for name, path in paths.items():
                     if len(choices[name]) == len(path):
                         path.append(nodes[_child(path[-1], choices[name][-1])])
                 progress.expect(self._still_wanted(paths))
-        return {name: Walk(name, path, choices[name]) for name, path in paths.items()}
+        self.walks |= {name: Walk(name, path, choices[name]) for name, path in paths.items()}
+        return {name: self.walks[name] for name in names}
 
     def grow_all(self) -> dict[str, Walk]:
         """Walk every strategy, control and random order at once: at each depth they share most and wait least."""
@@ -67,11 +72,14 @@ class Study:
 
     def walk(self, name: str) -> Walk:
         """Read a strategy's walk from the store; raises UserError when a node of it has not been computed."""
+        if name in self.walks:
+            return self.walks[name]
         path, choices = [self._stored((), name)], []
         while choice := strategies.next_layer(name, self._measured(path, name), self.params):
             choices.append(choice)
             path.append(self._stored(_child(path[-1], choice), name))
-        return Walk(name, path, choices)
+        self.walks[name] = Walk(name, path, choices)
+        return self.walks[name]
 
     def _next_level(self, paths: dict[str, list[Node]], choices: dict[str, list[Choice]]) -> dict[Removed, set[str]]:
         """Let every strategy choose; return the children wanted, each with all measurements asked of it."""
@@ -84,22 +92,25 @@ class Study:
             child = _child(path[-1], choice)
             left = path[-1].original_layers - sum(layer is not None for layer in child)
             last = len(child) == strategies.depth(name, path[-1].original_layers, self.params)
-            wanted[child] |= set() if last or left < 2 else strategies.needs(name, self.params)
+            wanted[child] |= strategies.needs(name, self.params, ended=last or left < 2)
         return wanted
 
-    def _ensure(self, wanted: dict[Removed, set[str]], progress: Progress | None = None) -> dict[Removed, Node]:
-        """Compute what is missing of these nodes; parents whose weights were evicted come first."""
+    def _ensure(
+        self, wanted: dict[Removed, set[str]], progress: Progress | None = None, spared: set[Removed] = frozenset()
+    ) -> dict[Removed, Node]:
+        """Compute what is missing of these nodes; parents whose weights were evicted come first.
+
+        The weights of `spared` nodes stay in the cache whatever its size.
+        """
         missing = {removed: parts for removed, parts in wanted.items() if not self._complete(removed, parts)}
         parents = {removed[:-1] for removed in missing if removed and not self._trained(removed)}
         evicted = [parent for parent in parents if not self.store.has_weights(parent)]
         if evicted:
             self._ensure_weights(evicted)
-        longest_first = sorted(missing, key=lambda removed: sum(layer is not None for layer in removed))
-        arguments = [(self.params, removed, frozenset(missing[removed]), True) for removed in longest_first]
         pending = set(missing)
-        for node in parallel.run(_compute, arguments, self.params):
+        for node in self._computed(missing):
             pending.discard(node.removed)
-            self.store.evict(keep=set(wanted) | {removed[:-1] for removed in pending})
+            self.store.evict(keep=set(wanted) | {removed[:-1] for removed in pending} | spared)
             if progress is not None:
                 progress.done(node)
         return {removed: self.store.read(removed) for removed in wanted}
@@ -111,7 +122,17 @@ class Study:
             above = {removed[:-1] for removed in level if removed}
             if lost := [parent for parent in above if not self.store.has_weights(parent)]:
                 self._ensure_weights(lost)
-            list(parallel.run(_compute, [(self.params, removed, frozenset(), True) for removed in level], self.params))
+            list(self._computed({removed: set() for removed in level}))
+
+    def _computed(self, wanted: dict[Removed, set[str]]) -> Iterator[Node]:
+        """Yield these nodes as they are done: computed side by side on a processor's cores, or as batches of models."""
+        if together.is_on(self.params):
+            from paperlib import work_together
+
+            return work_together.compute(self.params, wanted)
+        longest_first = sorted(wanted, key=lambda removed: sum(layer is not None for layer in removed))
+        arguments = [(self.params, removed, frozenset(wanted[removed]), True) for removed in longest_first]
+        return parallel.run(_compute, arguments, self.params)
 
     def _complete(self, removed: Removed, parts: set[str]) -> bool:
         node = self.store.read(removed)
@@ -130,7 +151,8 @@ class Study:
     def _measured(self, path: list[Node], name: str) -> list[Node]:
         """Return the path if a strategy can choose at its end; raise UserError when a measurement is wanting."""
         ended = len(path[-1].removed) == strategies.depth(name, path[-1].original_layers, self.params)
-        if not ended and len(path[-1].remaining) > 1 and not path[-1].has(strategies.needs(name, self.params)):
+        ended = ended or len(path[-1].remaining) < 2
+        if not path[-1].has(strategies.needs(name, self.params, ended)):
             raise UserError(f"{name} has not been walked yet: run the notebook that grows it")
         return path
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from paperlib import fingerprint
 from paperlib.errors import UserError
-from paperlib.files import sha256_file
+from paperlib.files import sha256_file, sha256_folder
 from paperlib.params import ROOT, RUN_ONLY, Params
+from paperlib.records import harmed_records, read_sealed
 
 NOTEBOOKS = ROOT / "notebooks"
 LOCK_FILE = ROOT / "requirements.lock"
@@ -56,19 +57,49 @@ def is_fresh(name: str, params: Params) -> bool:
     run = provenance(params.unit_dir).get("notebooks", {}).get(name)
     if not run or run.get("fingerprint") != expected(name, params):
         return False
-    tables = provenance(params.unit_dir).get("tables", {})
-    files = {params.unit_dir / f"{table}.csv": tables.get(table) for table in UNIT_NOTEBOOKS[name][0]}
-    files[executed(name, params)] = run.get("sha256")
-    return all(path.exists() and sha256_file(path) == digest for path, digest in files.items())
+    if name == "03_strategies" and _harmed_records(params):  # it computes them again
+        return False
+    if name == "05_distillation" and not _student_is_whole(params):
+        return False
+    return all(_is(path, digest) for path, digest in _written(params, name).items())
+
+
+def harmed(params: Params) -> list[str]:
+    """Name the files of a unit that are not what was recorded when they were written: changed, or cut short."""
+    folder = params.unit_dir
+    records = [folder / PROVENANCE, folder / "distillation.json"]
+    paths = [path for path in records if path.exists() and not read_sealed(path)] + _harmed_records(params)
+    written = {path: digest for name in UNIT_NOTEBOOKS for path, digest in _written(params, name).items()}
+    paths += [path for path, digest in written.items() if digest and path.exists() and not _is(path, digest)]
+    if read_sealed(records[1]) and not _student_is_whole(params):
+        paths.append(folder / "student")
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def _is(path: Path, digest: str | None) -> bool:
+    return path.exists() and sha256_file(path) == digest
+
+
+def _written(params: Params, name: str) -> dict[Path, str | None]:
+    """Return the tables and the executed copy of a notebook, each with the SHA-256 it had when it was written."""
+    record = provenance(params.unit_dir)
+    digests = {params.unit_dir / f"{table}.csv": record.get("tables", {}).get(table) for table in UNIT_NOTEBOOKS[name][0]}
+    return {**digests, executed(name, params): record.get("notebooks", {}).get(name, {}).get("sha256")}
+
+
+def _harmed_records(params: Params) -> list[Path]:
+    return harmed_records(params.unit_dir / "nodes")
+
+
+def _student_is_whole(params: Params) -> bool:
+    """Say whether the distilled model is, to the byte, the one that was saved."""
+    record = read_sealed(params.unit_dir / "distillation.json") or {}
+    return record.get("student_sha256") == sha256_folder(params.unit_dir / "student")
 
 
 def provenance(folder: Path) -> dict:
-    """Return a unit's provenance, {} when it has none or it cannot be read."""
-    try:
-        record = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+    """Return a unit's provenance, {} when it has none or it was changed or cut short."""
+    return read_sealed(folder / PROVENANCE) or {}
 
 
 def comparable(params: Params) -> list[tuple[str, int]]:
@@ -79,7 +110,8 @@ def comparable(params: Params) -> list[tuple[str, int]]:
     found = []
     for path in sorted(params.profile_dir.glob(f"*/seed-*/{PROVENANCE}")):
         record = provenance(path.parent)
-        if record.get("complete") and record.get("settings") == settings_of(params):
+        sound = all(_is(path.with_name(f"{table}.csv"), digest) for table, digest in record.get("tables", {}).items())
+        if record.get("complete") and record.get("settings") == settings_of(params) and sound:
             found.append((record["parameters"]["dataset"], record["parameters"]["seed"]))
     return found
 

@@ -7,12 +7,14 @@ from functools import lru_cache
 import torch
 from transformers import PreTrainedModel
 
-from paperlib import ablation, data, encoder, signals, training
+from paperlib import ablation, batched_training, data, encoder, signals, together, training
 from paperlib.data import Batch, Dataset
-from paperlib.device import device_of
+from paperlib.device import device_of, forward_context
 from paperlib.node import Node, Removed, columns, label, pack, seed_of
 from paperlib.params import Params
 from paperlib.store import Store, store_of
+
+Trained = tuple[PreTrainedModel, training.Training]
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,12 @@ def bench_of(params: Params) -> Bench:
     return _bench(params.model_dump_json())
 
 
-def compute(params: Params, removed: Removed, parts: frozenset[str], keep_weights: bool = True) -> Node:
+def compute(
+    params: Params, removed: Removed, parts: frozenset[str], keep_weights: bool = True, trained: Trained | None = None
+) -> Node:
     """Return the node with the measurements `parts`, computing and writing whatever is not in the store.
 
+    `trained` is the model when it has been fine-tuned already, together with others.
     On a processor every fine-tune uses one thread, so that its numbers do not depend on how many run beside it.
     """
     bench = bench_of(params)
@@ -40,15 +45,21 @@ def compute(params: Params, removed: Removed, parts: frozenset[str], keep_weight
     if node is not None and node.has(parts) and (bench.store.has_weights(removed) or not keep_weights):
         return node
     record = dict(node.record) if node else {}
-    model = model_of(params, removed, record, keep_weights)
+    model = model_of(params, removed, record, keep_weights, trained)
     for part in sorted(part for part in parts if record.get(part) is None):
         started = time.perf_counter()
-        record[part] = columns(_measure(part, model, bench))
+        record[part] = _measure(part, model, bench)
         record["seconds"] = {**record["seconds"], part: time.perf_counter() - started}
     return bench.store.write(record)
 
 
-def model_of(params: Params, removed: Removed, record: dict | None = None, keep_weights: bool = True) -> PreTrainedModel:
+def model_of(
+    params: Params,
+    removed: Removed,
+    record: dict | None = None,
+    keep_weights: bool = True,
+    trained: Trained | None = None,
+) -> PreTrainedModel:
     """Return a node's fine-tuned model, from the cache or by replaying its path.
 
     When `record` is given and empty, it is filled with the results of the fine-tune.
@@ -59,12 +70,7 @@ def model_of(params: Params, removed: Removed, record: dict | None = None, keep_
         model = encoder.remove_layers(bench.pretrained, numbers)
         model.load_state_dict(state)
         return model.eval()
-    if not removed:
-        model = encoder.remove_layers(bench.pretrained, [])
-    else:
-        parent = model_of(params, removed[:-1])
-        model = encoder.remove_layers(parent, [layer for layer in removed[-1:] if layer is not None])
-    done = training.fine_tune(model, bench.dataset.train, params, seed_of(params.seed, params.dataset, removed))
+    model, done = trained or _train(removed, bench)
     if keep_weights:
         bench.store.save_weights(removed, model.state_dict())
     if record == {}:
@@ -77,28 +83,52 @@ def signal_batch(params: Params, dataset: Dataset) -> Batch:
     return data.subset(getattr(dataset, params.signal_split), params.signal_size)
 
 
+def parent_of(bench: Bench, removed: Removed) -> PreTrainedModel:
+    """Return the fine-tuned model that a node's model is made from; for the original model, the pretrained one."""
+    return model_of(bench.params, removed[:-1]) if removed else bench.pretrained
+
+
+def child_of(parent: PreTrainedModel, removed: Removed) -> PreTrainedModel:
+    """Return a copy of a node's parent without the layer that the node removes, not yet fine-tuned."""
+    return encoder.remove_layers(parent, [layer for layer in removed[-1:] if layer is not None])
+
+
+def _train(removed: Removed, bench: Bench) -> Trained:
+    """Fine-tune a node's model alone, by the same function as its siblings."""
+    model, params = child_of(parent_of(bench, removed), removed), bench.params
+    seed = seed_of(params.seed, params.dataset, removed)
+    if together.is_on(params):
+        return model, batched_training.fine_tune_together([model], bench.dataset.train, params, [seed])[0]
+    return model, training.fine_tune(model, bench.dataset.train, params, seed)
+
+
 def _results(model: PreTrainedModel, removed: Removed, done: training.Training, bench: Bench) -> dict:
-    """Evaluate a fine-tuned model and put its results into a record."""
+    """Evaluate a fine-tuned model on the test subset and put its results into a record."""
     started = time.perf_counter()
-    hits = {}
-    for split in ("test", "validation"):
-        batch = getattr(bench.dataset, split)
-        hits[f"{split}_correct"] = pack(training.correct(training.predict(model, batch, bench.params), batch).cpu().numpy())
+    hits = _correct(model, "test", bench)
     return {
         "removed": label(removed),
         "original_layers": len(encoder.layers(bench.pretrained)),
         "parameters": encoder.count_parameters(model),
-        **hits,
+        "test_correct": hits,
         "health": done.health.as_dict(),
         "seconds": {"fine_tune": done.seconds, "evaluate": time.perf_counter() - started},
         "texts": bench.dataset.fingerprint,
     }
 
 
-def _measure(part: str, model: PreTrainedModel, bench: Bench):
+def _measure(part: str, model: PreTrainedModel, bench: Bench) -> dict:
     if part == "signals":
-        return signals.measure(model, signal_batch(bench.params, bench.dataset), bench.params)
-    return ablation.single_removals(model, getattr(bench.dataset, part.removeprefix("ablation_")))
+        return columns(signals.measure(model, signal_batch(bench.params, bench.dataset), bench.params))
+    if part == "validation_correct":
+        return _correct(model, "validation", bench)
+    with forward_context(bench.params):  # as in the evaluation, so that A_orig is the node's accuracy
+        return columns(ablation.single_removals(model, getattr(bench.dataset, part.removeprefix("ablation_"))))
+
+
+def _correct(model: PreTrainedModel, split: str, bench: Bench) -> dict:
+    batch = getattr(bench.dataset, split)
+    return pack(training.correct(training.predict(model, batch, bench.params), batch).cpu().numpy())
 
 
 @lru_cache(maxsize=1)

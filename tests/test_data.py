@@ -262,7 +262,6 @@ FAULTY_ROWS = {
     "one class": (rows(12).assign(label=2), "newsgroup/train: only one class"),
     "no rows": (rows(0), "newsgroup/train: no rows"),
     "too few rows": (rows(11), "newsgroup/train: 11 distinct texts, fewer than train_size"),
-    "numbers as text": (rows(12).assign(text=range(12)), "newsgroup/train: row 1: the text is empty or not text"),
 }  # fmt: skip
 
 
@@ -275,6 +274,69 @@ def test_a_faulty_row_is_named(fault, suffix, tmp_path):
     with pytest.raises(UserError) as error:
         data.load(params, encoder.load_tokenizer(params))
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+def test_numbers_are_text_in_a_csv_only(tmp_path):
+    """A CSV has no types: a text that reads 1999 stays it. A column of numbers in a parquet file is a mistake."""
+    years = rows(12).assign(text=[f"{1990 + i:06}" for i in range(12)])
+    write(tmp_path, years, rows(8, prefix="test"), "csv")
+    assert sources.read(local(tmp_path))[0]["train"]["text"].tolist() == years["text"].tolist()
+    (tmp_path / "data" / "newsgroup" / "train.csv").unlink()
+    (tmp_path / "data" / "newsgroup" / "test.csv").unlink()
+    write(tmp_path, rows(12).assign(text=range(12)), rows(8, prefix="test"))
+    with pytest.raises(UserError, match="^newsgroup/train: row 1: the text is empty or not text"):
+        sources.read(local(tmp_path))
+
+
+NOT_MISSING = ["NA", "null", "None", "nan", "NaN", "N/A", "NULL", "<NA>", "#N/A", "-nan", "True", "1e5"]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_text_that_reads_like_nothing_stays_text(suffix, tmp_path):
+    train = rows(12).assign(text=NOT_MISSING)
+    write(tmp_path, train, rows(8, prefix="test"), suffix)
+    assert sources.read(local(tmp_path))[0]["train"]["text"].tolist() == NOT_MISSING
+
+
+@pytest.mark.parametrize("cell", ["", '""', " ", '"	"'])
+def test_an_empty_cell_of_a_csv_is_named(cell, tmp_path):
+    folder = write(tmp_path, rows(12), rows(8, prefix="test"), "csv")
+    lines = (folder / "train.csv").read_text().splitlines()
+    (folder / "train.csv").write_text("\n".join([*lines[:6], f"{cell},1", *lines[7:]]))
+    with pytest.raises(UserError, match="^newsgroup/train: row 6: the text is empty"):
+        sources.read(local(tmp_path))
+    (folder / "train.csv").write_text("\n".join([*lines[:6], "a text,", *lines[7:]]))
+    with pytest.raises(UserError, match="^newsgroup/train: row 6: the label is missing"):
+        sources.read(local(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["NA", "None", "null", "nan"])
+def test_a_class_may_be_called_nothing(name, tmp_path):
+    names = ["b", "d", name, "zero"]
+    train = rows(12).assign(label=names * 3)
+    write(tmp_path, train, rows(8, prefix="test").assign(label=names * 2), "csv")
+    for given in (names, []):
+        frames, found = sources.read(local(tmp_path, class_names=given))
+        assert sorted(found) == sorted(names)
+        assert [found[code] for code in frames["train"]["label"]] == names * 3
+    write(tmp_path, rows(12).astype({"label": object}).replace({"label": {3: name}}), rows(8, prefix="test"), "csv")
+    with pytest.raises(UserError, match="^newsgroup/train: row 4: the label is missing"):  # among numbers it is none
+        sources.read(local(tmp_path, class_names=[]))
+
+
+def test_class_names_that_are_numbers_are_names(tmp_path):
+    stars = ["1", "2", "3", "4"]
+    train = rows(12).assign(label=stars * 3)
+    write(tmp_path, train, rows(8, prefix="test").assign(label=stars * 2), "csv")
+    frames, _ = sources.read(local(tmp_path, class_names=stars))
+    assert frames["train"]["label"].tolist() == [0, 1, 2, 3] * 3
+
+
+def test_two_files_for_one_split_are_one_too_many(tmp_path):
+    for suffix in ("csv", "parquet"):
+        write(tmp_path, rows(12), rows(8, prefix="test"), suffix)
+    with pytest.raises(UserError, match="^newsgroup: there are both train.parquet and train.csv; remove one$"):
+        sources.read(local(tmp_path))
 
 
 def test_a_fault_of_the_test_split_is_told_from_one_of_the_training_split(tmp_path):

@@ -45,6 +45,12 @@ def test_threads_notes_a_limit(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert doctor.threads().status == "NOTE"
+    for limit in ("lots", "", "0", "-1"):
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+        assert doctor.threads().status == "FAIL" and "unset it" in doctor.threads().advice
+    for limit in ("4", "8,2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+        assert doctor.threads().status == "OK"
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert doctor.threads() == Finding("OK", "4 core(s)")
 

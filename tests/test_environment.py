@@ -126,16 +126,16 @@ def test_make_without_target_lists_every_target():
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ([], "reproduce --profile laptop --datasets newsgroup --seeds 0"),
+        ([], "reproduce --profile 'laptop' --datasets 'newsgroup' --seeds '0'"),
         (
             ["SET=train_size=64 seed=3", "SEEDS=0 1"],
-            "reproduce --profile laptop --datasets newsgroup --seeds 0 1 --set 'train_size=64 seed=3'",
+            "--profile 'laptop' --datasets 'newsgroup' --seeds '0' '1' --set 'train_size=64 seed=3'",
         ),
         (
             ["PROFILE=paper"],
-            "--datasets newsgroup dbpedia arxiv yahoo patent yelp agnews imdb amazon --seeds 0",
+            "--datasets 'newsgroup' 'dbpedia' 'arxiv' 'yahoo' 'patent' 'yelp' 'agnews' 'imdb' 'amazon' --seeds '0'",
         ),
-        (["PROFILE=paper", "DATASETS=imdb"], "--profile paper --datasets imdb --seeds 0"),
+        (["PROFILE=paper", "DATASETS=imdb"], "--profile 'paper' --datasets 'imdb' --seeds '0'"),
     ],
 )
 def test_make_reproduce_passes_its_variables_on(variables, expected):

@@ -120,7 +120,7 @@ def test_the_validation_fuser_goes_by_the_validation_split(layers, params):
 
 
 def test_needs(params):
-    expected = {
+    to_choose = {
         "Random": set(), "Equal-Training": set(), "Random-All-3": set(), "Random-Inner-0": set(),
         **dict.fromkeys(SIGNALS, {"signals"}),
         "Greedy-Ablation": {"ablation_test"},
@@ -128,10 +128,13 @@ def test_needs(params):
         "Linear-Regression-Validation": {"signals", "ablation_validation"},
         "Random-Forest-Validation": {"signals", "ablation_validation"},
     }  # fmt: skip
-    assert {name: strategies.needs(name, params) for name in expected} == expected
+    for name, parts in to_choose.items():
+        shown = set() if name in ("Random-All-3", "Random-Inner-0") else {"validation_correct"}
+        assert strategies.needs(name, params) == parts | shown, name
+        assert strategies.needs(name, params, ended=True) == shown, name
     honest = params.replace(selection_split="validation")
-    assert strategies.needs("Random-Forest", honest) == {"signals", "ablation_validation"}
-    assert strategies.needs("Greedy-Ablation", honest) == {"ablation_validation"}
+    for name, parts in (("Random-Forest", {"signals"}), ("Greedy-Ablation", set())):
+        assert strategies.needs(name, honest) == {"validation_correct", "ablation_validation"} | parts
 
 
 def walk_down(layers=6):

@@ -1,0 +1,23 @@
+"""Escape text that comes from data or parameters, for the tables we write: it is shown, never obeyed."""
+
+import re
+
+MARKDOWN_MARKS = re.compile(r"([\\`*_{}\[\]<>#|&$~])")
+LATEX_MARKS = str.maketrans({mark: "\\" + mark for mark in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}"})
+
+
+def markdown(text: object) -> str:
+    """Return text on one line for a cell of a Markdown table, neither ending the cell nor starting markup."""
+    return MARKDOWN_MARKS.sub(r"\\\1", one_line(text))
+
+
+def latex(text: object) -> str:
+    """Return text on one line for LaTeX, none of it a command."""
+    return one_line(text).translate(LATEX_MARKS)
+
+
+def one_line(text: object) -> str:
+    """Return text with every run of white space as one space."""
+    return " ".join(str(text).split())

@@ -1,0 +1,64 @@
+"""One kernel for several notebooks: they share what was imported and nothing else."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import smoke_params
+
+from paperlib import units
+from paperlib.execution import Kernel, execute
+
+PARAMETERS = nbformat.v4.new_code_cell(
+    "profile = \"smoke\"\ndataset = \"newsgroup\"\nseed = 0\nsettings = \"\"", metadata={"tags": ["parameters"]}
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a function that runs code as a notebook in the one kernel of this test, and returns what it printed."""
+    monkeypatch.setattr(units, "NOTEBOOKS", tmp_path)
+    params, kernel = smoke_params(tmp_path), Kernel()
+
+    def run_code(*sources: str):
+        cells = [PARAMETERS, *map(nbformat.v4.new_code_cell, sources)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_signals.ipynb")
+        fault = execute("01_signals", params, "", kernel)
+        if fault:
+            return fault
+        outputs = json.loads(units.executed("01_signals", params).read_text())["cells"]
+        return "".join("".join(out.get("text", "")) for cell in outputs for out in cell.get("outputs", []))
+
+    with kernel:
+        yield run_code
+
+
+def test_a_notebook_sees_no_names_of_the_one_before_but_its_imports_are_there(run) -> None:
+    pid = run("import decimal, os, sys\nleft_behind = 1\nprint(os.getpid())")
+    assert run("import os, sys\nprint(os.getpid())") == pid, "it is one kernel"
+    assert run("import sys\nprint('left_behind' in globals(), 'decimal' in sys.modules)") == "False True\n"
+
+
+def test_cells_are_counted_from_one_in_every_notebook(run) -> None:
+    run("1", "2", "3")
+    assert run("print(len(In))") == run("print(len(In))")
+
+
+def test_a_failed_notebook_does_not_hand_its_kernel_on(run) -> None:
+    pid = run("import os\nprint(os.getpid())")
+    fault = run("import os", "1 / 0")
+    assert "ZeroDivisionError" in fault.line and not fault.of_user
+    assert run("import os\nprint(os.getpid())") != pid
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["during a notebook", "between notebooks"])
+def test_a_killed_kernel_is_replaced(run, inside: bool) -> None:
+    pid = int(run("import os\nprint(os.getpid())"))
+    if inside:
+        assert "the kernel died" in run("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)").line
+    else:
+        os.kill(pid, signal.SIGKILL)
+    assert int(run("import os\nprint(os.getpid())")) != pid
