@@ -49,9 +49,11 @@ check: $(STAMP) ## Say whether the outputs of PROFILE are fresh; fail if any is 
 	@$(RUN) check $(STUDY)
 
 bench: $(STAMP) ## Time the study beside a plain version, here (DEVICE=cuda REPEATS=3 SHAPES=bert-base PARTS="unit subsets")
-	@$(RUN) bench --profile $(PROFILE) --datasets $(firstword $(DATASETS)) --seeds $(firstword $(SEEDS)) \
-		$(if $(strip $(SET) $(DEVICE)),--set '$(strip $(SET) $(DEVICE:%=device=%))') \
-		$(if $(REPEATS),--repeats $(REPEATS)) $(if $(SHAPES),--shapes $(SHAPES)) $(if $(PARTS),--parts $(PARTS))
+	@$(RUN) bench --profile $(call quoted,$(PROFILE)) --datasets $(call quoted,$(firstword $(DATASETS))) \
+		--seeds $(call quoted,$(firstword $(SEEDS))) \
+		$(if $(strip $(SET) $(DEVICE)),--set $(call quoted,$(strip $(SET) $(DEVICE:%=device=%)))) \
+		$(if $(REPEATS),--repeats $(call quoted,$(REPEATS))) $(if $(SHAPES),--shapes $(call quoted,$(SHAPES))) \
+		$(if $(PARTS),--parts $(call each,$(PARTS)))
 
 doctor: ## Check Python, packages, memory, disk, GPU and network, and say what to do
 	@$(or $(wildcard $(VENV)/bin/python),$(PYTHON)) -m paperlib.doctor

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from paperlib import provenance
-from paperlib.benchmark import growth, hardware, memory, start, study, subject, subsets, table, unit
+from paperlib.benchmark import growth, hardware, levels, memory, start, study, subject, subsets, table, unit
 from paperlib.benchmark.bars import draw
 from paperlib.benchmark.session import Job, Session
 from paperlib.benchmark.subject import Subject
@@ -23,7 +23,7 @@ from paperlib.params import Params
 PARTS: dict[str, Callable[[Session, str], list[Job]]] = {
     "unit": lambda session, settings: unit.jobs(session),
     "growth": lambda session, settings: growth.jobs(session),
-    "hardware": lambda session, settings: hardware.jobs(session),
+    "hardware": lambda session, settings: [*hardware.jobs(session), *levels.jobs(session)],
     "study": lambda session, settings: [Job("the whole study", 0.0, lambda passed: study.rows(session))],
     "subsets": lambda session, settings: subsets.jobs(session),
     "memory": lambda session, settings: memory.jobs(session),
@@ -82,16 +82,19 @@ def write(folder: Path, frame: pd.DataFrame, params: Params, record: dict, model
 
 def page(frame: pd.DataFrame, params: Params, record: dict, model: str) -> str:
     """Return the benchmark as a Markdown page: what was compared, the tables, and where the numbers are from."""
+    source = "made up" if record["shapes"] else unit_name(params)
     sizes = f"{params.train_size} training, {params.validation_size} validation and {params.test_size} test examples"
-    training = f"{table.count(params.epochs, 'epoch')} a round, batches of {params.batch_size}, {params.max_tokens} tokens"
-    about = f"Model: {model}. Data: {unit_name(params)}, {sizes}; {training}."
-    banner = provenance.banner(params)
-    lines = [f"- {name}: {value}" for name, value in provenance.summary(record)]
-    busy = record["load_before"] > record["cores"] / 2
-    warnings = [f"**{banner}**"] if banner else []
-    warnings += [BUSY.format(load=record["load_before"], cores=record["cores"])] if busy else []
-    opening = ["# Benchmark", *warnings, INTRODUCTION, about]
+    steps = f"{table.count(params.epochs, 'epoch')} a round, batches of {params.batch_size}"
+    about = f"Model: {model}. Data: {source}, {sizes} of {params.max_tokens} tokens; {steps}."
+    lines = [f"- {name}: {model if name == 'Model' else value}" for name, value in provenance.summary(record)]
+    opening = ["# Benchmark", *_warnings(params, record), INTRODUCTION, about]
     return "\n\n".join([*opening, table.to_markdown(frame, TITLES), "## Provenance", "\n".join(lines)]) + "\n"
+
+
+def _warnings(params: Params, record: dict) -> list[str]:
+    banner, load, cores = provenance.banner(params), record["load_before"], record["cores"]
+    busy = BUSY.format(load=load, cores=cores) if load > cores / 2 else ""
+    return [text for text in (banner and f"**{banner}**", busy) if text]
 
 
 def _run(session: Session, settings: str, parts: list[str]) -> list[Row]:

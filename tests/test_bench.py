@@ -16,7 +16,19 @@ from conftest import files_under, padded_batch, smoke_params, tiny_model
 
 from paperlib import __main__ as command_line
 from paperlib import ablation, bench, strategies
-from paperlib.benchmark import growth, hardware, start, stored, study, subsets, table, timing, unit, walks
+from paperlib.benchmark import (
+    growth,
+    hardware,
+    levels,
+    start,
+    stored,
+    study,
+    subsets,
+    table,
+    timing,
+    unit,
+    walks,
+)
 from paperlib.benchmark.session import Costs, Session
 from paperlib.benchmark.subject import CLASSES, Subject
 from paperlib.files import sha256_file
@@ -88,7 +100,7 @@ def cells_of(markdown):
         if not line.startswith("|"):
             heading = None
             continue
-        cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        cells = [re.sub(r"\\(.)", r"\1", cell.strip()) for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         if heading is None:
             heading = cells
         elif not set(cells[0]) <= set("-:"):
@@ -132,7 +144,7 @@ def test_csv_and_markdown_agree():
 
 def test_a_page_warns_of_a_busy_machine(tmp_path):
     params, frame = smoke_params(tmp_path), table.frame(made_rows())
-    quiet, busy = ({"load_before": load, "cores": 4} for load in (0.3, 3.0))
+    quiet, busy = ({"load_before": load, "cores": 4, "shapes": ""} for load in (0.3, 3.0))
     assert "not idle" not in bench.page(frame, params, quiet, "model")
     page = bench.page(frame, params, busy, "model")
     assert "a load of 3.0 on 4 cores" in page and "SMOKE RUN" in page
@@ -226,28 +238,40 @@ def test_the_study_is_the_sum_of_its_parts(tmp_path, monkeypatch):
     plain = study.plain_seconds(subject, costs, paths)
     assert plain["train"] == pytest.approx(2 * (1 + 4 * 3)), "each of 13 nodes trained and evaluated"
     # Two models of each walk have two layers or more: Weight-Norm one family each, greedy one ablation, forest all and one.
-    assert plain["measure"] == pytest.approx(2 * 1 + 2 * 1 + 2 * (len(families) + 1))
+    chosen = (
+        2 * 1 + 2 * 1 + 2 * (len(families) + 1)
+    )  # at two models of each walk: one family; one ablation; all and one
+    assert plain["measure"] == pytest.approx(chosen + 4 * 4), "validation accuracy is shown for every model"
     assert plain["task_relevance"] == pytest.approx(2), "the forest's"
     ours = study.our_seconds(subject, costs, paths)
     assert ours["train"] == pytest.approx(2 * 9), "(), 0, 0-1, 0-1-2, 0-2, 0-2-1, 1, 1-0, 1-0-2"
-    assert ours["measure"] == pytest.approx(2 * 2), (
-        "signals and ablation at () and 0; the random walk asks for none at 1"
+    assert ours["measure"] == pytest.approx(2 * 2 + 9), (
+        "signals and ablation at () and 0; validation accuracy at all"
     )
     assert ours["total"] == ours["train"] + ours["measure"]
     for what in ("fine-tune", "evaluate", "signals", "ablate"):
         costs.note("full", what, 3, 0.25)
     assert study.our_seconds(subject, costs, paths)["total"] == pytest.approx(ours["total"] / 4)
+    costs.note("together", "fine-tune", 3, 0.125)
+    batched = study.our_seconds(subject, costs, paths, "together")
+    assert batched["train"] == pytest.approx(9 * (0.125 + 0.25)) and batched["measure"] == pytest.approx(
+        13 / 4
+    )
 
 
 def test_a_plain_strategy_measures_its_own_family(tmp_path):
-    params = smoke_params(tmp_path)
-    assert study.plain_needs("Weight-Entropy", params) == ["weight_signals"]
-    assert study.plain_needs("Task-Relevance-MI", params) == ["task_relevance"]
+    params = smoke_params(tmp_path, validation_size=16)
+    every = [(name, 1.0) for name in unit.FAMILY_NAMES.values()]
+    shown = [("evaluate", 0.5)]  # 16 validation examples, where evaluation is timed on 32 test examples
+    assert study.plain_needs("Weight-Entropy", params) == [("weight_signals", 1.0), *shown]
+    assert study.plain_needs("Task-Relevance-MI", params) == [("task_relevance", 1.0), *shown]
     assert {study.FAMILY_OF[name] for name in SIGNALS} == set(unit.FAMILY_NAMES.values())
-    assert study.plain_needs("Greedy-Ablation", params) == ["ablate"]
-    assert study.plain_needs("Linear-Regression", params) == [*unit.FAMILY_NAMES.values(), "ablate"]
-    for free in ("Random", "Equal-Training", "Random-All-0"):
-        assert study.plain_needs(free, params) == []
+    assert study.plain_needs("Greedy-Ablation", params) == [("ablate", 1.0), *shown]
+    assert study.plain_needs("Linear-Regression", params) == [*every, ("ablate", 1.0), *shown]
+    assert study.plain_needs("Random-Forest-Validation", params) == [*every, ("ablate", 0.5), *shown]
+    assert study.plain_needs("Random", params) == study.plain_needs("Equal-Training", params) == shown
+    assert study.plain_needs("Weight-Norm", params, ended=True) == shown
+    assert study.plain_needs("Random-All-0", params) == []
 
 
 def test_points_and_sizes(tmp_path):
@@ -331,17 +355,38 @@ def test_without_a_compiler(tmp_path, monkeypatch):
     assert made.basis == "skipped" and made.note == "no C++ compiler" and made.ours is None
 
 
-def test_children_together(tmp_path):
-    """With a stand-in for the batched training, which only a GPU uses: every child once, with a seed of its own."""
-    given = []
+def test_the_models_of_a_level_together(tmp_path):
+    """On a processor when asked: as many models as a level has, but no more than `together`."""
+    session = Session(tiny_subject(tmp_path, together=2), repeats=2)
+    rows = [row for job in levels.jobs(session) for row in job.run(lambda share: None)]
+    assert [re.match(r".+? layers?,", row.setting).group() for row in rows] == [
+        "2 models of 0 layers,", "2 models of 1 layer,", "1 model of 2 layers,",
+    ]  # fmt: skip
+    assert [session.costs.of("together", "fine-tune", left) for left in range(3)] == [
+        row.ours for row in rows
+    ]
+    session.costs.note("ours", "short fine-tune", 2, 1.0)
+    session.costs.note("ours", "fine-tune", 2, 3.0)
+    assert "1 s when trained one after another" in levels.level(session, 2, 1, lambda share: None).note
+    assert session.costs.of("together", "fine-tune", 2) > 0
+
+
+def test_a_level_is_halved_when_memory_runs_out(tmp_path, monkeypatch):
+    tried = []
 
     def together(models, train, params, seeds):
-        given.append((len(models), len(set(seeds)), len(train["labels"]), len(models[0].bert.encoder.layer)))
+        tried.append(len(models))
+        if len(models) > 2:
+            raise torch.OutOfMemoryError
 
-    session = Session(tiny_subject(tmp_path), repeats=2)
-    one, other = hardware.children(session, 1, together, lambda share: None)
-    assert given == [(2, 2, 8, 1)] * 2 and one.ours > 0
-    assert session.costs.of("together", "fine-tune", 1) == other.ours
+    monkeypatch.setattr("paperlib.batched_training.fine_tune_together", together)
+    made = levels.level(Session(tiny_subject(tmp_path), repeats=1), 1, 7, lambda share: None)
+    assert tried == [7, 4, 2] and made.setting.startswith("2 models of 1 layer")
+
+
+def test_levels_are_left_out_where_models_are_trained_one_by_one(tmp_path):
+    (job,) = levels.jobs(Session(tiny_subject(tmp_path), repeats=1))
+    assert job.run(lambda share: None)[0].basis == "skipped"
 
 
 # The whole
@@ -380,7 +425,7 @@ def check_written(folder: Path):
     )
     same = frame[frame["part"] == "results"].set_index(["what", "setting"])["difference"]
     assert same["test accuracy", "fp32, one fine-tuned model"] == 0
-    assert same["accuracy drops of single ablations", "one fine-tuned model"] == 0
+    assert same["accuracy drops of single ablations", "fp32, one fine-tuned model"] == 0
     assert same["signals of the same definition", "one fine-tuned model"] < 1e-3
     counted = rows["study", "fine-tunes"]
     walks_of_four = 15 + 4 + 10, 10  # four layers, and two inner ones
@@ -414,7 +459,7 @@ def test_the_make_target():
     words = ["bench", "DEVICE=cuda", "PROFILE=paper", "SHAPES=bert-base", "SET=epochs=1", "SEEDS=3 4"]
     done = subprocess.run(["make", "--dry-run", *words], cwd=ROOT, capture_output=True, text=True)
     line = " ".join(done.stdout.replace("\\\n", " ").split())
-    wanted = "paperlib bench --profile paper --datasets newsgroup --seeds 3 --set 'epochs=1 device=cuda' --shapes bert-base"
+    wanted = "bench --profile 'paper' --datasets 'newsgroup' --seeds '3' --set 'epochs=1 device=cuda' --shapes 'bert-base'"
     assert done.returncode == 0 and wanted in line
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from paperlib import plain_study, training
+from paperlib import ablation, plain_study, training
 from paperlib.benchmark.subject import Subject
 from paperlib.benchmark.table import Row, row
 from paperlib.device import precision_of
@@ -18,7 +18,7 @@ def rows(subject: Subject, results: dict[str, dict[str, Any]]) -> list[Row]:
     """Return one row for each kind of result; `results` holds what each activity found, ours and plain."""
     return [
         *_predictions(subject, results["evaluate"]),
-        _drops(results["ablate"]),
+        _drops(subject, results["ablate"]),
         *_signals(results["signals"]),
         _fine_tunes(subject, results["fine-tune"]),
     ]
@@ -29,11 +29,11 @@ def _predictions(subject: Subject, found: dict[str, Any]) -> list[Row]:
     exact = subject.params.replace(precision="fp32")
     labels = subject.dataset.test["labels"].cpu().numpy()
     ours = training.predict(subject.fitted, subject.dataset.test, exact).argmax(-1).cpu().numpy()
-    plain = found["plain"][0]
+    plain = found["plain"]
     listed = [_agreement("fp32, one fine-tuned model", ours, plain, labels)]
     if precision_of(subject.params) != "fp32":
         listed.append(
-            _agreement(f"ours {precision_of(subject.params)}, plain fp32", found["ours"][0], plain, labels)
+            _agreement(f"ours {precision_of(subject.params)}, plain fp32", found["ours"], plain, labels)
         )
     return listed
 
@@ -44,11 +44,13 @@ def _agreement(setting: str, ours: np.ndarray, plain: np.ndarray, labels: np.nda
     return _compared("test accuracy", setting, float((ours != plain).sum()), note, unit="", **values)
 
 
-def _drops(found: dict[str, Any]) -> Row:
-    difference = float((found["ours"] - found["plain"]).abs().max())
+def _drops(subject: Subject, found: dict[str, Any]) -> Row:
+    """Compare the drops in float32, whatever precision was timed."""
+    ours = ablation.accuracy_drops(subject.fitted, subject.dataset.test)
+    difference = float((ours - found["plain"]).abs().max())
     return _compared(
         "accuracy drops of single ablations",
-        "one fine-tuned model",
+        "fp32, one fine-tuned model",
         difference,
         "difference: largest of all layers",
     )

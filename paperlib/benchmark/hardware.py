@@ -1,8 +1,7 @@
-"""Time what the machine offers: precision, threads, a compiled layer, and on a GPU the children of a level together."""
+"""Time what the machine offers: precision, threads, a compiled layer."""
 
 import os
 import shutil
-import statistics
 import time
 from collections.abc import Callable
 
@@ -16,12 +15,10 @@ from paperlib.benchmark.subject import PLAIN_THREADS, Subject
 from paperlib.benchmark.table import Row, count, row
 from paperlib.benchmark.timing import Prepare, on, side_by_side
 from paperlib.device import forward_context, precision_of
-from paperlib.node import seed_of
 from paperlib.params import Params
 
 PASSES = 10  # of one layer, forward and backward
 COMPILE_SECONDS = 60  # for the bar
-MOST_CHILDREN = 12
 
 
 def jobs(session: Session) -> list[Job]:
@@ -37,11 +34,6 @@ def jobs(session: Session) -> list[Job]:
         ),
         Job("hardware: threads", once * len(counts), lambda passed: _threads(session, counts, passed)),
         Job("hardware: compiled layer", COMPILE_SECONDS, lambda passed: compiled_layer(subject)),
-        Job(
-            "hardware: children together",
-            3 * once * (subject.device.type == "cuda"),
-            lambda passed: _children(session, passed),
-        ),
     ]
 
 
@@ -129,46 +121,6 @@ def _passes(subject: Subject, layer: nn.Module, states: torch.Tensor) -> Callabl
         layer.zero_grad()
 
     return run
-
-
-def _children(session: Session, passed: Callable[[float], None]) -> list[Row]:
-    """Time the children of one level one after another and as one batch of models, at three depths."""
-    subject, what = session.subject, "fine-tune of a child"
-    if subject.device.type != "cuda":
-        note = "on a processor the children are trained side by side, one per core"
-        return [Row("hardware", f"{what}, all of a level together", basis="skipped", note=note)]
-    try:
-        from paperlib import batched_training
-    except ImportError as error:
-        return [
-            Row("hardware", f"{what}, all of a level together", basis="skipped", note=f"not here: {error}")
-        ]
-    lefts = [left for left in growth.points(subject.layers - 1, 3, least=1)]
-    return [each for left in lefts for each in children(session, left, batched_training.fine_tune_together,
-                                                        lambda share: passed(share / len(lefts)))]  # fmt: skip
-
-
-def children(session: Session, left: int, together: Callable, passed: Callable[[float], None]) -> list[Row]:
-    """Time the children with `left` layers, as many as the first level has."""
-    subject, params, costs = session.subject, session.subject.short, session.costs
-    number = min(MOST_CHILDREN, subject.layers)
-    train = data.subset(subject.dataset.train, params.train_size)
-    seeds = [seed_of(params.seed, params.dataset, (child,)) for child in range(number)]
-
-    def in_turn():
-        models = [subject.ours(left) for _ in seeds]
-        return lambda: [training.fine_tune(model, train, params, seed) for model, seed in zip(models, seeds)]
-
-    def at_once():
-        models = [subject.ours(left) for _ in seeds]
-        return lambda: together(models, train, params, seeds)
-
-    timed = side_by_side({"in turn": in_turn, "at once": at_once}, session.repeats, subject.device, passed)
-    each = {name: [seconds / number for seconds in values] for name, values in timed.seconds.items()}
-    costs.note("together", "fine-tune", left, statistics.median(each["at once"]))
-    setting = f"{number} children of {left} layers, {_size(params)}"
-    return [row("hardware", "fine-tune of a child, one after another", setting, ours=each["in turn"]),
-            row("hardware", "fine-tune of a child, all of a level together", setting, ours=each["at once"])]  # fmt: skip
 
 
 def _computes_in_bf16(subject: Subject) -> bool:

@@ -1,16 +1,18 @@
 """Work out the whole study of one dataset both ways, from the costs of the unit and the walks to be made."""
 
+from collections import defaultdict
+
 from paperlib import strategies
 from paperlib.benchmark import stored, unit, walks
 from paperlib.benchmark.session import Costs, Session
 from paperlib.benchmark.subject import Subject
 from paperlib.benchmark.table import Row, row
-from paperlib.names import FUSERS, SIGNALS
+from paperlib.names import SIGNALS
 from paperlib.node import Removed
 from paperlib.params import DATASETS, Params
 from paperlib.plain_study import FAMILIES
 
-MEASURED_FROM = 2  # layers: with fewer left there is nothing to choose
+CHOICE_FROM = 2  # layers: with fewer left there is nothing to choose
 LABEL_INFORMATION = "task_relevance"
 FAMILY_OF = {signal: unit.FAMILY_NAMES[family] for family, signals in FAMILIES.items() for signal in signals}
 LEFT_OUT = "extrapolated from the unit's times; distillation, drawing and starting up left out on both sides"
@@ -20,10 +22,11 @@ def rows(session: Session) -> list[Row]:
     """Return the study's rows; raises KeyError when unit and growth have not been timed."""
     subject, costs = session.subject, session.costs
     paths, basis = walks.of(subject)
-    ours, plain = our_seconds(subject, costs, paths), plain_seconds(subject, costs, paths)
-    counts = [walks.distinct(list(paths.values()))], [walks.unshared(list(paths.values()))]
+    trainer = "together" if costs.has("together", "fine-tune") else "ours"
+    ours, plain = our_seconds(subject, costs, paths, trainer), plain_seconds(subject, costs, paths)
+    counts = {"ours": [walks.distinct(list(paths.values()))], "plain": [walks.unshared(list(paths.values()))]}
     listed = [
-        row("study", "fine-tunes", basis, ours=counts[0], plain=counts[1], unit="", basis="counted"),
+        row("study", "fine-tunes", basis, **counts, unit="", basis="counted"),
         _extrapolated("fine-tuning and evaluating", ours["train"], plain["train"]),
         *_in_bf16_too(costs, ours["train"], plain["train"]),
         _extrapolated("measuring", ours["measure"], plain["measure"]),
@@ -31,73 +34,78 @@ def rows(session: Session) -> list[Row]:
         _extrapolated("the same, the plain version's mutual information with the label free of charge",
                       ours["total"], plain["total"] - plain[LABEL_INFORMATION]),
     ]  # fmt: skip
-    if not subject.shapes and (wall := stored.run_of(subject.params)):
-        listed.append(_as_it_ran(wall.seconds, plain["total"]))
-    alone = "one at a time" if subject.device.type == "cuda" else ""
-    listed.append(_grid(alone, ours["total"], plain["total"]))
-    if costs.has("together", "fine-tune"):
-        batched = together_seconds(subject, costs, paths, ours)
-        listed.append(_grid("children of a level together", batched, plain["total"]))
-    return listed
+    if trainer == "together":
+        alone = our_seconds(subject, costs, paths, "ours")["total"]
+        listed.append(_extrapolated("the same, ours one model after another", alone, plain["total"]))
+    if not subject.shapes and (run := stored.run_of(subject.params)):
+        listed.append(_as_it_ran(run.seconds, plain["total"]))
+    return [*listed, _grid(ours["total"], plain["total"])]
 
 
-def our_seconds(subject: Subject, costs: Costs, paths: dict[str, Removed]) -> dict[str, float]:
-    """Add up our study: every node once, measured for whichever walks choose there, as many at a time as there are cores."""
+def our_seconds(
+    subject: Subject, costs: Costs, paths: dict[str, Removed], trainer: str = "ours"
+) -> dict[str, float]:
+    """Add up our study: every node once, measured for whichever walks look at it, as many at a time as there are cores.
+
+    `trainer` says whose fine-tunes are counted: ours (one by one) or together (the models of a level at once).
+    """
     wanted: dict[Removed, set[str]] = {}
     for name, path in paths.items():
         for node in walks.nodes(path):
-            parts = strategies.needs(name, subject.params) if _measured(node, path, subject.layers) else set()
+            parts = strategies.needs(name, subject.params, ended=not _chooses(node, path, subject.layers))
             wanted[node] = wanted.get(node, set()) | parts
     train = measure = 0.0
     for node, parts in wanted.items():
         left = walks.left(node, subject.layers)
-        train += _ours(costs, "fine-tune", left) + _ours(costs, "evaluate", left)
-        measure += sum(_ours(costs, "signals" if part == "signals" else "ablate", left) for part in parts)
+        tuned = (
+            costs.of(trainer, "fine-tune", left) if trainer == "together" else _ours(costs, "fine-tune", left)
+        )
+        train += tuned + _ours(costs, "evaluate", left)
+        measure += sum(times * _ours(costs, what, left) for what, times in _activities(parts, subject.params))
     return {"train": train, "measure": measure, "total": train + measure}
 
 
 def plain_seconds(subject: Subject, costs: Costs, paths: dict[str, Removed]) -> dict[str, float]:
     """Add up the plain study: every walk trains its own nodes and measures what its own strategy needs."""
-    train, parts = (
-        costs.of("plain", "fine-tune", subject.layers) + costs.of("plain", "evaluate", subject.layers),
-        {},
-    )
+    parts: dict[str, float] = defaultdict(float)
+    train = costs.of("plain", "fine-tune", subject.layers) + costs.of("plain", "evaluate", subject.layers)
     for name, path in paths.items():
         for node in walks.nodes(path):
             left = walks.left(node, subject.layers)
             if node:
                 train += costs.of("plain", "fine-tune", left) + costs.of("plain", "evaluate", left)
-            if _measured(node, path, subject.layers):
-                for what in plain_needs(name, subject.params):
-                    parts[what] = parts.get(what, 0.0) + costs.of("plain", what, left)
+            for what, times in plain_needs(name, subject.params, not _chooses(node, path, subject.layers)):
+                parts[what] += times * costs.of("plain", what, left)
     measure = sum(parts.values())
     return {
         "train": train,
         "measure": measure,
         "total": train + measure,
-        LABEL_INFORMATION: parts.get(LABEL_INFORMATION, 0.0),
+        LABEL_INFORMATION: parts[LABEL_INFORMATION],
     }
 
 
-def plain_needs(name: str, params: Params) -> list[str]:
-    """List what a plain version measures for a strategy: of the signals only the family it goes by."""
-    if name in SIGNALS:
-        return [FAMILY_OF[name]]
-    needs = strategies.needs(name, params)
-    families = list(unit.FAMILY_NAMES.values()) if name.startswith(FUSERS) else []
-    return families + ["ablate"] * sum(part.startswith("ablation") for part in needs)
+def plain_needs(name: str, params: Params, ended: bool = False) -> list[tuple[str, float]]:
+    """List what a plain version runs for a strategy at one model, and how often: of the signals only its own family."""
+    needs = strategies.needs(name, params, ended)
+    families = [FAMILY_OF[name]] if name in SIGNALS else list(unit.FAMILY_NAMES.values())
+    others = _activities(needs - {"signals"}, params)
+    return [*((family, 1.0) for family in families if "signals" in needs), *others]
 
 
-def together_seconds(
-    subject: Subject, costs: Costs, paths: dict[str, Removed], ours: dict[str, float]
-) -> float:
-    """Return our study's seconds when the children of a level are trained as one batch of models."""
-    nodes = {node for path in paths.values() for node in walks.nodes(path)}
-    lefts = [walks.left(node, subject.layers) for node in nodes]
-    single, batched = (
-        sum(costs.of(who, "fine-tune", left) for left in lefts) for who in ("ours", "together")
-    )
-    return ours["total"] - single + batched
+def _activities(parts: set[str], params: Params) -> list[tuple[str, float]]:
+    """Return the activities that give these measurements, each with its cost in terms of the one that was timed.
+
+    Evaluation was timed on the test subset, ablation too.
+    """
+    share = params.validation_size / params.test_size
+    known = {
+        "signals": ("signals", 1.0),
+        "validation_correct": ("evaluate", share),
+        "ablation_test": ("ablate", 1.0),
+        "ablation_validation": ("ablate", share),
+    }
+    return [known[part] for part in sorted(parts)]
 
 
 def _ours(costs: Costs, what: str, left: int) -> float:
@@ -109,8 +117,9 @@ def _ours(costs: Costs, what: str, left: int) -> float:
     return alone * full / costs.of("ours", what, layers)
 
 
-def _measured(node: Removed, path: Removed, layers: int) -> bool:
-    return len(node) < len(path) and walks.left(node, layers) >= MEASURED_FROM
+def _chooses(node: Removed, path: Removed, layers: int) -> bool:
+    """Say whether a walk chooses its next layer at this node."""
+    return len(node) < len(path) and walks.left(node, layers) >= CHOICE_FROM
 
 
 def _in_bf16_too(costs: Costs, ours: float, plain: float) -> list[Row]:
@@ -139,16 +148,7 @@ def _as_it_ran(wall: float, plain: float) -> Row:
     )
 
 
-def _grid(setting: str, ours: float, plain: float) -> Row:
-    hours = [len(DATASETS) * seconds / 3600 for seconds in (ours, plain)]
-    note = "as many as the paper has, one seed"
-    return row(
-        "study",
-        f"{len(DATASETS)} datasets like this one",
-        setting,
-        ours=hours[:1],
-        plain=hours[1:],
-        unit="h",
-        basis="extrapolated",
-        note=note,
-    )
+def _grid(ours: float, plain: float) -> Row:
+    hours = {name: [len(DATASETS) * seconds / 3600] for name, seconds in (("ours", ours), ("plain", plain))}
+    what, note = f"{len(DATASETS)} datasets like this one", "as many as the paper has, one seed"
+    return row("study", what, **hours, unit="h", basis="extrapolated", note=note)

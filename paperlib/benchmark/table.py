@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from paperlib import escape
+
 EMPTY = "–"
 
 
@@ -112,12 +114,12 @@ def _section(table: pd.DataFrame) -> str:
     cells["repeats"] = table["repeats"].map(lambda n: str(n) if n else EMPTY)
     cells = cells.assign(basis=table["basis"], note=table["note"]).rename(columns={"ratio": "plain / ours"})
     used = [name for name in cells if cells[name].isin(["", EMPTY]).sum() < len(cells)]
-    lines = [used, ["---:" if name in NUMBERS else "---" for name in used], *cells[used].to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(map(_escape, line))} |" for line in lines)
+    lines = [
+        used,
+        ["---:" if name in NUMBERS else "---" for name in used],
+        *cells[used].map(escape.markdown).to_numpy().tolist(),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 NUMBERS = ("ours", "plain", "plain / ours", "difference", "repeats")
-
-
-def _escape(text: str) -> str:
-    return " ".join(text.split()).replace("|", r"\|")

@@ -13,6 +13,7 @@ from paperlib.benchmark.session import FORWARD, Job, Session
 from paperlib.benchmark.subject import PLAIN_THREADS, Subject, subject_of
 from paperlib.benchmark.table import Row, count, row
 from paperlib.benchmark.timing import Prepare, Timed, on, side_by_side, stopwatch
+from paperlib.device import forward_context
 from paperlib.params import Params
 
 ACTIVITIES = ("fine-tune", "evaluate", "signals", "ablate")
@@ -115,7 +116,7 @@ def estimated(session: Session, what: str, layers: int) -> float:
     p = session.subject.params
     examples = {
         "fine-tune": p.train_size * p.epochs,
-        "evaluate": FORWARD * (p.test_size + p.validation_size),
+        "evaluate": FORWARD * p.test_size,
         "signals": 5 * p.signal_size,
         "ablate": FORWARD * layers * p.test_size,
     }
@@ -159,13 +160,11 @@ def act(subject: Subject, what: str, model) -> Any:
         training.fine_tune(model, dataset.train, params, subject.seed())
         return model
     if what == "evaluate":
-        return [
-            training.predict(model, batch, params).argmax(-1).cpu().numpy()
-            for batch in (dataset.test, dataset.validation)
-        ]
+        return training.predict(model, dataset.test, params).argmax(-1).cpu().numpy()
     if what == "signals":
         return signals.measure(model, subject.signal_batch, params)
-    return ablation.single_removals(model, dataset.test)["drop"]
+    with forward_context(params):
+        return ablation.single_removals(model, dataset.test)["drop"]
 
 
 def act_plainly(subject: Subject, what: str, model) -> Any:
@@ -174,9 +173,7 @@ def act_plainly(subject: Subject, what: str, model) -> Any:
     if what == "fine-tune":
         return plain_study.fine_tune(model, examples["train"], params, subject.seed())
     if what == "evaluate":
-        return [
-            plain_study.predict(model, examples[split], params).argmax(-1) for split in ("test", "validation")
-        ]
+        return plain_study.predict(model, examples["test"], params).argmax(-1)
     if what == "signals":
         return _plain_signals(subject, model)
     return plain_study.accuracy_drops(model, examples["test"], params)
