@@ -15,7 +15,7 @@ import torch
 from conftest import files_under, padded_batch, smoke_params, tiny_model
 
 from paperlib import __main__ as command_line
-from paperlib import ablation, bench, strategies
+from paperlib import ablation, bench, strategies, units
 from paperlib.benchmark import (
     growth,
     hardware,
@@ -461,6 +461,16 @@ def test_the_make_target():
     line = " ".join(done.stdout.replace("\\\n", " ").split())
     wanted = "bench --profile 'paper' --datasets 'newsgroup' --seeds '3' --set 'epochs=1 device=cuda' --shapes 'bert-base'"
     assert done.returncode == 0 and wanted in line
+
+
+def test_a_change_of_the_benchmark_leaves_studies_fresh(monkeypatch):
+    hashed = []
+    monkeypatch.setattr(
+        units.fingerprint, "of_code", lambda path: hashed.append(path.relative_to(ROOT).as_posix()) or ""
+    )
+    units._library.__wrapped__()
+    assert {"paperlib/training.py", "paperlib/run.py"} < set(hashed)
+    assert not [path for path in hashed if "bench" in path or "plain_study" in path]
 
 
 # The finished study
