@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import traceback
+import warnings
 
 from paperlib import params as parameters
 from paperlib import places
@@ -81,6 +82,8 @@ def _settle_environment(options: argparse.Namespace) -> None:
         raise UserError(f"environment: OMP_NUM_THREADS must be a number of threads, not {threads!r}; unset it")
     os.environ.pop("MPLBACKEND", None)  # figures are files: no window system, nor a backend that is not installed
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # what it warns of before it gives up is said by us
+    if not options.debug:
+        warnings.simplefilter("ignore")  # of libraries: they are for programmers
 
 
 def _studies(options: argparse.Namespace) -> tuple[list[Params], str]:
@@ -95,18 +98,17 @@ def _studies(options: argparse.Namespace) -> tuple[list[Params], str]:
     studies = [parameters.load(options.profile, name, seed, settings) for name in options.datasets for seed in seeds]
     for params in studies:
         places.check_links(ROOT / params.output_dir, params.profile_dir, params.unit_dir)
-    places.settle_tools(studies[0].cache_path)
     return studies, settings
 
 
 def _setting(word: str) -> str:
     """Quote the value of `name=a value of several words`, which the shell handed over as one word."""
-    try:
-        several = all("=" in part for part in shlex.split(word))
-    except ValueError:  # an open quote, of which the settings' own parser complains
-        several = True
     name, equals, value = word.partition("=")
-    return f"{name}={shlex.quote(value)}" if equals and name.isidentifier() and not several else word
+    try:
+        whole = equals and not all("=" in part for part in shlex.split(word))
+    except ValueError:  # an apostrophe
+        whole = equals
+    return f"{name}={shlex.quote(value)}" if whole and name.isidentifier() else word
 
 
 def _seed(text: str) -> int:

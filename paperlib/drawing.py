@@ -164,6 +164,13 @@ def mark_rows(
                 label=name, transform=ax.get_yaxis_transform())
 
 
+def mark(figure: Figure, banner: str | None) -> None:
+    """Draw a banner, if there is one, across the top of a figure; a second time changes nothing."""
+    if banner:
+        box = {"facecolor": RED, "edgecolor": RED, "boxstyle": "square,pad=0.3"}
+        figure.suptitle(label(banner, 100), color="white", fontsize=10, fontweight="bold", bbox=box)
+
+
 def save(
     figure: Figure, folder: Path | str, name: str, alt: str, banner: str | None = None, stamp: str = ""
 ) -> Path:
@@ -172,9 +179,7 @@ def save(
     The bytes depend on what is drawn alone, not on the time. `banner` is drawn across the top, `stamp` in
     small grey print at the foot. Raises UserError when the folder cannot be written.
     """
-    if banner:
-        box = {"facecolor": RED, "edgecolor": RED, "boxstyle": "square,pad=0.3"}
-        figure.suptitle(label(banner, 100), color="white", fontsize=10, fontweight="bold", bbox=box)
+    mark(figure, banner)
     if stamp:
         figure.supxlabel(label(stamp, 200), x=0.005, ha="left", color="grey", fontsize=6)
     hidden = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None, "Title": alt}}

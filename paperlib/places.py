@@ -10,8 +10,9 @@ from paperlib.errors import UserError
 OWN = (".ci", ".git", ".venv", "notebooks", "outputs/reference", "paperlib", "params", "tests")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 LONGEST, LONGEST_PART = 1000, 255  # bytes that common file systems take
-PARTS = ("", "figures", "tables", "notebooks", "failed")  # of a profile's folder
-UNIT_PARTS = ("..", "", "nodes", "notebooks", "student")  # of a unit's
+PARTS = ("", "figures", "tables", "notebooks", "failed")  # folders in a profile's
+UNIT_PARTS = ("", "nodes", "notebooks", "student")  # folders in a unit's
+TOOLS = {"IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
 
 
 def path_text(text: str) -> str:
@@ -38,13 +39,20 @@ def check_own_folder(text: str, root: Path) -> None:
 
 def check_links(output: Path, profile: Path, unit: Path) -> None:
     """Raise UserError when a symbolic link leads from within the output folder to a place outside of it."""
-    for path in [*(profile / name for name in PARTS), *(unit / name for name in UNIT_PARTS)]:
+    for path in [*(profile / name for name in PARTS), unit.parent, *(unit / name for name in UNIT_PARTS)]:
         if not path.resolve().is_relative_to(output.resolve()):
             named = path.relative_to(output.parent)
             raise UserError(f"{named} is a link that leaves the folder {output.name}: remove it, or set output_dir")
 
 
 def settle_tools(cache: Path) -> None:
-    """Let Jupyter, matplotlib and torch keep their caches in ours rather than in the home folder, unless told where."""
-    for variable, name in {"IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}.items():
-        os.environ.setdefault(variable, str(cache / name))
+    """Let Jupyter, matplotlib and torch keep their own files in our cache, not in the home folder, unless told where.
+
+    Raises UserError when the cache cannot be written.
+    """
+    for variable, name in TOOLS.items():
+        folder = Path(os.environ.setdefault(variable, str(cache / name)))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)  # IPython would rather warn and use another
+        except OSError as error:
+            raise UserError(f"{folder.parent.name}: the cache folder cannot be written ({error.strerror})") from None

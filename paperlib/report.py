@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-from IPython.display import display
+from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from paperlib import provenance, report_parts as parts
+from paperlib.drawing import mark
 from paperlib.errors import UserError
 from paperlib.files import atomic_write_text
 from paperlib.html import Page, notebook_title, read_notebook, templates, write_page
 from paperlib.params import Params
 
 PAPER_MODEL = "bert-base-uncased"
+_banner = {"text": ""}  # what `begin` was told; like the display options of pandas, it holds for the whole notebook
 
 
 def build(
@@ -66,8 +68,16 @@ def _contents(folder: Path, units: list[parts.Unit], pages: list[Page]) -> dict[
     }
 
 
+def begin(params: Params) -> None:
+    """Open a notebook: where its numbers are no results, display the banner that says so, and put it on its figures."""
+    _banner["text"] = provenance.banner(params)
+    if _banner["text"]:
+        display(Markdown(f"**{_banner['text']}**"))
+
+
 def show(figure: Figure, alt: str) -> None:
     """Display a figure with its alt text, once, in a notebook and in the page made of it; then close it."""
+    mark(figure, _banner["text"])
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)  # or the kernel shows it a second time, without alt text

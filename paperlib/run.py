@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from paperlib import provenance, units
+from paperlib import places, provenance, units
 from paperlib.files import sha256_file
 from paperlib.lock import lock
 from paperlib.messages import Fault, shown, unit_name
@@ -93,6 +93,7 @@ def _run_units(waiting: list[Params], settings: str) -> Iterator[Fault | None]:
         return
     from paperlib.execution import Kernel  # imports papermill, which a fresh study does without
 
+    places.settle_tools(waiting[0].cache_path)
     with StudyBar(waiting) as bar:
         for params in waiting:
             with Kernel() as kernel:  # a new one for each unit: its memory goes with it
@@ -133,6 +134,7 @@ def _show_results(studies: list[Params], settings: str, force: bool) -> list[Fau
     stale = [units.BEFORE, units.AFTER] if force else _stale_results(studies)
     if not stale:
         return failed
+    places.settle_tools(params.cache_path)
     from paperlib import report  # needs matplotlib and nbconvert, which a fresh study does without
     from paperlib.execution import Kernel, execute
 

@@ -1,6 +1,7 @@
 """Tiny models, padded batches and small studies, shared by the tests; nothing here needs a network."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -128,6 +129,16 @@ def files_under(folder: Path) -> list[str]:
 def params(tmp_path):
     """The smoke profile in a folder of this test."""
     return smoke_params(tmp_path)
+
+
+@pytest.fixture
+def process_as_before():
+    """Give back what a command changes in this process: the signal handler and the environment."""
+    handler, environment = signal.getsignal(signal.SIGTERM), dict(os.environ)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def made_node(removed=(), layers=6, seed=0, signals=None, drop=None, dataset_size=32):

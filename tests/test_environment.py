@@ -1,11 +1,14 @@
 """The three descriptions of the environment agree with each other and with what the code imports."""
 
 import ast
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -143,21 +146,143 @@ def test_make_reproduce_passes_its_variables_on(variables, expected):
 
 
 @needs_make
-def test_make_env_says_in_one_line_that_python_is_missing(tmp_path):
+@pytest.mark.parametrize(
+    ("variables", "read"),
+    [
+        (["SET=data_dir=\"my data\" epochs=2"], ["--set", 'data_dir="my data" epochs=2']),
+        (["SET=data_dir='my data'"], ["--set", "data_dir='my data'"]),
+        (["SET=data_dir=/home/o'brien/$$(id) `id` \\ ;id"], ["--set", "data_dir=/home/o'brien/$(id) `id` \\ ;id"]),
+        (["DATASETS=<script> ../x", "PROFILE=a;b"], ["--profile", "a;b", "--datasets", "<script>", "../x"]),
+    ],
+)
+def test_make_hands_its_variables_to_python_as_they_are(variables, read, tmp_path):
+    """Nothing in them is read by the shell. The interpreter stands in for the environment's and prints its arguments."""
+    _project(tmp_path, "import json, sys; print(json.dumps(sys.argv[1:]))")
+    answer = _make(tmp_path, "reproduce", *variables)
+    words = json.loads(answer.stdout)
+    assert answer.returncode == 0 and words[:3] == ["-m", "paperlib", "reproduce"]
+    assert " ".join(read) in " ".join(words) and set(read) <= set(words)
+
+
+@needs_make
+def test_make_reads_data_from_a_folder_with_spaces(tmp_path):
+    """The whole way, to the message of the code that looks for it."""
+    _project(tmp_path)
+    places = f"output_dir='{tmp_path}/my out' cache_dir='{tmp_path}/my cache'"
+    answer = _make(tmp_path, "plan", "PROFILE=smoke", f'SET=data_source=data_dir data_dir="my data" {places}')
+    said = [line for line in answer.stderr.splitlines() if "***" not in line]
+    assert said == ["paperlib: data_dir: there is no folder newsgroup in my data"] and answer.stdout == ""
+
+
+def _project(folder: Path, code: str = "") -> None:
+    """Lay out a project whose environment is installed: its interpreter is this one, or runs `code` only."""
+    _copy_project(folder)
+    interpreter = folder / ".venv" / "bin" / "python"
+    interpreter.parent.mkdir(parents=True)
+    inner = f"{shlex.quote(sys.executable)} {'-c ' + shlex.quote(code) if code else ''}"
+    interpreter.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {inner} "$@"\n')
+    interpreter.chmod(0o755)
+    (folder / ".venv" / ".installed").touch()
+
+
+def _copy_project(folder: Path) -> None:
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
+        shutil.copy(ROOT / name, folder)
+
+
+@needs_make
+def test_make_env_says_in_one_line_that_python_is_missing(tmp_path):
+    _copy_project(tmp_path)
     answer = _make(tmp_path, "env", "PYTHON=python-that-is-not-there")
     said = [line for line in answer.stderr.splitlines() if "***" not in line]
     assert answer.returncode == 2 and len(said) == 1 and "Python 3.11" in said[0]
     assert not (tmp_path / ".venv").exists()
 
 
+# Stands in for python3: it has the version and the modules of its name, makes an environment of itself, and notes what
+# pip is asked for; there, "break" in the file `how` makes it fail midway, as an interrupt would.
+FAKE_PYTHON = """#!/bin/sh
+here=$(dirname "$0"); log={log}; how={how}
+case "$*" in
+    *version_info*) {version} ;;
+    *ensurepip*) {venv} ;;
+    *"-m venv"*) rm -rf .venv; mkdir -p .venv/bin; echo venv >> $log
+        [ "$(cat $how)" = "break venv" ] && kill -9 $PPID $$
+        cp "$0" .venv/bin/python ;;
+    *"pip --version"*) exit 0 ;;
+    *"--requirement"*) echo install >> $log; [ "$(cat $how)" = "break install" ] && kill -9 $PPID; exit 0 ;;
+    *"--editable"*) echo itself >> $log ;;
+esac
+"""
+
+
+def _fake_python(folder: Path, version: str = "exit 0", venv: str = "exit 0") -> Path:
+    path = folder / "python-in-place"
+    path.write_text(FAKE_PYTHON.format(log=folder / "log", how=folder / "how", version=version, venv=venv))
+    path.chmod(0o755)
+    (folder / "how").write_text("")
+    (folder / "log").write_text("")
+    return path
+
+
 @needs_make
-def test_make_env_takes_an_interrupted_installation_up_again(tmp_path):
-    """The stamp is written last, and a fresh one stops any second installation."""
-    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"version": "exit 1"}, "older than Python 3.11: install it, or name another with PYTHON=..."),
+        ({"venv": "exit 1"}, "lacks venv or ensurepip: install them (Debian, Ubuntu: the package python3-venv)"),
+    ],
+)
+@pytest.mark.parametrize("target", ["env", "reproduce", "smoke", "test", "lab", "check"])
+def test_make_says_in_one_line_that_python_will_not_do(fault, message, target, tmp_path):
+    _copy_project(tmp_path)
+    answer = _make(tmp_path, target, f"PYTHON={_fake_python(tmp_path, **fault)}")
+    said = [line for line in answer.stderr.splitlines() if "***" not in line]
+    assert answer.returncode == 2 and len(said) == 1 and message in said[0] and answer.stdout == ""
+    assert not (tmp_path / ".venv").exists()
+
+
+@needs_make
+def test_make_env_twice_installs_once(tmp_path):
+    _copy_project(tmp_path)
+    python = _fake_python(tmp_path)
+    for _ in range(2):
+        assert _make(tmp_path, "env", f"PYTHON={python}").returncode == 0
+    assert (tmp_path / "log").read_text().split() == ["venv", "install", "itself"]
+    os.utime(tmp_path / "requirements.lock", (time.time() + 9,) * 2)  # another lock: install again, into the same environment
+    assert _make(tmp_path, "env", f"PYTHON={python}").returncode == 0
+    assert (tmp_path / "log").read_text().split() == ["venv", "install", "itself", "install", "itself"]
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("broken", "then"),
+    [("break venv", ["venv", "venv", "install", "itself"]), ("break install", ["venv", "install", "install", "itself"])],
+)
+def test_make_env_takes_an_interrupted_installation_up_again(broken, then, tmp_path):
+    """make is killed while it makes the environment, or while pip installs; the next one ends it."""
+    _copy_project(tmp_path)
+    python = _fake_python(tmp_path)
+    (tmp_path / "how").write_text(broken)
+    assert _make(tmp_path, "env", f"PYTHON={python}").returncode != 0
+    assert not (tmp_path / ".venv" / ".installed").exists()
+    (tmp_path / "how").write_text("")
+    for _ in range(2):
+        assert _make(tmp_path, "env", f"PYTHON={python}").returncode == 0
+    assert (tmp_path / "log").read_text().split() == then
+
+
+@needs_make
+def test_a_damaged_environment_is_made_anew(tmp_path):
+    _copy_project(tmp_path)
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    assert "pip install" in _make(tmp_path, "--dry-run", "env").stdout
-    (tmp_path / ".venv" / ".installed").touch()
-    assert "pip install" not in _make(tmp_path, "--dry-run", "env").stdout
+    (tmp_path / ".venv" / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
+    assert _make(tmp_path, "env", f"PYTHON={_fake_python(tmp_path)}").returncode == 0
+    assert (tmp_path / "log").read_text().split() == ["venv", "install", "itself"]
+
+
+@needs_make
+def test_jupyterlab_listens_on_this_computer_and_keeps_its_token():
+    command = _make(ROOT, "--dry-run", "--always-make", "lab").stdout.splitlines()[-1]
+    assert "jupyterlab --ip=127.0.0.1 " in command
+    assert not re.search("token|password|allow.origin|disable_check_xsrf|allow.root", command)

@@ -53,7 +53,9 @@ def test_a_truncated_record_is_not_read(tmp_path):
         len(whole) - 2,
     ]:  # the last byte is a line feed
         path.write_bytes(whole[:length])
-        assert kept.read((2,)) is None, length
+        with pytest.warns(UserWarning, match="^nodes/2.json was changed or cut short: computed again$"):
+            assert kept.read((2,)) is None, length
+        assert not path.exists()
     path.write_bytes(whole)
     assert kept.read((2,)) is not None
 
@@ -71,14 +73,16 @@ def test_an_altered_record_is_not_read(field, tmp_path):
         value[list(value)[-1]] = "0f" if field == "test_correct" else [0.0] * 5
     record[field] = {str: "1", int: 5, dict: value}[type(value)]
     path.write_text(json.dumps(record))
-    assert kept.read((2,)) is None
+    with pytest.warns(UserWarning, match="^nodes/2.json was changed"):
+        assert kept.read((2,)) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b"3", b"\xff\xfe\x00", b"{" * 10_000])
 def test_rubbish_is_not_read(content, tmp_path):
     kept = open_store(tmp_path)
     (tmp_path / "nodes" / "2.json").write_bytes(content)
-    assert kept.read((2,)) is None
+    with pytest.warns(UserWarning, match="^nodes/2.json was changed"):
+        assert kept.read((2,)) is None
 
 
 def test_a_record_of_another_node_or_study_is_not_read(tmp_path):
@@ -126,18 +130,34 @@ def test_truncated_weights_are_dropped(cut, tmp_path):
     kept.save_weights((1,), state(1))
     path = next((tmp_path / "weights").rglob("1.safetensors"))
     path.write_bytes(path.read_bytes()[:cut])
-    assert kept.load_weights((1,)) is None and not kept.has_weights((1,))
+    with pytest.warns(UserWarning, match="^weights 1.safetensors in the cache were changed or cut short: trained again$"):
+        assert kept.load_weights((1,)) is None
+    assert not kept.has_weights((1,))
 
 
-@pytest.mark.parametrize("place", [20, 300, -1])
-def test_a_flipped_bit_in_the_weights_is_found(place, tmp_path):
+def flipped(content, place):
+    return content[:place] + bytes([content[place] ^ 4]) + content[place:][1:]
+
+
+HARM = {
+    **{f"bit of byte {place}": lambda content, place=place: flipped(content, place) for place in (20, 300, 1100)},
+    "another type": lambda content: content.replace(b"F32", b"I32"),
+    "another shape": lambda content: content.replace(b'"shape":[250]', b'"shape":[205]'),
+    "another name": lambda content: content.replace(b'"w"', b'"v"'),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_altered_weights_are_found(harm, tmp_path):
     kept = open_store(tmp_path)
     kept.save_weights((1,), state(1))
     path = next((tmp_path / "weights").rglob("1.safetensors"))
-    content = bytearray(path.read_bytes())
-    content[place] ^= 4
-    path.write_bytes(content)
-    assert kept.load_weights((1,)) is None and not kept.has_weights((1,))
+    content = path.read_bytes()
+    path.write_bytes(HARM[harm](content))
+    assert path.read_bytes() != content
+    with pytest.warns(UserWarning, match="^weights 1.safetensors"):
+        assert kept.load_weights((1,)) is None
+    assert not kept.has_weights((1,))
 
 
 def test_a_full_disk_leaves_no_half_weights(tmp_path, monkeypatch):
