@@ -16,7 +16,7 @@ STUDY  = --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(DATASETS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env reproduce smoke test lab figures plan check torture doctor clean distclean
+.PHONY: help env reproduce smoke test lab figures plan check bench torture doctor clean distclean
 
 help: ## Show this help
 	@echo 'Usage: make TARGET [PROFILE=$(PROFILE)] [DATASETS="$(DATASETS)"] [SEEDS="$(SEEDS)"] [SET="name=value ..."]'
@@ -30,8 +30,8 @@ reproduce: $(STAMP) ## Run every experiment of PROFILE, then write outputs/PROFI
 smoke: $(STAMP) ## Run everything on a tiny random model in under 2 minutes (not a result)
 	@$(RUN) reproduce --profile smoke
 
-test: $(STAMP) ## Run the tests
-	@$(VENV)/bin/python -m pytest
+test: $(STAMP) ## Run the tests, on all cores
+	@$(VENV)/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
 torture: $(STAMP) ## Kill a smoke study a hundred times and compare what it ends with (half an hour)
 	@PAPERLIB_KILLS=100 $(VENV)/bin/python -m pytest tests/test_faults.py -k killed
@@ -47,6 +47,13 @@ plan: $(STAMP) ## Say how many fine-tunes, how long and how much disk a run woul
 
 check: $(STAMP) ## Say whether the outputs of PROFILE are fresh; fail if any is stale
 	@$(RUN) check $(STUDY)
+
+bench: $(STAMP) ## Time the study beside a plain version, here (DEVICE=cuda REPEATS=3 SHAPES=bert-base PARTS="unit subsets")
+	@$(RUN) bench --profile $(call quoted,$(PROFILE)) --datasets $(call quoted,$(firstword $(DATASETS))) \
+		--seeds $(call quoted,$(firstword $(SEEDS))) \
+		$(if $(strip $(SET) $(DEVICE)),--set $(call quoted,$(strip $(SET) $(DEVICE:%=device=%)))) \
+		$(if $(REPEATS),--repeats $(call quoted,$(REPEATS))) $(if $(SHAPES),--shapes $(call quoted,$(SHAPES))) \
+		$(if $(PARTS),--parts $(call each,$(PARTS)))
 
 doctor: ## Check Python, packages, memory, disk, GPU and network, and say what to do
 	@$(or $(wildcard $(VENV)/bin/python),$(PYTHON)) -m paperlib.doctor

@@ -68,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--datasets", nargs="+", default=["newsgroup"], help="files of params/datasets")
         command.add_argument("--seeds", nargs="+", default=["0"], help="whole numbers from 0")
         command.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="override parameters")
+        if name == "bench":
+            command.add_argument("--repeats", default="3", help="how often each thing is timed (default: 3)")
+            command.add_argument("--shapes", default="", help="time random weights in the shapes of bert-base or bert-tiny")
+            command.add_argument("--parts", nargs="+", help="only these parts (default: all)")
     return parser
 
 
@@ -138,6 +142,17 @@ def _plan(options: argparse.Namespace) -> int:
     return run.plan(_studies(options)[0])
 
 
+def _bench(options: argparse.Namespace) -> int:
+    studies, settings = _studies(options)
+    if len(studies) > 1:
+        raise UserError("command line: bench takes one dataset and one seed")
+    if not options.repeats.isascii() or not options.repeats.isdigit():
+        raise UserError(f"command line: repeats {options.repeats!r} is not a whole number")
+    from paperlib import bench
+
+    return bench.main(studies[0], settings, int(options.repeats), options.shapes, options.parts)
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from paperlib import doctor
 
@@ -149,6 +164,7 @@ COMMANDS = {
     "figures": (_figures, "redraw figures, tables and report from stored numbers, without training"),
     "check": (_check, "say whether the outputs are fresh; status 1 if any is stale"),
     "plan": (_plan, "say how many fine-tunes, how long and how much disk; run nothing"),
+    "bench": (_bench, "time the study beside a plain version of it on this machine"),
     "doctor": (_doctor, "check the environment and say what to do"),
 }
 

@@ -28,9 +28,8 @@ def reproduce(studies: list[Params], settings: str) -> int:
     for the user to put right.
     """
     with lock(studies[0].profile_dir):
+        _say_harmed(studies, "; made again")
         waiting = [params for params in studies if units.stale(params)]
-        for params in waiting:
-            _say_harmed(params, "; made again")
         new = [params for params in waiting if not store_of(params).read(())]  # of the others, the inputs were sound
         for params in reversed(new):  # the first one last: its inputs are then at hand for the plan
             check_inputs(params)
@@ -43,23 +42,26 @@ def reproduce(studies: list[Params], settings: str) -> int:
 def redraw(studies: list[Params], settings: str) -> int:
     """Draw figures, claims and report again from the stored tables: never train."""
     with lock(studies[0].profile_dir):
+        _say_harmed(studies)
         failed = _show_results(studies, settings, force=True)
     return _summary(studies, failed)
 
 
 def check(studies: list[Params]) -> int:
     """Print what is not fresh, one line each, after the files that were harmed; return 1 if anything is."""
-    for params in studies:
-        _say_harmed(params)
+    _say_harmed(studies)
     faults = [f"{unit_name(params)}: {name} is stale or missing" for params in studies for name in units.stale(params)]
     faults += [f"{studies[0].profile}: {name} is stale or missing" for name in _stale_results(studies)]
     print("\n".join(faults) or f"fresh: {', '.join(map(unit_name, studies))}")
     return 1 if faults else 0
 
 
-def _say_harmed(params: Params, consequence: str = "") -> None:
-    for name in units.harmed(params):
-        print(f"{unit_name(params)}: {name} was changed or cut short{consequence}")
+def _say_harmed(studies: list[Params], consequence: str = "") -> None:
+    """Name the files that are not what was recorded when they were written."""
+    found = [(unit_name(params), name) for params in studies for name in units.harmed(params)]
+    found += [(studies[0].profile, name) for name in units.harmed_results(studies[0])]
+    for where, name in found:
+        print(f"{where}: {name} was changed or cut short{consequence}")
 
 
 def plan(studies: list[Params]) -> int:

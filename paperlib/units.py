@@ -76,6 +76,15 @@ def harmed(params: Params) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in paths]
 
 
+def harmed_results(params: Params) -> list[str]:
+    """Name the figures, tables, pages and notebooks of a profile that are not what was recorded."""
+    folder = params.profile_dir
+    if (folder / PROVENANCE).exists() and not provenance(folder):
+        return [PROVENANCE]
+    files = provenance(folder).get("results", {}).get("files", {})
+    return [name for name, digest in files.items() if (folder / name).exists() and not _is(folder / name, digest)]
+
+
 def _is(path: Path, digest: str | None) -> bool:
     return path.exists() and sha256_file(path) == digest
 
@@ -126,6 +135,9 @@ def settings_of(params: Params) -> str:
 DATASET_FIELDS = {"hub_id", "hub_config", "hub_revision", "hub_slices", "text_fields", "label_field", "class_names"}
 
 
+BENCHMARK = ("bench.py", "benchmark", "plain_study.py")  # they time a study, and no result of one goes through them
+
+
 def _cells(path: Path) -> list[tuple[str, str]]:
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -136,9 +148,11 @@ def _cells(path: Path) -> list[tuple[str, str]]:
 
 @lru_cache
 def _library() -> str:
-    """Hash all modules of paperlib, and the published values, once per process."""
-    digest = hashlib.sha256()
-    for path in sorted((ROOT / "paperlib").rglob("*.py")):
+    """Hash all modules of paperlib but the benchmark's, and the published values, once per process."""
+    digest, folder = hashlib.sha256(), ROOT / "paperlib"
+    for path in sorted(folder.rglob("*.py")):
+        if path.relative_to(folder).parts[0] in BENCHMARK:
+            continue
         digest.update(f"{path.relative_to(ROOT)} {fingerprint.of_code(path)}\n".encode())
     for path in sorted((ROOT / "paperlib" / "published").glob("*.*")):
         if path.suffix != ".py":

@@ -168,6 +168,14 @@ def made_node(removed=(), layers=6, seed=0, signals=None, drop=None, dataset_siz
     return Node(record)
 
 
+def pytest_collection_modifyitems(items):
+    """Let a process that shares the tests with others run whole files; all tests of the smoke study go to one, first."""
+    studied = {item: "reproduced" in item.fixturenames for item in items}
+    for item, uses_study in studied.items():
+        item.add_marker(pytest.mark.xdist_group("study" if uses_study else item.path.name))
+    items.sort(key=lambda item: not studied[item])
+
+
 def reproduce(words, environment=None):
     """Run the driver as a person would."""
     command = [sys.executable, "-m", "paperlib", "reproduce", *words]

@@ -1,5 +1,7 @@
 """Faults while a study runs: whatever happens, the same command goes on and ends with the same numbers."""
 
+import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -7,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -20,7 +23,9 @@ from paperlib.errors import UserError
 from paperlib.params import ROOT
 from paperlib.store import store_of
 
-KILLS = int(os.environ.get("PAPERLIB_KILLS", "6"))  # make torture: 100
+WAYS = ("driver SIGKILL", "kernel SIGKILL", "driver SIGTERM", "group SIGINT")  # of a machine, and of a person
+KILLS = int(os.environ.get("PAPERLIB_KILLS", "30"))  # make torture: 100
+PATIENCE = 120  # seconds in which a run writes something, or ends when it is told to
 UNIT = Path("smoke", "newsgroup", "seed-0")
 CLOCK = {"seconds", "latency_ms"}  # the only columns that differ between two runs of one study
 TABLES = ("steps", "signals", "ablation", "fusion", "fusion_fit", "distillation", "distillation_curve", "randomization")
@@ -54,12 +59,14 @@ def uninterrupted(reproduced) -> Path:
     return reproduced[0].parent.parent
 
 
-def kill_one(process: subprocess.Popen, rng: random.Random) -> str:
-    """End the driver or one of its kernels, in one of the ways a machine or a person does."""
+def kill_one(process: subprocess.Popen, how: str) -> str:
+    """End the driver or its kernel; return how, which is another way while there is no kernel yet."""
     kernels = [child for child in psutil.Process(process.pid).children() if "ipykernel" in " ".join(child.cmdline())]
-    how = rng.choice(["driver SIGKILL", "driver SIGKILL", "kernel SIGKILL", "driver SIGTERM", "group SIGINT"])
     if how.startswith("kernel") and kernels:
         kernels[0].kill()
+    elif how.startswith("kernel"):  # it has not started one yet
+        how = "driver SIGKILL"
+        process.kill()
     elif how == "group SIGINT":  # Ctrl-C in a terminal reaches driver and kernel alike
         os.killpg(process.pid, signal.SIGINT)
     else:
@@ -68,23 +75,44 @@ def kill_one(process: subprocess.Popen, rng: random.Random) -> str:
 
 
 def test_killed_at_random_moments_ends_with_the_same_tables(uninterrupted: Path, tmp_path: Path) -> None:
-    rng = random.Random(2501)
+    rng, ways = random.Random(2501), itertools.cycle(WAYS)
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
-    for _ in range(KILLS):
+    killed = Counter()
+    while killed.total() < KILLS:
         forget_something(tmp_path, rng)  # so that every stage is met
         process = start(tmp_path)
-        try:
-            process.wait(timeout=rng.uniform(3.0, 18.0))
-        except subprocess.TimeoutExpired:
-            how = kill_one(process, rng)
-            process.wait(timeout=120)
+        wait_a_while(process, tmp_path, rng)
+        if process.poll() is None:
+            how = kill_one(process, next(ways))
+            process.wait(timeout=PATIENCE)
+            killed[how] += 1
             assert "Traceback" not in process.stderr.read(), how
+    assert min(killed[way] for way in WAYS) >= KILLS // 15, killed
     time.sleep(2)  # kernels without a driver notice within a second
     done = subprocess.run(command(tmp_path), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     same_tables(uninterrupted, tmp_path)
     checked = subprocess.run(command(tmp_path, name="check"), cwd=ROOT, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
+
+
+def wait_a_while(process: subprocess.Popen, folder: Path, rng: random.Random) -> None:
+    """Let a run go on for a random while from its start, or from the first thing that it writes: mostly mid-work."""
+    unit, deadline = folder / "out" / UNIT, time.monotonic() + PATIENCE
+    before = written(unit)
+    while rng.random() < 0.99 and process.poll() is None and time.monotonic() < deadline and written(unit) == before:
+        time.sleep(0.1)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=rng.uniform(0.0, 3.0))
+
+
+def written(folder: Path) -> dict[Path, int]:
+    """Return when each file in a folder was last written; those that vanish meanwhile are left out."""
+    times = {}
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            times[path] = path.stat().st_mtime_ns
+    return times
 
 
 def forget_something(folder: Path, rng: random.Random) -> None:
