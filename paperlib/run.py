@@ -34,8 +34,11 @@ def reproduce(studies: list[Params], settings: str) -> int:
         for params in reversed(new):  # the first one last: its inputs are then at hand for the plan
             check_inputs(params)
         _announce(new)
-        failed = [fault for fault in _run_units(waiting, settings) if fault]
-        failed += _show_results(studies, settings, force=bool(waiting))
+        failed = []
+        if stale := _stale_results(studies, redo=bool(waiting)):
+            with _kernel(studies[0]) as kernel:
+                failed += [fault for fault in _run_units(waiting, settings, kernel) if fault]
+                failed += _show_results(studies, settings, stale, kernel)
     return _summary(studies, failed)
 
 
@@ -43,7 +46,8 @@ def redraw(studies: list[Params], settings: str) -> int:
     """Draw figures, claims and report again from the stored tables: never train."""
     with lock(studies[0].profile_dir):
         _say_harmed(studies)
-        failed = _show_results(studies, settings, force=True)
+        with _kernel(studies[0]) as kernel:
+            failed = _show_results(studies, settings, _stale_results(studies, redo=True), kernel)
     return _summary(studies, failed)
 
 
@@ -89,17 +93,19 @@ def check_inputs(params: Params) -> None:
     work.bench_of(params)
 
 
-def _run_units(waiting: list[Params], settings: str) -> Iterator[Fault | None]:
-    """Run each unit's stale notebooks; yield the fault of each unit that failed."""
-    if not waiting:
-        return
+def _kernel(params: Params) -> "Kernel":
     from paperlib.execution import Kernel  # imports papermill, which a fresh study does without
 
-    places.make_tool_folders(waiting[0].cache_path)
+    places.make_tool_folders(params.cache_path)
+    return Kernel()
+
+
+def _run_units(waiting: list[Params], settings: str, kernel: "Kernel") -> Iterator[Fault | None]:
+    """Run each unit's stale notebooks; yield the fault of each unit that failed."""
     with StudyBar(waiting) as bar:
         for params in waiting:
-            with Kernel() as kernel:  # a new one for each unit: its memory goes with it
-                yield _run_unit(params, settings, bar, kernel)
+            kernel.stop()  # the memory of the unit before goes with it
+            yield _run_unit(params, settings, bar, kernel)
 
 
 def _run_unit(params: Params, settings: str, bar: StudyBar, kernel: "Kernel") -> Fault | None:
@@ -130,30 +136,25 @@ def _record(params: Params, name: str, started: float) -> None:
     provenance.write(params.unit_dir / units.PROVENANCE, record)
 
 
-def _show_results(studies: list[Params], settings: str, force: bool) -> list[Fault]:
-    """Run the notebooks of the whole profile where they are not fresh, and write the report."""
-    params, failed = studies[0], []
-    stale = [units.BEFORE, units.AFTER] if force else _stale_results(studies)
-    if not stale:
-        return failed
-    places.make_tool_folders(params.cache_path)
+def _show_results(studies: list[Params], settings: str, stale: list[str], kernel: "Kernel") -> list[Fault]:
+    """Run the stale notebooks of the whole profile, and write the report."""
     from paperlib import report  # needs matplotlib and nbconvert, which a fresh study does without
-    from paperlib.execution import Kernel, execute
+    from paperlib.execution import execute
 
+    params, failed = studies[0], []
     drawable = stale if units.comparable(params) else stale[:1]  # without a finished unit there is nothing to draw
-    with Kernel() as kernel:
-        for name in drawable:
-            if fault := execute(name, params, settings, kernel):
-                failed.append(fault)
+    for name in drawable:
+        if fault := execute(name, params, settings, kernel):
+            failed.append(fault)
     report.build(params.profile_dir, params.profile, params, compared=units.comparable(params))
     provenance.write(params.profile_dir / units.PROVENANCE, provenance.collect(params, results=_results(params)))
     return failed
 
 
-def _stale_results(studies: list[Params]) -> list[str]:
+def _stale_results(studies: list[Params], redo: bool = False) -> list[str]:
     params = studies[0]
-    known = units.provenance(params.profile_dir).get("results")
-    return [] if known == _results(params) else [units.BEFORE, units.AFTER]
+    fresh = not redo and units.provenance(params.profile_dir).get("results") == _results(params)
+    return [] if fresh else [units.BEFORE, units.AFTER]
 
 
 def _results(params: Params) -> dict:
