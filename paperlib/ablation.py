@@ -14,6 +14,7 @@ from paperlib.data import Batch
 from paperlib.encoder import first_token_only, layer_numbers, layers
 from paperlib.training import EVALUATION_CHUNK, correct
 
+HEADS_AT_ONCE = 64  # subsets whose last states wait for one pass through the head
 Scores = tuple[np.ndarray, np.ndarray]  # of each example: whether it is classified correctly, its loss
 
 
@@ -63,13 +64,12 @@ def _single_removals_of(model: PreTrainedModel, batch: Batch) -> Scores:
     """Return the scores of each layer skipped, and last of none: two arrays (layers + 1, examples)."""
     with first_token_only(model):
         run = _LayerwiseRun(model, batch)
-        rows = []
+        ends = []
         for position, state in enumerate(run.inputs):
             for later in range(position + 1, len(run.layers)):
                 state = run.apply(later, state)
-            rows.append(run.scores_of(state))
-        rows.append(run.scores(run.logits))
-    hits, losses = zip(*rows)
+            ends.append(state[:, :1])
+        hits, losses = zip(*run.scores_of(ends), run.scores(run.logits))
     return np.array(hits), np.array(losses)
 
 
@@ -81,14 +81,17 @@ def _subsets_of(model: PreTrainedModel, batch: Batch, numbers: list[int]) -> Ite
         if not run.layers:
             yield (), run.scores(run.logits)
             return
-        pending = [(0, (), run.inputs[0])]
+        pending, ended = [(0, (), run.inputs[0])], {}
         while pending:
             position, removed, state = pending.pop()
-            if position == len(numbers):
-                yield removed, run.scores_of(state)
-                continue
-            pending.append((position + 1, (*removed, numbers[position]), state))
-            pending.append((position + 1, removed, run.apply(position, state)))
+            if position < len(numbers):
+                pending.append((position + 1, (*removed, numbers[position]), state))
+                pending.append((position + 1, removed, run.apply(position, state)))
+            else:
+                ended[removed] = state[:, :1]
+            if len(ended) == HEADS_AT_ONCE or not pending:
+                yield from zip(ended, run.scores_of(list(ended.values())))
+                ended = {}
 
 
 class _LayerwiseRun:
@@ -113,10 +116,17 @@ class _LayerwiseRun:
         args, kwargs = self.arguments[position]
         return _hidden(self.layers[position](state, *args, **kwargs))
 
-    def scores_of(self, state: torch.Tensor) -> Scores:
-        """Return the scores of the model whose last remaining layer puts out `state`."""
-        with encoder.with_layers(self.model, [_HandOn(state)]):
-            return self.scores(self._forward())
+    def scores_of(self, ends: list[torch.Tensor]) -> list[Scores]:
+        """Return the scores of the models whose last remaining layers put out these states (examples, 1, hidden).
+
+        One pass through the model's head for all: heads read the first token only, so the rest is not even embedded.
+        """
+        if not ends:
+            return []
+        first = {name: self.batch[name][:, :1].repeat(len(ends), 1) for name in ("input_ids", "attention_mask")}
+        with encoder.with_layers(self.model, [_HandOn(torch.cat(ends))]):
+            logits = self.model(**first).logits
+        return [self.scores(part) for part in logits.split(len(self.batch["labels"]))]
 
     def scores(self, logits: torch.Tensor) -> Scores:
         """Return which examples are correct, and their cross-entropies (nats)."""
