@@ -135,7 +135,7 @@ UNKNOWABLE = {
     "git": ("subprocess.run", OSError("no git")),
     "gpu": ("torch.cuda.is_available", RuntimeError("driver too old")),
     "memory": ("os.sysconf", ValueError("no such name")),
-    "cpu": ("pathlib.Path.read_text", OSError("no /proc")),
+    "cpu": ("paperlib.hardware.Path", OSError("no /proc")),
     "version": ("importlib.metadata.version", importlib.metadata.PackageNotFoundError("torch")),
     "start": ("psutil.Process", RuntimeError("no process table")),
 }
