@@ -1,5 +1,6 @@
 """The doctor: each check fails when it should, and says what to do."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -83,6 +84,12 @@ def test_exit_status_follows_the_failures(monkeypatch, capsys, status, code):
     monkeypatch.setattr(doctor, "findings", lambda: iter([Finding(status, "a thing", "do this")]))
     assert doctor.main() == code
     assert capsys.readouterr().out.startswith(f"{status:<5} a thing: do this\n")
+
+
+@pytest.mark.parametrize("name", ["__init__", "doctor", "hardware"])
+def test_an_old_python_can_read_it_and_be_told_that_it_is_too_old(name):
+    source = (doctor.ROOT / "paperlib" / f"{name}.py").read_text(encoding="utf-8")
+    ast.parse(source, feature_version=(3, 8))
 
 
 def test_runs_without_any_package():
