@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -44,6 +45,12 @@ def atomic_write_text(path: Path | str, text: str) -> Path:
 def atomic_write_json(path: Path | str, record: object) -> Path:
     """Write indented JSON, keys in the order given, whole or not at all; NaN is refused with ValueError."""
     return atomic_write_text(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed left half-written under a folder; call it while no other writes there."""
+    for path in list(folder.rglob(".*.partial*")):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def sha256_folder(folder: Path | str) -> str:

@@ -55,10 +55,16 @@ def settle_tools(cache: Path) -> None:
 
 
 def make_tool_folders(cache: Path) -> None:
-    """Make those folders: IPython would rather warn and use another. Raises UserError when they cannot be made."""
+    """Make those folders: IPython would rather warn and use another, or fail at length where the disk is full.
+
+    Raises UserError when they cannot be made.
+    """
+    from IPython.core.profiledir import ProfileDir  # seldom needed
+
     settle_tools(cache)
     try:
         for variable in TOOLS:
             Path(os.environ[variable]).mkdir(parents=True, exist_ok=True)
+        ProfileDir.create_profile_dir_by_name(os.environ["IPYTHONDIR"], "default")
     except OSError as error:
         raise UserError(f"{cache.name}: the cache folder cannot be written ({error.strerror})") from None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from paperlib import places, provenance, units
-from paperlib.files import sha256_file
+from paperlib.files import sha256_file, sweep
 from paperlib.lock import lock
 from paperlib.messages import Fault, shown, unit_name
 from paperlib.params import Params
@@ -28,6 +28,7 @@ def reproduce(studies: list[Params], settings: str) -> int:
     for the user to put right.
     """
     with lock(studies[0].profile_dir):
+        sweep(studies[0].profile_dir)
         _say_harmed(studies, "; made again")
         waiting = [params for params in studies if units.stale(params)]
         new = [params for params in waiting if not store_of(params).read(())]  # of the others, the inputs were sound

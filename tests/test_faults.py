@@ -53,6 +53,14 @@ def same_tables(one: Path, other: Path) -> None:
         pd.testing.assert_frame_equal(frame[columns], tables(other)[name][columns], check_exact=True, obj=name)
 
 
+def same_drawings(one: Path, other: Path) -> None:
+    """Compare what is drawn and told of the tables, to the byte."""
+    made = [path for pattern in ("figures/*", "tables/*", "claims.*") for path in (one / "out" / "smoke").glob(pattern)]
+    assert len(made) == 8 * 3 + 3 + 2
+    differing = [path.name for path in made if (other / path.relative_to(one)).read_bytes() != path.read_bytes()]
+    assert differing == []
+
+
 @pytest.fixture
 def uninterrupted(reproduced) -> Path:
     """Return the folder of a smoke study that ran in one go."""
@@ -80,6 +88,7 @@ def test_killed_at_random_moments_ends_with_the_same_tables(uninterrupted: Path,
     killed = Counter()
     while killed.total() < KILLS:
         forget_something(tmp_path, rng)  # so that every stage is met
+        harm_something(tmp_path, rng)
         process = start(tmp_path)
         wait_a_while(process, tmp_path, rng)
         if process.poll() is None:
@@ -92,6 +101,8 @@ def test_killed_at_random_moments_ends_with_the_same_tables(uninterrupted: Path,
     done = subprocess.run(command(tmp_path), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     same_tables(uninterrupted, tmp_path)
+    same_drawings(uninterrupted, tmp_path)
+    assert [path.name for path in (tmp_path / "out").rglob("*") if "partial" in path.name] == []
     checked = subprocess.run(command(tmp_path, name="check"), cwd=ROOT, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
 
@@ -127,6 +138,14 @@ def forget_something(folder: Path, rng: random.Random) -> None:
         record.get("notebooks", {}).pop(name, None)
     if record:
         provenance.write(unit / units.PROVENANCE, record)
+
+
+def harm_something(folder: Path, rng: random.Random) -> None:
+    """Cut one file of a study short, or change a byte of it, whichever file it is."""
+    path = rng.choice(sorted(path for path in (folder / "out" / UNIT).rglob("*") if path.is_file() and path.stat().st_size > 2))
+    content, place = bytearray(path.read_bytes()), rng.randrange(path.stat().st_size)
+    content[place] ^= 4
+    path.write_bytes(content if rng.random() < 0.5 else content[:place])
 
 
 @pytest.fixture
@@ -169,8 +188,23 @@ def test_a_second_driver_is_told_who_holds_the_outputs(tmp_path: Path) -> None:
     with lock.lock(tmp_path), pytest.raises(UserError, match=f"written by process {os.getpid()}, started"):
         with lock.lock(tmp_path):
             pytest.fail("two drivers at once")
-    with lock.lock(tmp_path):  # given back; a dead driver's is freed by the system
+    with lock.lock(tmp_path):  # given back
         pass
+
+
+def test_the_lock_of_a_dead_driver_is_no_lock(tmp_path: Path) -> None:
+    """The file of a driver that was killed stays; the system has freed the lock on it."""
+    code = f"from pathlib import Path; from paperlib import lock\nwith lock.lock(Path({str(tmp_path)!r})): print('held', flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    holder = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match=f"written by process {holder.pid}, started"), lock.lock(tmp_path):
+        pytest.fail("two drivers at once")
+    holder.kill()
+    holder.communicate()
+    assert f"process {holder.pid}" in (tmp_path / lock.LOCK).read_text()
+    with lock.lock(tmp_path):
+        assert f"process {os.getpid()}," in (tmp_path / lock.LOCK).read_text()
 
 
 @pytest.mark.parametrize("file", ["steps.csv", "notebooks/01_signals.ipynb", "nodes/original.json"])
@@ -180,6 +214,7 @@ def test_altered_results_are_stale_or_not_read(file: str, uninterrupted: Path, t
     path.write_text(path.read_text().replace("0", "1", 3))
     study = params.load("smoke", "newsgroup", 0, f"output_dir={tmp_path}/out cache_dir={tmp_path}/cache")
     if file.startswith("nodes"):
-        assert store_of(study).read(()) is None
+        with pytest.warns(UserWarning, match="nodes/original.json was changed or cut short"):
+            assert store_of(study).read(()) is None
     else:
         assert units.stale(study) != []

@@ -1,6 +1,8 @@
 """The notebooks: their form, and one whole smoke study run as a person would run it."""
 
 import ast
+import base64
+import io
 import json
 import re
 import shutil
@@ -15,7 +17,7 @@ from PIL import Image
 
 from paperlib import __main__ as command_line
 from paperlib import params as parameters
-from paperlib import units
+from paperlib import drawing, provenance, units
 from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
 from paperlib.params import ROOT
 
@@ -155,8 +157,8 @@ def test_figures_are_real_images(reproduced, number):
         pixels = np.asarray(image.convert("RGB"))
     assert min(pixels.shape[:2]) > 200
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20, "an empty canvas has few colours"
-    drawing = ElementTree.parse(path.with_suffix(".svg")).getroot()
-    assert drawing.tag.endswith("}svg") and len(list(drawing.iter())) > 50
+    root = ElementTree.parse(path.with_suffix(".svg")).getroot()
+    assert root.tag.endswith("}svg") and len(list(root.iter())) > 50
 
 
 def test_executed_notebooks_hold_figures_and_no_errors(reproduced):
@@ -299,3 +301,49 @@ def test_a_harmed_output_is_stale_and_a_mended_one_fresh(path, stale, harm, repr
     finally:
         (folder / path).write_bytes(content)
     assert check(words, capsys)[0] == 0
+
+
+def test_the_smoke_banner_is_on_every_page_and_figure(reproduced):
+    """In the text of pages, tables and drawings; in pictures, as a red band across the top."""
+    folder, banner = reproduced[0], provenance.SMOKE_BANNER
+    assert folder.name == "smoke", "a folder of its own"
+    pages = [*folder.rglob("*.html"), *folder.rglob("claims.md"), *folder.rglob("table1.md"), *folder.rglob("table1.tex")]
+    drawings = [*folder.rglob("figures/*.svg")]
+    assert len(pages) == len(NAMES) + 4 and len(drawings) == 8
+    assert [path.name for path in [*pages, *drawings] if banner not in path.read_text(encoding="utf-8")] == []
+    for path in folder.rglob("notebooks/*.ipynb"):
+        assert banner in path.read_text(encoding="utf-8")
+        for picture in pictures(path):
+            assert has_red_band(picture), f"{path.name} shows a figure without the banner"
+    assert [path.name for path in folder.rglob("figures/*.png") if not has_red_band(path.read_bytes())] == []
+
+
+def pictures(path):
+    """Yield the pictures that an executed notebook shows."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                yield base64.b64decode(output["data"]["image/png"])
+
+
+def has_red_band(content):
+    with Image.open(io.BytesIO(content)) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    red = tuple(int(drawing.RED[i : i + 2], 16) for i in (1, 3, 5))
+    top = pixels[: len(pixels) // 4]
+    return (abs(top - red).sum(axis=2) < 12).mean(axis=1).max() > 0.4
+
+
+def test_provenance_is_complete(reproduced):
+    """Of the unit and of the report, and in words at the end of each notebook."""
+    folder = reproduced[0]
+    wanted = {"parameters", "fingerprint", "commit", "clean", "packages", "python", "platform", "cpu", "cores", "memory_gb", "gpu",
+              "cuda", "seeds", "wall_seconds", "peak_memory_gb", "finished", "command"}  # fmt: skip
+    for path in (folder / "provenance.json", folder / "newsgroup" / "seed-0" / "provenance.json"):
+        record = json.loads(path.read_text())
+        assert wanted <= set(record) and set(record["parameters"]) == set(parameters.Params.model_fields)
+        assert record["wall_seconds"] > 0 and record["peak_memory_gb"] > 0 and record["seeds"] == [0]
+    for path in folder.rglob("notebooks/*.ipynb"):
+        last = nbformat.read(path, as_version=4).cells[-1].outputs[-1]["data"]["text/markdown"]
+        for line in ("Study", "Model", "Parameters", "Commit", "Software", "Hardware", "Wall time, peak memory"):
+            assert f"| {line}" in last, f"{path.name} does not say {line}"

@@ -1,5 +1,6 @@
 """Provenance: complete, private, the same when nothing changed, and never in the way."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -8,8 +9,9 @@ import pytest
 
 from paperlib import provenance
 from paperlib.errors import UserError
-from paperlib.files import atomic_write_bytes, atomic_write_json, atomic_write_text, sha256_file
+from paperlib.files import atomic_write_bytes, atomic_write_json, atomic_write_text, sha256_file, sweep
 from paperlib.params import ROOT, load
+from paperlib.records import read_sealed, seal
 
 
 def test_record_has_what_a_reader_needs_and_is_json(tmp_path):
@@ -107,6 +109,55 @@ def test_atomic_write_leaves_the_old_file_when_it_fails(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="No space left"):
         atomic_write_bytes(path, b"new")
     assert path.read_text() == "old" and [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_process_left_half_written_is_swept(tmp_path):
+    kept = [atomic_write_text(tmp_path / "a" / name, "whole") for name in ("x.json", "partial.csv", ".hidden")]
+    for name in (".x.json.k3_9.partial", "a/.03_strategies.partial.ipynb", "a/.student.partial/model.safetensors"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("half")
+    sweep(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+
+
+def test_a_sealed_record_that_was_changed_is_none(tmp_path):
+    record = seal({"b": [1, 2.5], "a": {"x": None}})
+    path = atomic_write_json(tmp_path / "a.json", record)
+    assert read_sealed(path) == record == seal(record)
+    whole = path.read_bytes()
+    for place in range(len(whole) - 1):  # but for the line feed at its end
+        for content in (whole[:place], whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :]):
+            path.write_bytes(content)
+            assert read_sealed(path) is None, content
+
+
+UNKNOWABLE = {
+    "git": ("subprocess.run", OSError("no git")),
+    "gpu": ("torch.cuda.is_available", RuntimeError("driver too old")),
+    "memory": ("os.sysconf", ValueError("no such name")),
+    "cpu": ("pathlib.Path.read_text", OSError("no /proc")),
+    "version": ("importlib.metadata.version", importlib.metadata.PackageNotFoundError("torch")),
+    "start": ("psutil.Process", RuntimeError("no process table")),
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWABLE)
+def test_what_cannot_be_known_is_unknown_and_stops_nothing(what, monkeypatch):
+    target, error = UNKNOWABLE[what]
+
+    def refuse(*arguments, **named):
+        raise error
+
+    params = load()
+    monkeypatch.setattr(target, refuse)
+    if what == "cpu":
+        monkeypatch.setattr("platform.processor", str)
+        monkeypatch.setattr("platform.machine", str)
+    record = provenance.collect(params)
+    found = {"git": record["commit"], "gpu": record["gpu"], "memory": record["memory_gb"], "cpu": record["cpu"],
+             "version": record["packages"]["torch"], "start": "unknown"}  # fmt: skip
+    assert found[what] == "unknown" and record["wall_seconds"] > 0
+    assert [name for name, value in provenance.summary(record) if not value] == []
 
 
 def test_json_refuses_nan_and_hash_is_sha256(tmp_path):
