@@ -22,7 +22,7 @@ QUIET = ["--log-level=CRITICAL"]  # or every kernel warns that it listens on thi
 
 
 # What a notebook leaves behind must not reach the next one.
-FORGET = "get_ipython().reset(new_session=True)"
+FORGET = "__import__('pandas').reset_option('^display')\nget_ipython().reset(new_session=True)"
 
 
 class Kernel:

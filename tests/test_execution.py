@@ -42,6 +42,12 @@ def test_a_notebook_sees_no_names_of_the_one_before_but_its_imports_are_there(ru
     assert run("import sys\nprint('left_behind' in globals(), 'decimal' in sys.modules)") == "False True\n"
 
 
+def test_how_tables_are_shown_is_forgotten_too(run) -> None:
+    shown = "import pandas as pd\nprint(pd.DataFrame({'x': [1 / 3]}))"
+    usual = run(shown)
+    assert run("import pandas as pd\npd.set_option('display.precision', 2)\n" + shown) != usual == run(shown)
+
+
 def test_cells_are_counted_from_one_in_every_notebook(run) -> None:
     run("1", "2", "3")
     assert run("print(len(In))") == run("print(len(In))")

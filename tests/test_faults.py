@@ -111,7 +111,7 @@ def wait_a_while(process: subprocess.Popen, folder: Path, rng: random.Random) ->
     """Let a run go on for a random while from its start, or from the first thing that it writes: mostly mid-work."""
     unit, deadline = folder / "out" / UNIT, time.monotonic() + PATIENCE
     before = written(unit)
-    while rng.random() < 0.99 and process.poll() is None and time.monotonic() < deadline and written(unit) == before:
+    while rng.random() < 0.998 and process.poll() is None and time.monotonic() < deadline and written(unit) == before:
         time.sleep(0.1)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=rng.uniform(0.0, 3.0))
