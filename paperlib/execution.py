@@ -1,6 +1,7 @@
 """Execute notebooks into their places; keep the copy of one that failed where it cannot pass for a result."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ KERNEL_SECONDS = 60  # in which a kernel that lives answers
 QUIET = ["--log-level=CRITICAL"]  # or every kernel warns that it listens on this computer without encryption
 
 
+# After an interrupt the task that ran a cell ends with its kernel, and nobody waits for it: that is no news.
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 # What a notebook leaves behind must not reach the next one.
 FORGET = "__import__('pandas').reset_option('^display')\nget_ipython().reset(new_session=True)"
 
