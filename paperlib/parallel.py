@@ -24,3 +24,9 @@ def run(function: Callable, arguments: list[tuple], params: Params) -> Iterator:
         return
     with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
         yield from Parallel(return_as="generator_unordered")(delayed(function)(*each) for each in arguments)
+
+
+def elsewhere(function: Callable, arguments: tuple, params: Params) -> None:
+    """Compute `function(*arguments)` in one of the processes that `run` uses, and wait for it."""
+    with parallel_config("loky", n_jobs=workers_of(params), inner_max_num_threads=1):
+        Parallel()([delayed(function)(*arguments)])

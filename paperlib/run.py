@@ -15,10 +15,14 @@ from paperlib.store import store_of
 from paperlib.study_bar import StudyBar
 
 if TYPE_CHECKING:
-    from paperlib.execution import Kernel
+    from paperlib.kernel import Kernel
 
 # Made by the last notebooks and the report.
 RESULT_FILES = ("index.html", "claims.*", "tables/*", "figures/*", "notebooks/[!.]*", "*/seed-*/notebooks/[!.]*")
+
+# Sent to a kernel, to be done while nobody waits for it.
+IMPORTS = "import paperlib.figures, paperlib.report, paperlib.work"
+AHEAD = "from paperlib import ahead, params; ahead.begin(params.load({profile!r}, {dataset!r}, {seed!r}, {settings!r}))"
 
 
 def reproduce(studies: list[Params], settings: str) -> int:
@@ -31,13 +35,11 @@ def reproduce(studies: list[Params], settings: str) -> int:
         sweep(studies[0].profile_dir)
         _say_harmed(studies, "; made again")
         waiting = [params for params in studies if units.stale(params)]
-        new = [params for params in waiting if not store_of(params).read(())]  # of the others, the inputs were sound
-        for params in reversed(new):  # the first one last: its inputs are then at hand for the plan
-            check_inputs(params)
-        _announce(new)
         failed = []
         if stale := _stale_results(studies, redo=bool(waiting)):
             with _kernel(studies[0]) as kernel:
+                kernel.send(IMPORTS)  # it takes as long as what this process does meanwhile
+                _check_new(waiting)
                 failed += [fault for fault in _run_units(waiting, settings, kernel) if fault]
                 failed += _show_results(studies, settings, stale, kernel)
     return _summary(studies, failed)
@@ -87,6 +89,14 @@ def _announce(waiting: list[Params]) -> None:
     print(f"{named}: {plan_of(waiting)}", flush=True)
 
 
+def _check_new(waiting: list[Params]) -> None:
+    """Check the inputs of units that were not begun yet, and announce what they cost; those of others were sound."""
+    new = [params for params in waiting if not store_of(params).read(())]
+    for params in reversed(new):  # the first one last: its inputs are then at hand for the plan
+        check_inputs(params)
+    _announce(new)
+
+
 def check_inputs(params: Params) -> None:
     """Load tokeniser, data and encoder once, so that what is wrong with them is said before anything is written."""
     from paperlib import work  # torch takes seconds to import; a fresh study never needs it
@@ -95,7 +105,7 @@ def check_inputs(params: Params) -> None:
 
 
 def _kernel(params: Params) -> "Kernel":
-    from paperlib.execution import Kernel  # imports papermill, which a fresh study does without
+    from paperlib.kernel import Kernel  # imports Jupyter, which a fresh study does without
 
     places.make_tool_folders(params.cache_path)
     return Kernel()
@@ -105,7 +115,9 @@ def _run_units(waiting: list[Params], settings: str, kernel: "Kernel") -> Iterat
     """Run each unit's stale notebooks; yield the fault of each unit that failed."""
     with StudyBar(waiting) as bar:
         for params in waiting:
-            kernel.stop()  # the memory of the unit before goes with it
+            if params is not waiting[0]:
+                kernel.stop()  # the memory of the unit before goes with it
+            kernel.send(AHEAD.format(profile=params.profile, dataset=params.dataset, seed=params.seed, settings=settings))
             yield _run_unit(params, settings, bar, kernel)
 
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from paperlib import parallel, strategies, together
+from paperlib import ahead, parallel, strategies, together
 from paperlib.errors import UserError
 from paperlib.names import CONTROLS, STRATEGIES
 from paperlib.node import Node, Removed, label, parse_label
@@ -102,6 +102,8 @@ class Study:
 
         The weights of `spared` nodes stay in the cache whatever its size.
         """
+        if set(wanted) != {()}:
+            ahead.finish()
         missing = {removed: parts for removed, parts in wanted.items() if not self._complete(removed, parts)}
         parents = {removed[:-1] for removed in missing if removed and not self._trained(removed)}
         evicted = [parent for parent in parents if not self.store.has_weights(parent)]

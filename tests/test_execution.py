@@ -10,7 +10,8 @@ import pytest
 from conftest import smoke_params
 
 from paperlib import units
-from paperlib.execution import Kernel, execute
+from paperlib.execution import execute
+from paperlib.kernel import Kernel
 
 PARAMETERS = nbformat.v4.new_code_cell(
     "profile = \"smoke\"\ndataset = \"newsgroup\"\nseed = 0\nsettings = \"\"", metadata={"tags": ["parameters"]}

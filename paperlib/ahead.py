@@ -1,0 +1,87 @@
+"""Train the control that loses no layer on an idle core, while the first notebooks of a study look at one model.
+
+It waits for no measurement: each of its models needs the one before and nothing else.
+"""
+
+import contextlib
+import threading
+import time
+
+from paperlib import parallel, strategies, together
+from paperlib.node import Removed
+from paperlib.params import Params
+from paperlib.store import Store, store_of
+
+CONTROL = "Equal-Training"
+POLL_SECONDS = 0.5
+
+
+class Ahead(threading.Thread):
+    """Has another process train the control's models, one after another, until the study itself goes on with them."""
+
+    def __init__(self, params: Params):
+        super().__init__(daemon=True)
+        self.params, self.ended = params, threading.Event()
+
+    def run(self) -> None:
+        """Train; what goes wrong here goes wrong again, and is reported, when the study wants the model."""
+        with contextlib.suppress(Exception):
+            parallel.elsewhere(_prepare, (self.params,), self.params)
+            store = store_of(self.params)
+            while not self.ended.wait(POLL_SECONDS) and not _is_ready(store, ()):
+                pass
+            for removed in () if self.ended.is_set() else _missing(store, self.params):
+                if self.ended.is_set() or not _is_ready(store, removed[:-1]):
+                    break
+                parallel.elsewhere(_train, (self.params, removed), self.params)
+                store.evict(keep={(), removed})
+
+    def finish(self) -> None:
+        """Wait for the model in hand, and let it be the last."""
+        self.ended.set()
+        self.join()
+
+
+_running: list[Ahead] = []  # one at most
+
+
+def begin(params: Params) -> None:
+    """Load data and model into this process, and start where a core would be idle and the control is not yet trained."""
+    from paperlib import work  # takes seconds to import, so only where something is computed
+
+    finish()
+    store = store_of(params)
+    if together.is_on(params) or parallel.workers_of(params) < 2 or (store.read(()) and not _missing(store, params)):
+        return
+    work.bench_of(params)
+    _running.append(Ahead(params))
+    _running[0].start()
+
+
+def finish() -> None:
+    """End what was begun in this process, so that others can use the store and the processes."""
+    while _running:
+        _running.pop().finish()
+
+
+def _missing(store: Store, params: Params) -> list[Removed]:
+    """List the control's models that are not in the store; the original model must be."""
+    depth = strategies.depth(CONTROL, store.read(()).original_layers, params)
+    models = [(None,) * step for step in range(1, depth + 1)]
+    return [removed for removed in models if store.read(removed) is None]
+
+
+def _is_ready(store: Store, removed: Removed) -> bool:
+    return store.read(removed) is not None and store.has_weights(removed)
+
+
+def _prepare(params: Params) -> None:
+    from paperlib import work
+
+    work.bench_of(params)
+
+
+def _train(params: Params, removed: Removed) -> None:
+    from paperlib import work
+
+    work.compute(params, removed, frozenset(strategies.needs(CONTROL, params)))
