@@ -5,6 +5,7 @@ of the unpruned model's accuracies, both as fractions. Nothing here knows if the
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -103,18 +104,19 @@ def wilcoxon_p(differences: Iterable[float], alternative: str) -> float:
         return float("nan")
     values = values[values != 0]
     ranks = np.rint(2 * stats.rankdata(np.abs(values))).astype(int)  # doubled, as mean ranks may be halves
-    null = _signed_rank_distribution(ranks)
+    null = _signed_rank_distribution(tuple(sorted(ranks)))
     observed = ranks[values > 0].sum()
     p = {"less": null[: observed + 1].sum(), "greater": null[observed:].sum()}
     p["two-sided"] = min(1.0, 2 * min(p.values()))
     return float(p[alternative])
 
 
-def _signed_rank_distribution(ranks: np.ndarray) -> np.ndarray:
+@lru_cache
+def _signed_rank_distribution(ranks: tuple[int, ...]) -> np.ndarray:
     """Return the probability of each sum of the integer ranks, every rank being in it with probability 1/2.
 
-    Own code because scipy's exact test takes 0.3 s as soon as there are ties, and claims and figures make
-    hundreds of them; the p-values are the same.
+    Own code because scipy's exact test takes 0.3 s as soon as there are ties, and claims, figures and simulations make
+    thousands of them; the p-values are the same.
     """
     null = np.ones(1)
     for rank in ranks:

@@ -132,7 +132,9 @@ class Study:
             from paperlib import work_together
 
             return work_together.compute(self.params, wanted)
-        longest_first = sorted(wanted, key=lambda removed: sum(layer is not None for layer in removed))
+        longest_first = sorted(
+            wanted, key=lambda removed: (sum(layer is not None for layer in removed), -len(wanted[removed]))
+        )
         arguments = [(self.params, removed, frozenset(wanted[removed]), True) for removed in longest_first]
         return parallel.run(_compute, arguments, self.params)
 
