@@ -5,8 +5,6 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
-from sklearn.base import clone
-from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from paperlib import fusers, statistics, tables, units
 from paperlib.errors import UserError
@@ -26,9 +24,8 @@ SAME = 1e-12  # accuracies closer than this are equal
 
 def left_out_predictions(fitted: Fit) -> pd.DataFrame:
     """Return columns target, fitted, left_out: what a fit says of a row that it has seen, and has not."""
-    left_out = cross_val_predict(clone(fitted.regressor), fitted.features, fitted.target, cv=LeaveOneOut())
     seen = fitted.regressor.predict(fitted.features)
-    return pd.DataFrame({"target": fitted.target, "fitted": seen, "left_out": left_out})
+    return pd.DataFrame({"target": fitted.target, "fitted": seen, "left_out": fitted.left_out_predictions()})
 
 
 def shuffled_fits(

@@ -36,8 +36,12 @@ class Fit:
         """Rank correlation of the target and its prediction by a fit that has not seen the row."""
         if len(self.target) < 3 or self.target.nunique() < 2:
             return float("nan")
-        predicted = cross_val_predict(clone(self.regressor), self.features, self.target, cv=LeaveOneOut())
+        predicted = self.left_out_predictions()
         return float(spearmanr(predicted, self.target).statistic) if np.ptp(predicted) > 0 else float("nan")
+
+    def left_out_predictions(self) -> np.ndarray:
+        """Return what a fit to all other rows predicts for each row (rows,); inside `parallel.all_cores`, side by side."""
+        return cross_val_predict(clone(self.regressor), self.features, self.target, cv=LeaveOneOut())
 
 
 def standardise(signals: pd.DataFrame) -> pd.DataFrame:
@@ -54,7 +58,8 @@ def fit(name: str, models: list[tuple[pd.DataFrame, pd.Series]], trees: int, see
     """
     features = pd.concat([standardise(signals[list(SIGNALS)]) for signals, _ in models])
     target = pd.concat([drops for _, drops in models])
-    regressor = RandomForestRegressor(trees, random_state=seed) if name == "Random-Forest" else LinearRegression()
+    forest = RandomForestRegressor(trees, random_state=seed, n_jobs=1)  # its trees are too small to hand around
+    regressor = forest if name == "Random-Forest" else LinearRegression()
     return Fit(regressor.fit(features, target), features, target)
 
 

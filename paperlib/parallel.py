@@ -22,11 +22,20 @@ def run(function: Callable, arguments: list[tuple], params: Params) -> Iterator:
     if workers <= 1:
         yield from (function(*each) for each in arguments)
         return
-    with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
+    with _processes(workers):
         yield from Parallel(return_as="generator_unordered")(delayed(function)(*each) for each in arguments)
 
 
 def elsewhere(function: Callable, arguments: tuple, params: Params) -> None:
     """Compute `function(*arguments)` in one of the processes that `run` uses, and wait for it."""
-    with parallel_config("loky", n_jobs=workers_of(params), inner_max_num_threads=1):
+    with all_cores(params):
         Parallel()([delayed(function)(*arguments)])
+
+
+def all_cores(params: Params) -> parallel_config:
+    """Return a context in which what scikit-learn computes independently goes to the processes that `run` uses."""
+    return _processes(workers_of(params))
+
+
+def _processes(workers: int) -> parallel_config:
+    return parallel_config("loky", n_jobs=workers, inner_max_num_threads=1)

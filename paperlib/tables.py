@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from paperlib import strategies
+from paperlib import parallel, strategies
 from paperlib.errors import UserError
 from paperlib.files import atomic_write_text
 from paperlib.names import CONTROLS, FUSERS, STRATEGIES
@@ -54,7 +54,8 @@ def fusion_fit(study: Study) -> pd.DataFrame:
     for walk, step, fitted in _fits(study):
         greedy = "Greedy-Ablation-Validation" if walk.strategy.endswith("-Validation") else "Greedy-Ablation"
         plain = strategies.next_layer(greedy, walk.nodes[: step + 1], study.params)
-        fit = {"rows": len(fitted.target), "r2": fitted.r2, "spearman_loo": fitted.spearman_leaving_one_out()}
+        with parallel.all_cores(study.params):
+            fit = {"rows": len(fitted.target), "r2": fitted.r2, "spearman_loo": fitted.spearman_leaving_one_out()}
         rows.append({**_at(walk, step), **fit, "same_as_greedy": plain.layer == walk.choices[step].layer})
     return _with_unit(rows, study.params)
 
