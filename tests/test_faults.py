@@ -26,6 +26,7 @@ from paperlib.store import store_of
 WAYS = ("driver SIGKILL", "kernel SIGKILL", "driver SIGTERM", "group SIGINT")  # of a machine, and of a person
 KILLS = int(os.environ.get("PAPERLIB_KILLS", "30"))  # make torture: 100
 PATIENCE = 120  # seconds in which a run writes something, or ends when it is told to
+WHOLE_RUN = 900  # seconds in which one ends that goes on: a kernel killed before its first notebook is replaced
 UNIT = Path("smoke", "newsgroup", "seed-0")
 CLOCK = {"seconds", "latency_ms"}  # the only columns that differ between two runs of one study
 TABLES = ("steps", "signals", "ablation", "fusion", "fusion_fit", "distillation", "distillation_curve", "randomization")
@@ -93,7 +94,7 @@ def test_killed_at_random_moments_ends_with_the_same_tables(uninterrupted: Path,
         wait_a_while(process, tmp_path, rng)
         if process.poll() is None:
             how = kill_one(process, next(ways))
-            process.wait(timeout=PATIENCE)
+            process.wait(timeout=WHOLE_RUN if how.startswith("kernel") else PATIENCE)
             killed[how] += 1
             assert "Traceback" not in process.stderr.read(), how
     assert min(killed[way] for way in WAYS) >= KILLS // 15, killed

@@ -1,0 +1,54 @@
+"""What a run is said to cost: the count by hand, the time by what was calibrated."""
+
+import pytest
+from conftest import smoke_params
+
+from paperlib import batched_training, plan
+
+FIXED = {"random_orders": 1, "max_removed": 2, "train_size": 32, "batch_size": 16, "epochs": 1}
+SMALL = {"validation_size": 16, "test_size": 24, "signal_size": 16}
+
+
+def seconds_by_hand(params, levels: list[int], alone: float, in_batch: float, workers: int) -> float:
+    """Four layers, 2 steps a round and (24 + 16 + 16) / 16 batches passed forward, each a third of a step."""
+    rounds = 2 + (24 + 16 + 16) / 16 / 3
+    chain = 2 * rounds * alone * 4
+    spread = sum(count * rounds * in_batch * (4 - depth) for depth, count in enumerate(levels))
+    return max(chain, (chain + spread) / workers) + rounds * alone * 4 + plan.NOTEBOOK_SECONDS
+
+
+@pytest.mark.parametrize(("together", "workers"), [(0, 1), (1, 3), (5, 1)], ids=["one core", "three cores", "batches"])
+def test_time_follows_from_steps_and_cores(tmp_path, monkeypatch, together: int, workers: int) -> None:
+    params = smoke_params(tmp_path, together=together, workers=workers, **FIXED, **SMALL)
+    levels = plan._nodes_at_most(params, 4)
+    asked = []
+
+    def calibrated(params, total, models=1):
+        asked.append(models)
+        return lambda left: left * (0.1 if models == 1 else 0.02)
+
+    monkeypatch.setattr(plan, "_calibrate", calibrated)
+    planned = plan.plan([params])
+    in_batch = 0.1 if together < 2 else 0.02
+    assert planned.seconds == pytest.approx(seconds_by_hand(params, levels, 0.1, in_batch, workers))
+    assert asked == ([1] if together < 2 else [1, 5])
+    assert planned.fine_tunes == sum(levels) + 2 + 2
+    assert plan.plan([params, params.replace(seed=1)]).seconds == pytest.approx(2 * planned.seconds)
+
+
+def test_a_batch_is_timed_as_the_study_trains_it(tmp_path, monkeypatch) -> None:
+    sizes, original = [], batched_training.fine_tune_together
+
+    def counted(models, *arguments):
+        sizes.append(len(models))
+        return original(models, *arguments)
+
+    monkeypatch.setattr(batched_training, "fine_tune_together", counted)
+    per_step = plan._calibrate(smoke_params(tmp_path, together=3, **FIXED, **SMALL), 4, 3)
+    assert sizes == [3] * 4 and per_step(0) > 0
+
+
+def test_levels_are_no_wider_than_there_are_orders(tmp_path) -> None:
+    """Of 4 layers: 1 original, 4 first removals at most, 12 second ones at most."""
+    wide = plan._nodes_at_most(smoke_params(tmp_path, **{**FIXED, "random_orders": 50}), 4)
+    assert wide == [1, 4, 12]
