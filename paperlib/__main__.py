@@ -153,6 +153,14 @@ def _bench(options: argparse.Namespace) -> int:
     return bench.main(studies[0], settings, int(options.repeats), options.shapes, options.parts)
 
 
+def _reference(options: argparse.Namespace) -> int:
+    studies, _ = _studies(options)
+    from paperlib import reference
+
+    print(reference.make(studies[0]))
+    return 0
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from paperlib import doctor
 
@@ -165,6 +173,7 @@ COMMANDS = {
     "check": (_check, "say whether the outputs are fresh; status 1 if any is stale"),
     "plan": (_plan, "say how many fine-tunes, how long and how much disk; run nothing"),
     "bench": (_bench, "time the study beside a plain version of it on this machine"),
+    "reference": (_reference, "keep the small files of finished units as the reference that the README shows"),
     "doctor": (_doctor, "check the environment and say what to do"),
 }
 

@@ -135,7 +135,7 @@ def settings_of(params: Params) -> str:
 DATASET_FIELDS = {"hub_id", "hub_config", "hub_revision", "hub_slices", "text_fields", "label_field", "class_names"}
 
 
-BENCHMARK = ("bench.py", "benchmark", "plain_study.py")  # they time a study, and no result of one goes through them
+BESIDE = ("bench.py", "benchmark", "plain_study.py", "reference.py")  # no result of a study goes through them
 
 
 def _cells(path: Path) -> list[tuple[str, str]]:
@@ -148,10 +148,10 @@ def _cells(path: Path) -> list[tuple[str, str]]:
 
 @lru_cache
 def _library() -> str:
-    """Hash all modules of paperlib but the benchmark's, and the published values, once per process."""
+    """Hash all modules of paperlib but those beside a study, and the published values, once per process."""
     digest, folder = hashlib.sha256(), ROOT / "paperlib"
     for path in sorted(folder.rglob("*.py")):
-        if path.relative_to(folder).parts[0] in BENCHMARK:
+        if path.relative_to(folder).parts[0] in BESIDE:
             continue
         digest.update(f"{path.relative_to(ROOT)} {fingerprint.of_code(path)}\n".encode())
     for path in sorted((ROOT / "paperlib" / "published").glob("*.*")):
