@@ -23,8 +23,8 @@ HEADS = {  # column of claims.csv -> heading of claims.md
 }  # fmt: skip
 LEGEND = (
     "After ±: the standard error of the mean over datasets; for counts and places, the standard deviation "
-    "over seeds if there are several; on a single dataset, the sampling error. "
-    "The columns seeds and datasets are those of our run."
+    "over the seeds with which all datasets were run, if there are several; on a single dataset, the sampling "
+    "error. The columns seeds and datasets are those of our run."
 )
 HOLDS, FAILS, NOISE, UNTESTABLE = "holds", "does not hold", "within noise", "cannot be tested here"
 COLUMNS = [
@@ -65,10 +65,10 @@ def measure(claim: Claim, results: Results) -> Estimate:
     """
     function = getattr(quantities, claim.function, None) or getattr(walk_quantities, claim.function)
     estimate = function(results, **claim.arguments)
-    if np.isfinite(estimate.spread) or len(results.seeds) < 2:
+    if np.isfinite(estimate.spread) or len(results.whole_seeds) < 2:
         return estimate
     try:
-        values = [function(results.of_seed(seed), **claim.arguments).value for seed in results.seeds]
+        values = [function(results.of_seed(seed), **claim.arguments).value for seed in results.whole_seeds]
     except Untestable:  # a seed without this table
         return estimate
     return replace(estimate, spread=float(np.std(values, ddof=1)))

@@ -159,11 +159,11 @@ def rivals(results: Results, strategy: str) -> pd.DataFrame:
     from so few datasets or seeds is nan.
     """
     maxima = _with_rivals(results)
-    by_seed = [_with_rivals(results.of_seed(seed)) for seed in results.seeds]
+    by_seed = [_with_rivals(results.of_seed(seed)) for seed in results.whole_seeds]
     models, rows = _best_models(results.steps), {}
     for rival in (name for name in RIVALS if name in maxima.index):
         gap = 100 * (maxima.loc[strategy] - maxima.loc[rival]).dropna()
-        seeds = pd.Series([100 * (table.loc[strategy] - table.loc[rival]).mean() for table in by_seed])
+        seeds = pd.Series([100 * (table.loc[strategy] - table.loc[rival]).mean() for table in by_seed], dtype=float)
         sampling = 100 * _sampling_error(results.steps, maxima.loc[[strategy, rival], gap.index])
         sem, p = statistics.sem(gap), statistics.wilcoxon_p(gap, "greater")
         same = (models[strategy] == models[rival]).mean() if rival in models else float("nan")

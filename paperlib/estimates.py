@@ -61,6 +61,14 @@ class Results:
         """Return the distinct seeds, sorted; none for Table 1."""
         return sorted(self.steps["seed"].unique()) if not self.steps.empty else []
 
+    @property
+    def whole_seeds(self) -> list[int]:
+        """Return the seeds with which every dataset was run: only these can be compared with one another."""
+        if self.steps.empty:
+            return []
+        run = self.steps.groupby("seed")["dataset"].nunique()
+        return sorted(run.index[run == self.steps["dataset"].nunique()])
+
     def of_seed(self, seed: int) -> "Results":
         """Keep one seed of our tables."""
         tables = {name: getattr(self, name) for name in TABLES}

@@ -283,6 +283,15 @@ def test_counts_get_their_spread_from_seeds():
     assert claims.say(claim, estimate).startswith("9 of 9 datasets ± 6.36; newsgroup")
 
 
+def test_a_seed_of_some_datasets_only_is_no_measure_of_spread():
+    """One dataset run with a second seed: a count of 1 or 0 of 1 dataset says nothing about counts of 9."""
+    won = made_results(Random_Forest=np.full(9, 0.9)).steps
+    again = made_results(Random_Forest=np.full(9, 0.1), seed=1).steps
+    ours = Results.from_tables(steps=pd.concat([won, again[again["dataset"] == again["dataset"].iloc[0]]]))
+    claim = next(claim for claim in claims.load() if claim.id == "rf-best")
+    assert ours.whole_seeds == [0] and np.isnan(claims.measure(claim, ours).spread)
+
+
 # The whole table
 
 

@@ -196,6 +196,15 @@ def test_rivals_of_one_dataset_and_seed_leave_out_what_cannot_be_told():
     assert row[["sem", "seed_sd", "p"]].isna().all() and row["sampling_error"] > 0
 
 
+def test_rivals_spread_over_seeds_needs_seeds_with_all_datasets():
+    both, one = made_results(), made_results(("imdb",), (2,))
+    mixed = Results.from_tables(steps=pd.concat([both.steps, one.steps]))
+    expected = comparisons.rivals(both, "Random-Forest")["seed_sd"]
+    pd.testing.assert_series_equal(comparisons.rivals(mixed, "Random-Forest")["seed_sd"], expected)
+    apart = Results.from_tables(steps=pd.concat([made_results(("imdb",), (0,)).steps, made_results(("arxiv",), (1,)).steps]))
+    assert apart.whole_seeds == [] and comparisons.rivals(apart, "Random-Forest")["seed_sd"].isna().all()
+
+
 def test_selection_table_takes_the_depth_with_the_highest_validation_accuracy():
     table = comparisons.selection_table(made_results().steps)
     assert np.allclose(table["gap"], 10) and np.allclose(table["maximum"] - table["selected"], 0.1)
