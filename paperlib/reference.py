@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from paperlib import claims, escape, tables, units
+from paperlib import claims, comparisons, escape, tables, units
 from paperlib.errors import UserError
+from paperlib.estimates import TABLES, Results
 from paperlib.files import atomic_write_bytes, atomic_write_text
 from paperlib.params import DATASETS, ROOT, Params
 
@@ -71,6 +72,7 @@ def section(folder: Path) -> str:
         f"![Accuracy against layers removed: the walks of all strategies and controls on each dataset]"
         f"({address}/figures/figure1.png)\n\n"
         f"Figure 1 of {_account(folder, steps)}\n\n"
+        f"Maximum accuracy over depths of the Random-Forest walk, minus that of:\n\n{_rivals(folder)}\n"
         f"Of {len(verdicts)} claims, the paper's and ours about it:\n\n"
         f"{_table(['', *counts], rows)}\n"
         f"<details><summary>Claim by claim</summary>\n\n{_table(list(SHORT.values()), every)}\n</details>\n\n"
@@ -94,6 +96,17 @@ def _account(folder: Path, steps: pd.DataFrame) -> str:
         f"({', '.join(of_dataset.index)}): the {layers[0]}-layer encoder {models.pop()}, {trained.pop()} training and "
         f"{tested[0]} test examples of each."
     )
+
+
+def _rivals(folder: Path) -> str:
+    """Tabulate what the forest's fusion gains over baseline, single signals, random order, ablation and equal training."""
+    results = Results.from_tables(**{name: tables.collect(folder, name) for name in TABLES})
+    found = comparisons.rivals(results, "Random-Forest")
+    rows = [
+        [rival, f"{row['mean']:+.1f} ± {row['sem']:.1f}", f"{row['ahead']} of {row['datasets']}", row["verdict"]]
+        for rival, row in found.iterrows()
+    ]
+    return _table(["", "points (± s.e.m. over datasets)", "datasets ahead", ""], rows)
 
 
 def _verdict_columns() -> dict[str, str]:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import smoke_params
 
-from paperlib import claims, reference, units
+from paperlib import claims, comparisons, reference, tables, units
 from paperlib.errors import UserError
 
 KEPT = {path: path.stat().st_size for path in reference.REFERENCE.rglob("*") if path.is_file()}
@@ -43,7 +43,11 @@ def test_the_account_counts_what_is_there(laptop) -> None:
     table = pd.read_csv(laptop / "claims.csv")
     held = (table["verdict_table1"] == claims.HOLDS).sum(), (table["verdict_ours"] == claims.HOLDS).sum()
     assert f"| holds | {held[0]} | {held[1]} |" in text
-    assert len(re.findall(r"^\| ", text, re.MULTILINE)) == 2 + 4 + 2 + len(table)
+    best = tables.collect(laptop, "steps").query("step > 0").groupby(["strategy", "dataset", "seed"])["accuracy"].max()
+    maxima = best.groupby(["strategy", "dataset"]).mean()
+    gap = 100 * (maxima["Random-Forest"] - maxima["Equal-Training"]).mean()
+    assert re.search(rf"\| Equal-Training \| {re.escape(f'{gap:+.1f}')} ± ", text)
+    assert len(re.findall(r"^\| ", text, re.MULTILINE)) == 2 + 4 + 2 + len(table) + 2 + len(comparisons.RIVALS)
 
 
 def test_keeping_replaces_what_was_kept(laptop, tmp_path) -> None:
