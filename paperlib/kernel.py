@@ -1,8 +1,10 @@
 """One kernel for several notebooks, each with a namespace of its own: importing torch takes seconds every time."""
 
+import asyncio
 import contextlib
 import logging
 import os
+import uuid
 from collections.abc import Iterator
 
 from jupyter_client.asynchronous import AsyncKernelClient
@@ -13,6 +15,7 @@ from paperlib.params import ROOT
 from paperlib.progress import HEADLESS
 
 ANSWER_SECONDS = 600  # in which a kernel that lives answers; the code it was sent before comes first
+LOOK_SECONDS = 1  # how often to see if it lives: a dead one never answers
 # Every kernel would warn that it listens on this computer without encryption, and write down what it runs.
 ARGUMENTS = ["--log-level=CRITICAL", "--HistoryManager.hist_file=:memory:"]
 # What a notebook leaves behind must not reach the next one.
@@ -62,7 +65,9 @@ class Kernel:
         if self.manager is None:
             await self._start()
         if self.sender is None:  # kept: what a closed channel has not handed over yet is lost
-            self.sender = self.manager.client()
+            session = self.manager.session.clone()
+            session.session = uuid.uuid4().hex  # replies to two clients of one name reach whichever connected last
+            self.sender = self.manager.client(session=session)
             self.sender.start_channels(iopub=False, stdin=False, hb=False, control=False)
         self.sender.execute(code, silent=True, allow_stdin=False)
 
@@ -74,8 +79,13 @@ class Kernel:
         client.start_channels()
         try:
             await client.wait_for_ready(timeout=ANSWER_SECONDS)
-            reply = await client.execute_interactive(FORGET, silent=True, timeout=ANSWER_SECONDS)
-            return reply["content"]["status"] == "ok"
+            forgetting = asyncio.ensure_future(client.execute_interactive(FORGET, silent=True, timeout=ANSWER_SECONDS))
+            while not forgetting.done():
+                await asyncio.wait({forgetting}, timeout=LOOK_SECONDS)
+                if not await self.manager.is_alive():
+                    forgetting.cancel()
+                    return False
+            return forgetting.result()["content"]["status"] == "ok"
         except (RuntimeError, TimeoutError):  # it died meanwhile
             return False
         finally:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import nbformat
@@ -69,3 +70,22 @@ def test_a_killed_kernel_is_replaced(run, inside: bool) -> None:
     else:
         os.kill(pid, signal.SIGKILL)
     assert int(run("import os\nprint(os.getpid())")) != pid
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_kernel_that_was_sent_code_answers_when_it_is_done(number: int, tmp_path: Path) -> None:
+    """Whichever of its clients connects first: their order is a matter of chance while a kernel starts."""
+    done = tmp_path / "done"
+    with Kernel() as kernel:
+        kernel.send(f"import time; time.sleep({number}); open({str(done)!r}, 'w').close()")
+        kernel.send("1 / 0")
+        manager, started = kernel.manager, time.monotonic()
+        assert kernel.fresh() is manager and done.exists(), "the kernel was replaced, or asked too early"
+        assert time.monotonic() - started < 60
+
+
+def test_a_kernel_that_dies_while_it_is_asked_is_replaced_at_once(tmp_path: Path) -> None:
+    with Kernel() as kernel:
+        kernel.send("import os, signal, time; time.sleep(3); os.kill(os.getpid(), signal.SIGKILL)")
+        manager, started = kernel.manager, time.monotonic()
+        assert kernel.fresh() is not manager and time.monotonic() - started < 60
