@@ -5,7 +5,6 @@ It waits for no measurement: each of its models needs the one before and nothing
 
 import contextlib
 import threading
-import time
 
 from paperlib import parallel, strategies, together
 from paperlib.node import Removed
