@@ -8,13 +8,14 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from paperlib import training
+from paperlib import together, training
 from paperlib.data import Batch
 from paperlib.device import forward_context
 from paperlib.encoder import first_token_only
 from paperlib.errors import UserError
 from paperlib.given_dropout import Masks, template_of
 from paperlib.params import Params
+from paperlib.step_graph import RecordedStep
 from paperlib.training import Training
 
 
@@ -39,19 +40,27 @@ def fine_tune_together(
         model.train()
     weights, _ = stack_module_state(models)  # the buffers are constants, the same for all
     _learn_places(models[0], masks, logits_of, train)
-    optimizer, schedule = _optimizer(weights, params, len(steps))
-    losses, norms = [], []  # tensors (models,): reading a number would make a GPU wait
+    recorded = together.is_recorded(params)
+    optimizer, schedule = _optimizer(weights, params, len(steps), recorded)
+
+    def step(input_ids, attention_mask, labels, *kept):
+        """Return the losses and the norms of the gradients, each (models,)."""
+        with forward_context(params):
+            logits = logits_of(weights, input_ids, attention_mask, kept)
+        loss = _losses(logits.float(), labels)
+        loss.sum().backward()  # a model's weights have no part in another's loss
+        norms = clip_each(list(weights.values()), params.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.detach(), norms
+
+    make = RecordedStep(step) if recorded else step
+    made = []  # tensors: reading a number would make a GPU wait
     for rows in steps:
         kept = masks.draw(generators, rows.shape[1])
-        with forward_context(params):
-            logits = logits_of(weights, train["input_ids"][rows], train["attention_mask"][rows], kept)
-        loss = _losses(logits.float(), train["labels"][rows])
-        loss.sum().backward()  # a model's weights have no part in another's loss
-        norms.append(clip_each(list(weights.values()), params.max_grad_norm))
-        optimizer.step()
+        made.append(make(*(train[name][rows] for name in ("input_ids", "attention_mask", "labels")), *kept))
         schedule.step()
-        optimizer.zero_grad()
-        losses.append(loss.detach())
+    losses, norms = zip(*made)
     _hand_back(weights, models)
     return _trainings(models, losses, norms, started)
 
@@ -73,10 +82,15 @@ def _rows_of_steps(labels: torch.Tensor, params: Params, seeds: list[int]) -> li
     return [torch.stack(rows).to(labels.device) for rows in zip(*orders, strict=True)]
 
 
-def _optimizer(weights: dict[str, torch.Tensor], params: Params, steps: int):
-    """Return AdamW over the stacks, which treats every number by itself, and its schedule."""
+def _optimizer(weights: dict[str, torch.Tensor], params: Params, steps: int, recorded: bool):
+    """Return AdamW over the stacks, which treats every number by itself, and its schedule.
+
+    A recorded step needs its learning rate on the device, in 32 bits.
+    """
+    device = next(iter(weights.values())).device
+    rate = torch.tensor(params.learning_rate, device=device) if recorded else params.learning_rate
     optimizer = torch.optim.AdamW(
-        weights.values(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
+        weights.values(), lr=rate, weight_decay=params.weight_decay, fused=True, capturable=recorded
     )
     decay = functools.partial(training.decay, steps=steps, schedule=params.schedule)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, decay)

@@ -17,7 +17,7 @@ COMPUTING = (
     "sources", "training", "work",
 )  # fmt: skip
 # These too, in a study that trains models together; how many at a time changes nothing but rounding.
-COMPUTING_TOGETHER = ("batched_training", "given_dropout", "work_together")
+COMPUTING_TOGETHER = ("batched_training", "given_dropout", "step_graph", "work_together")
 # They decide where walks go, not what is measured on the way.
 CHOOSING = {"max_removed", "inhibition_first", "refit", "fusion_rows", "selection_split", "forest_trees", "random_orders"}
 DISTILLING = {"kd_alpha", "kd_temperature", "kd_t_squared"}

@@ -3,7 +3,7 @@
 import torch
 from transformers import PreTrainedModel
 
-from paperlib import encoder
+from paperlib import encoder, together
 from paperlib.params import Params
 
 WEIGHT_BYTES = 4
@@ -22,9 +22,11 @@ def models_at_a_time(pretrained: PreTrainedModel, layers: int, params: Params, f
 
 def bytes_of(pretrained: PreTrainedModel, layers: int, params: Params) -> int:
     """Estimate the bytes that training one model of so many layers takes."""
-    return WEIGHT_COPIES * WEIGHT_BYTES * _parameters(pretrained, layers) + kept_bytes(
-        pretrained, layers, params
-    )
+    copies, steps = WEIGHT_COPIES, 1
+    if together.is_recorded(params):  # a recording has gradients and activations of its own, beside those of other steps
+        copies, steps = copies + 1, 2
+    weights = copies * WEIGHT_BYTES * _parameters(pretrained, layers)
+    return weights + steps * kept_bytes(pretrained, layers, params)
 
 
 def kept_bytes(pretrained: PreTrainedModel, layers: int, params: Params) -> int:

@@ -21,7 +21,7 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 LONGEST_QUOTE = 80  # characters of a value in a message
 
 # They say where and how fast a study runs, not what it computes: left out of its fingerprint.
-RUN_ONLY = {"profile", "output_dir", "cache_dir", "cache_gb", "workers", "data_dir"}
+RUN_ONLY = {"profile", "output_dir", "cache_dir", "cache_gb", "workers", "cuda_graphs", "data_dir"}
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -67,6 +67,7 @@ class Params(BaseModel):
     precision: Literal["auto", "fp32", "bf16"]
     workers: Count
     together: Count
+    cuda_graphs: bool
 
     signal_split: Literal["train", "validation"]
     signal_size: Annotated[int, Field(ge=2)]
@@ -120,6 +121,8 @@ class Params(BaseModel):
             raise ValueError(f"signal_size: must be at most {self.signal_split}_size = {available}")
         if self.data_source == "data_dir" and not self.data_dir:
             raise ValueError("data_dir: must name a folder when data_source is data_dir")
+        if self.cuda_graphs and (self.device == "cpu" or self.together == 1):
+            raise ValueError("cuda_graphs: needs a GPU and models trained together: not device=cpu, not together=1")
         return self
 
     def replace(self, **changes: Any) -> "Params":

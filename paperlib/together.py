@@ -12,6 +12,11 @@ def is_on(params: Params) -> bool:
     return params.together > 1 or (params.together == 0 and device_of(params).type == "cuda")
 
 
+def is_recorded(params: Params) -> bool:
+    """Say whether the training step of a batch of models is recorded as a CUDA graph: where asked for, on a GPU."""
+    return params.cuda_graphs and device_of(params).type == "cuda"
+
+
 def split(items: list, size: int) -> list[list]:
     """Split into the fewest batches of at most `size`, as even as can be."""
     count = -(-len(items) // size)

@@ -87,6 +87,8 @@ PARAMETERS = {
     "too large": setting("max_tokens=513", "max_tokens: must be less than or equal to 512, not 513"),
     "too long for the model": Bad("max_tokens: must be at most 64 for random-bert", "--set max_tokens=100"),
     "not a choice": setting("mi_estimator=magic", "mi_estimator: must be 'binned' or 'knn', not 'magic'"),
+    "a graph of a processor": setting("cuda_graphs=true device=cpu", "cuda_graphs: needs a GPU and models trained together: not device=cpu, not together=1"),
+    "a graph of one model": setting("cuda_graphs=true device=auto together=1", "cuda_graphs: needs a GPU and .*, not together=1"),
     "no truth value": setting("pool_padding=maybe", "pool_padding: must be a valid boolean, not 'maybe'"),
     "too large a sample": setting("signal_size=65", "signal_size: must be at most train_size = 64"),
     "no folder named": Bad("params/defaults.yaml: data_dir: must name a folder when data_source is data_dir", "--set data_source=data_dir"),

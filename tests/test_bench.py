@@ -15,7 +15,7 @@ import torch
 from conftest import files_under, padded_batch, smoke_params, tiny_model
 
 from paperlib import __main__ as command_line
-from paperlib import ablation, bench, strategies, units
+from paperlib import ablation, bench, strategies, together, units
 from paperlib.benchmark import (
     growth,
     hardware,
@@ -31,6 +31,7 @@ from paperlib.benchmark import (
 )
 from paperlib.benchmark.session import Costs, Session
 from paperlib.benchmark.subject import CLASSES, Subject
+from paperlib.errors import UserError
 from paperlib.files import sha256_file
 from paperlib.names import SIGNALS, STRATEGIES
 from paperlib.params import ROOT
@@ -382,6 +383,25 @@ def test_a_level_is_halved_when_memory_runs_out(tmp_path, monkeypatch):
     monkeypatch.setattr("paperlib.batched_training.fine_tune_together", together)
     made = levels.level(Session(tiny_subject(tmp_path), repeats=1), 1, 7, lambda share: None)
     assert tried == [7, 4, 2] and made.setting.startswith("2 models of 1 layer")
+
+
+def test_on_a_gpu_steps_are_recorded_too(tmp_path, monkeypatch):
+    """Both ways are timed, the study's own way is what its time is projected from, and a refusal is a row."""
+    used = []
+
+    def trained(models, train, params, seeds):
+        used.append(params.cuda_graphs)
+        if params.cuda_graphs:
+            raise UserError("cuda_graphs: the step cannot be recorded")
+
+    session = Session(tiny_subject(tmp_path, together=2, device="auto"), repeats=1)
+    monkeypatch.setattr(together, "is_recorded", lambda params: params.cuda_graphs)
+    monkeypatch.setattr("paperlib.batched_training.fine_tune_together", trained)
+    rows = [row for job in levels.jobs(session) for row in job.run(lambda share: None)]
+    assert used == [False, True] * 3 and session.costs.has("together", "fine-tune")
+    assert [row.what for row in rows] == [levels.WHAT, levels.RECORDED] * 3
+    assert [row.basis for row in rows] == ["measured", "skipped"] * 3
+    assert rows[1].note == "cuda_graphs: the step cannot be recorded" and rows[1].ours is None
 
 
 def test_levels_are_left_out_where_models_are_trained_one_by_one(tmp_path):

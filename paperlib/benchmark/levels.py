@@ -9,9 +9,12 @@ from paperlib.benchmark import growth, walks
 from paperlib.benchmark.session import Job, Session
 from paperlib.benchmark.table import Row, count, row
 from paperlib.benchmark.timing import side_by_side
+from paperlib.errors import UserError
 from paperlib.node import seed_of
+from paperlib.params import Params
 
 WHAT = "fine-tune of a model, the models of a level together"
+RECORDED = f"{WHAT}, steps recorded as a CUDA graph"
 
 
 def jobs(session: Session) -> list[Job]:
@@ -26,15 +29,20 @@ def jobs(session: Session) -> list[Job]:
         estimate = (
             session.training_seconds(left, short.train_size * short.epochs) * wanted * session.repeats / 2
         )
-        listed.append(Job(f"levels: {count(left, 'layer')}", estimate, _timed(session, left, wanted)))
+        for recorded in _choices(subject.params):
+            title = f"levels: {count(left, 'layer')}{', recorded' * recorded}"
+            listed.append(Job(title, estimate, _timed(session, left, wanted, recorded)))
     return listed
 
 
-def level(session: Session, left: int, models: int, passed: Callable[[float], None]) -> Row:
+def level(
+    session: Session, left: int, models: int, passed: Callable[[float], None], recorded: bool = False
+) -> Row:
     """Time so many models with `left` layers trained together; where memory does not take them, half of them."""
     from paperlib.batched_training import fine_tune_together  # only where it is used
 
-    subject, params = session.subject, session.subject.short
+    subject, params = session.subject, session.subject.short.replace(cuda_graphs=recorded)
+    what = RECORDED if recorded else WHAT
     train = data.subset(subject.dataset.train, params.train_size)
     seeds = [seed_of(params.seed, params.dataset, (number,)) for number in range(models)]
 
@@ -47,28 +55,42 @@ def level(session: Session, left: int, models: int, passed: Callable[[float], No
     except torch.OutOfMemoryError:
         if models == 1:
             return Row(
-                "hardware", WHAT, f"{left} layers", basis="skipped", note="too little memory for one model"
+                "hardware", what, f"{left} layers", basis="skipped", note="too little memory for one model"
             )
         torch.cuda.empty_cache()
-        return level(session, left, -(-models // 2), passed)
+        return level(session, left, -(-models // 2), passed, recorded)
+    except UserError as error:
+        if not recorded:
+            raise
+        return Row("hardware", what, f"{left} layers", basis="skipped", note=str(error))
     seconds = [each / models for each in timed.seconds["together"]]
     setting = f"{count(models, 'model')} of {count(left, 'layer')}, {params.train_size} examples, {count(params.epochs, 'epoch')}"
-    made = row("hardware", WHAT, setting, ours=seconds, note=_gain(session, left, seconds))
-    _note_cost(session, left, made.ours)
+    made = row("hardware", what, setting, ours=seconds, note=_gain(session, left))
+    if recorded == subject.params.cuda_graphs:  # the study's own way
+        _note_cost(session, left, made.ours)
     return made
 
 
-def _timed(session: Session, left: int, wanted: int) -> Callable[[Callable[[float], None]], list[Row]]:
+def _choices(params: Params) -> list[bool]:
+    """Say with which settings of `cuda_graphs` to time: both on a GPU."""
+    on_gpu = together.is_recorded(params.model_copy(update={"cuda_graphs": True}))
+    return [False, True] if on_gpu else [False]
+
+
+def _timed(
+    session: Session, left: int, wanted: int, recorded: bool
+) -> Callable[[Callable[[float], None]], list[Row]]:
     def run(passed: Callable[[float], None]) -> list[Row]:
         subject = session.subject
-        most = memory.models_at_a_time(subject.cut, left, subject.params, memory.free_bytes(subject.device))
+        params = subject.params.replace(cuda_graphs=recorded)
+        most = memory.models_at_a_time(subject.cut, left, params, memory.free_bytes(subject.device))
         groups = together.split(list(range(wanted)), most)  # as the study does
-        return [level(session, left, len(groups[0]), passed)]
+        return [level(session, left, len(groups[0]), passed, recorded)]
 
     return run
 
 
-def _gain(session: Session, left: int, seconds: list[float]) -> str:
+def _gain(session: Session, left: int) -> str:
     if not session.costs.has("ours", "short fine-tune"):
         return ""
     alone = session.costs.of("ours", "short fine-tune", left)
