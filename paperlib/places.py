@@ -54,17 +54,19 @@ def settle_tools(cache: Path) -> None:
         os.environ.setdefault(variable, str(cache / name))
 
 
-def make_tool_folders(cache: Path) -> None:
+def make_tool_folders(cache: Path) -> list[Path]:
     """Make those folders: IPython would rather warn and use another, or fail at length where the disk is full.
 
-    Raises UserError when they cannot be made.
+    Return those that were not there. Raises UserError when they cannot be made.
     """
     from IPython.core.profiledir import ProfileDir  # seldom needed
 
     settle_tools(cache)
+    missing = [folder for variable in TOOLS if not (folder := Path(os.environ[variable])).exists()]
     try:
-        for variable in TOOLS:
-            Path(os.environ[variable]).mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            folder.mkdir(parents=True, exist_ok=True)
         ProfileDir.create_profile_dir_by_name(os.environ["IPYTHONDIR"], "default")
     except OSError as error:
         raise UserError(f"{cache.name}: the cache folder cannot be written ({error.strerror})") from None
+    return missing

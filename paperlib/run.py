@@ -1,5 +1,6 @@
 """Drive a study: run the notebooks that are not fresh, keep failed copies, then write figures, claims and report."""
 
+import contextlib
 import shutil
 import sys
 import time
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from paperlib import places, provenance, units
+from paperlib.errors import UserError
 from paperlib.files import sha256_file, sweep
 from paperlib.lock import lock
 from paperlib.messages import Fault, shown, unit_name
@@ -104,11 +106,19 @@ def check_inputs(params: Params) -> None:
     work.bench_of(params)
 
 
-def _kernel(params: Params) -> "Kernel":
+@contextlib.contextmanager
+def _kernel(params: Params) -> Iterator["Kernel"]:
+    """Yield a kernel; when a wrong input ends it all, which a notebook's does not, its tools leave nothing behind."""
     from paperlib.kernel import Kernel  # imports Jupyter, which a fresh study does without
 
-    places.make_tool_folders(params.cache_path)
-    return Kernel()
+    made = places.make_tool_folders(params.cache_path)
+    try:
+        with Kernel() as kernel:
+            yield kernel
+    except UserError:
+        for folder in made:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _run_units(waiting: list[Params], settings: str, kernel: "Kernel") -> Iterator[Fault | None]:

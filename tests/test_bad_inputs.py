@@ -12,7 +12,7 @@ from bad_inputs import TABLE
 from conftest import files_under
 
 from paperlib import __main__ as command_line
-from paperlib import params
+from paperlib import params, places
 from paperlib.params import ROOT
 
 OURS = ("paperlib", "params", "notebooks", "tests", "outputs")
@@ -72,6 +72,8 @@ def test_a_bad_input_is_answered_in_one_line(name, project, tmp_path, monkeypatc
     case = TABLE[name]
     if case.without_gpu and torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
+    for variable in places.TOOLS:  # an earlier test's folder would hide what is written
+        monkeypatch.delenv(variable, raising=False)
     for variable, value in case.environment.items():
         monkeypatch.setenv(variable, value)
     if case.yaml:
