@@ -13,6 +13,7 @@ import pandas as pd
 from paperlib import escape, published, quantities, walk_quantities
 from paperlib.estimates import LEVEL, Estimate, Results, Untestable
 from paperlib.files import atomic_write_text
+from paperlib.markdown_table import markdown_table
 from paperlib.statistics import MIN_DATASETS
 
 HEADS = {  # column of claims.csv -> heading of claims.md
@@ -199,5 +200,4 @@ def write(table: pd.DataFrame, folder: Path | str, banner: str | None = None) ->
 def markdown(table: pd.DataFrame) -> str:
     """Return the claim table as Markdown: claim, the paper, its Table 1, our run, verdicts, rule."""
     rows = [[escape.markdown(cell) for cell in row] for row in table[list(HEADS)].to_numpy()]
-    lines = [list(HEADS.values()), ["---"] * len(HEADS), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(list(HEADS.values()), rows)

@@ -22,10 +22,10 @@ SAME = 1e-12  # accuracies closer than this are equal
 # Fusers (section 2.2.6)
 
 
-def left_out_predictions(fitted: Fit) -> pd.DataFrame:
+def guesses(fitted: Fit) -> pd.DataFrame:
     """Return columns target, fitted, left_out: what a fit says of a row that it has seen, and has not."""
     seen = fitted.regressor.predict(fitted.features)
-    return pd.DataFrame({"target": fitted.target, "fitted": seen, "left_out": fitted.left_out_predictions()})
+    return pd.DataFrame({"target": fitted.target, "fitted": seen, "left_out": fitted.left_out_predictions})
 
 
 def shuffled_fits(

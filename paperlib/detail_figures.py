@@ -51,7 +51,7 @@ def signal_matrix(features: pd.DataFrame, targets: pd.DataFrame) -> tuple[Figure
 def predictions(tables: dict[str, pd.DataFrame]) -> tuple[Figure, str]:
     """Draw predicted against measured accuracy drop (points), a panel per fuser: layers seen, and left out.
 
-    `tables`: fuser -> columns target, fitted, left_out (`comparisons.left_out_predictions`).
+    `tables`: fuser -> columns target, fitted, left_out (`comparisons.guesses`).
     """
     size = (3.7 * len(tables), 3.9)
     figure, axes = plt.subplots(1, len(tables), figsize=size, sharex=True, sharey=True, squeeze=False)

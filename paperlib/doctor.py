@@ -9,9 +9,10 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 from paperlib import hardware
 

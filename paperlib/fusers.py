@@ -1,6 +1,7 @@
 """Fit the paper's two fusers (section 2.2.6): from layer signals to the accuracy drop when the layer is removed."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -36,11 +37,12 @@ class Fit:
         """Rank correlation of the target and its prediction by a fit that has not seen the row."""
         if len(self.target) < 3 or self.target.nunique() < 2:
             return float("nan")
-        predicted = self.left_out_predictions()
+        predicted = self.left_out_predictions
         return float(spearmanr(predicted, self.target).statistic) if np.ptp(predicted) > 0 else float("nan")
 
+    @cached_property
     def left_out_predictions(self) -> np.ndarray:
-        """Return what a fit to all other rows predicts for each row (rows,); inside `parallel.all_cores`, side by side."""
+        """What a fit to all other rows predicts for each row (rows,); inside `parallel.all_cores`, side by side."""
         return cross_val_predict(clone(self.regressor), self.features, self.target, cv=LeaveOneOut())
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 from joblib import Parallel, delayed, parallel_config
 
-from paperlib.params import Params
 from paperlib.device import device_of
+from paperlib.params import Params
 
 
 def workers_of(params: Params) -> int:

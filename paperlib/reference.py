@@ -10,6 +10,7 @@ from paperlib import claims, comparisons, escape, tables, units
 from paperlib.errors import UserError
 from paperlib.estimates import TABLES, Results
 from paperlib.files import atomic_write_bytes, atomic_write_text
+from paperlib.markdown_table import markdown_table
 from paperlib.params import DATASETS, ROOT, Params
 
 REFERENCE = ROOT / "outputs" / "reference"
@@ -74,8 +75,8 @@ def section(folder: Path) -> str:
         f"Figure 1 of {_account(folder, steps)}\n\n"
         f"Maximum accuracy over depths of the Random-Forest walk, minus that of:\n\n{_rivals(folder)}\n"
         f"Of {len(verdicts)} claims, the paper's and ours about it:\n\n"
-        f"{_table(['', *counts], rows)}\n"
-        f"<details><summary>Claim by claim</summary>\n\n{_table(list(SHORT.values()), every)}\n</details>\n\n"
+        f"{markdown_table(['', *counts], rows)}\n"
+        f"<details><summary>Claim by claim</summary>\n\n{markdown_table(list(SHORT.values()), every)}\n</details>\n\n"
         f"How each verdict is reached is in [`claims.md`]({address}/claims.md).\n"
     )
 
@@ -106,12 +107,8 @@ def _rivals(folder: Path) -> str:
         [rival, f"{row['mean']:+.1f} ± {row['sem']:.1f}", f"{row['ahead']} of {row['datasets']}", row["verdict"]]
         for rival, row in found.iterrows()
     ]
-    return _table(["", "points (± s.e.m. over datasets)", "datasets ahead", ""], rows)
+    return markdown_table(["", "points (± s.e.m. over datasets)", "datasets ahead", ""], rows)
 
 
 def _verdict_columns() -> dict[str, str]:
     return {SHORT[column]: column for column in ("verdict_table1", "verdict_ours")}
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    return "".join(f"| {' | '.join(line)} |\n" for line in [heads, ["---"] * len(heads), *rows])

@@ -10,7 +10,8 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
-from paperlib import provenance, report_parts as parts
+from paperlib import provenance
+from paperlib import report_parts as parts
 from paperlib.drawing import mark
 from paperlib.errors import UserError
 from paperlib.files import atomic_write_text

@@ -7,6 +7,7 @@ import pandas as pd
 
 from paperlib import escape
 from paperlib.files import atomic_write_text
+from paperlib.markdown_table import markdown_table
 from paperlib.names import CONTROLS
 from paperlib.statistics import DECIMALS
 
@@ -41,12 +42,10 @@ def to_csv(table: pd.DataFrame) -> str:
 
 def to_markdown(table: pd.DataFrame, note: str = "") -> str:
     """Return the table in GitHub's Markdown: three decimals, best in bold, caption and note underneath."""
-    rows, controls = _printed(table, "**{}**", escape.markdown), _controls(table)
-    if controls:
+    heads, *rows = _printed(table, "**{}**", escape.markdown)
+    if controls := _controls(table):
         rows.insert(-controls, ["*Controls, not in the paper*"] + [""] * table.shape[1])
-    rows.insert(1, ["---"] + ["---:"] * table.shape[1])
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([*lines, "", escape.markdown(f"{CAPTION} {note}")]) + "\n"
+    return f"{markdown_table(heads, rows, numbers=heads[1:])}\n{escape.markdown(f'{CAPTION} {note}')}\n"
 
 
 def to_latex(table: pd.DataFrame, note: str = "") -> str:

@@ -31,7 +31,7 @@ def drops():
 
 
 def test_left_out_predictions_have_not_seen_their_row(signals, drops):
-    table = comparisons.left_out_predictions(fusers.fit("Linear-Regression", [(signals, drops)], 10, 0))
+    table = comparisons.guesses(fusers.fit("Linear-Regression", [(signals, drops)], 10, 0))
     assert np.allclose(table["fitted"], drops) and np.allclose(table["target"], drops)
     x = np.c_[fusers.standardise(signals).to_numpy(), np.ones(6)]
     for row in range(6):
@@ -45,7 +45,7 @@ def test_left_out_predictions_have_not_seen_their_row(signals, drops):
 def test_left_out_prediction_ignores_the_left_out_target(signals, drops):
     other = drops.copy()
     other[2] += 5
-    tables = [comparisons.left_out_predictions(fusers.fit("Linear-Regression", [(signals, each)], 10, 0))
+    tables = [comparisons.guesses(fusers.fit("Linear-Regression", [(signals, each)], 10, 0))
               for each in (drops, other)]  # fmt: skip
     assert tables[0].loc[2, "left_out"] == pytest.approx(tables[1].loc[2, "left_out"])
     assert tables[0].loc[3, "left_out"] != pytest.approx(tables[1].loc[3, "left_out"])

@@ -16,8 +16,8 @@ from conftest import reproduce
 from PIL import Image
 
 from paperlib import __main__ as command_line
-from paperlib import params as parameters
 from paperlib import drawing, provenance, units
+from paperlib import params as parameters
 from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
 from paperlib.params import ROOT
 

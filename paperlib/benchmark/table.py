@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from paperlib import escape
+from paperlib.markdown_table import markdown_table
 
 EMPTY = "–"
 
@@ -74,7 +75,7 @@ def to_csv(table: pd.DataFrame) -> str:
 def to_markdown(table: pd.DataFrame, titles: dict[str, str]) -> str:
     """Return one Markdown table for each part, under its title; columns without a value are left out."""
     return "\n".join(
-        f"## {title}\n\n{_section(table[table['part'] == part])}\n"
+        f"## {title}\n\n{_section(table[table['part'] == part])}"
         for part, title in titles.items()
         if (table["part"] == part).any()
     )
@@ -114,12 +115,7 @@ def _section(table: pd.DataFrame) -> str:
     cells["repeats"] = table["repeats"].map(lambda n: str(n) if n else EMPTY)
     cells = cells.assign(basis=table["basis"], note=table["note"]).rename(columns={"ratio": "plain / ours"})
     used = [name for name in cells if cells[name].isin(["", EMPTY]).sum() < len(cells)]
-    lines = [
-        used,
-        ["---:" if name in NUMBERS else "---" for name in used],
-        *cells[used].map(escape.markdown).to_numpy().tolist(),
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(used, cells[used].map(escape.markdown).to_numpy(), NUMBERS)
 
 
 NUMBERS = ("ours", "plain", "plain / ours", "difference", "repeats")
