@@ -27,13 +27,20 @@ class Ahead(threading.Thread):
         with contextlib.suppress(Exception):
             parallel.elsewhere(_prepare, (self.params,), self.params)
             store = store_of(self.params)
-            while not self.ended.wait(POLL_SECONDS) and not _is_ready(store, ()):
-                pass
-            for removed in () if self.ended.is_set() else _missing(store, self.params):
+            if not self._original_came(store):
+                return
+            for removed in _missing(store, self.params):
                 if self.ended.is_set() or not _is_ready(store, removed[:-1]):
-                    break
+                    return
                 parallel.elsewhere(_train, (self.params, removed), self.params)
                 store.evict(keep={(), removed})
+
+    def _original_came(self, store: Store) -> bool:
+        """Wait for the original model; return False when the study goes on before it is trained."""
+        while not _is_ready(store, ()):
+            if self.ended.wait(POLL_SECONDS):
+                return False
+        return True
 
     def finish(self) -> None:
         """Wait for the model in hand, and let it be the last."""

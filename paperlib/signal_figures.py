@@ -4,7 +4,7 @@ Layers count from 0 in what comes in and from 1 in what is shown. `scores` is al
 signals with the sign by which a strategy chooses, so that the least is removed first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,7 +17,7 @@ from matplotlib.patches import Patch, Rectangle
 from paperlib.drawing import BLACK, BLUE, RED, STYLE, count, legend_above
 from paperlib.fusers import standardise
 from paperlib.signals import degenerate
-from paperlib.strategies import HIGHEST_FIRST, Choice
+from paperlib.strategies import Choice
 from paperlib.unit_numbers import effective_number
 
 NO_ORDER = "#e6e6e6"  # fills what a signal that is the same in every layer leaves open
@@ -41,15 +41,18 @@ def signal_table(signals: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.Dat
 
 
 @plt.rc_context(STYLE)
-def signal_map(scores: pd.DataFrame) -> tuple[Figure, str]:
-    """Draw a heat map (signals, layers): colour = standardised score, number = place in order of removal."""
+def signal_map(scores: pd.DataFrame, reversed_: Collection[str]) -> tuple[Figure, str]:
+    """Draw a heat map (signals, layers): colour = standardised score, number = place in order of removal.
+
+    `reversed_`: the signals whose sign the scores have turned (`strategies.highest_first`).
+    """
     flat = degenerate(scores)
     places = scores.rank().T
     figure, ax = _heat_map(standardise(scores).T, places.map("{:g}".format), flat, 2.5)
     figure.axes[-1].set_ylabel("importance (standard deviations)")
     ax.set(xlabel=LAYER_AXIS)
     ax.set_xticks(np.arange(len(scores)) + 0.5, [layer + 1 for layer in scores.index])
-    ax.set_yticks(np.arange(len(places)) + 0.5, [_signed(name) for name in places.index], rotation=0)
+    ax.set_yticks(np.arange(len(places)) + 0.5, _signed(places.index, reversed_), rotation=0)
     votes = (places.drop(index=flat).idxmin(axis=1) + 1).value_counts()
     most = f" Layer {votes.index[0]} is first out for {votes.iloc[0]} of {votes.sum()}." if len(votes) else ""
     return figure, f"Importance of {len(scores)} layers by {len(places)} signals.{most}{_flat_text(flat)}"
@@ -73,11 +76,13 @@ def correlation_map(correlation: pd.DataFrame) -> tuple[Figure, str]:
 
 
 @plt.rc_context(STYLE)
-def agreement_chart(agreement: pd.DataFrame, limit: float, ceiling: float, layers: int) -> tuple[Figure, str]:
+def agreement_chart(
+    agreement: pd.DataFrame, limit: float, ceiling: float, layers: int, reversed_: Collection[str]
+) -> tuple[Figure, str]:
     """Draw the rank correlation of each signal with the measured accuracy drop.
 
     `agreement`: (signals, test and validation); `limit`: that of `unit_numbers.chance_limit`; `ceiling`: what a
-    perfect signal could reach, nan if unknown.
+    perfect signal could reach, nan if unknown; `reversed_`: as for `signal_map`.
     """
     figure, ax = plt.subplots(figsize=(6.8, 1.9 + 0.26 * len(agreement)))
     rows, within = np.arange(len(agreement)), 0 if np.isnan(limit) else min(limit, EDGE)
@@ -90,7 +95,7 @@ def agreement_chart(agreement: pd.DataFrame, limit: float, ceiling: float, layer
     if np.isfinite(ceiling):
         text = "a perfect signal, given the noise of the drop"
         keys.append(ax.axvline(ceiling, color=RED, linestyle="--", linewidth=1.2, label=text))
-    ax.set_yticks(rows, [_signed(name) for name in agreement.index])
+    ax.set_yticks(rows, _signed(agreement.index, reversed_))
     ax.set(xlim=(-EDGE, EDGE), ylim=(len(rows) - 0.4, -0.6))
     ax.set_xlabel(f"Spearman correlation of importance and drop (n = {count(layers, 'layer')})")
     legend_above(ax, keys, columns=2)
@@ -121,8 +126,8 @@ def _first_out(choice: Choice) -> str:
     return f"layer {choice.layer + 1}{tie}"
 
 
-def _signed(name: str) -> str:
-    return f"{name} (reversed)" if name in HIGHEST_FIRST else name
+def _signed(names: Iterable[str], reversed_: Collection[str]) -> list[str]:
+    return [f"{name} (reversed)" if name in reversed_ else name for name in names]
 
 
 def _chance_text(limit: float, layers: int) -> str:

@@ -32,6 +32,12 @@ class Choice:
     fit: fusers.Fit | None = None
 
 
+def highest_first(params: Params) -> tuple[str, ...]:
+    """Name the signals by which the layer of the highest value goes first."""
+    chosen = ("Activation-Inhibition",) if params.inhibition_first == "highest" else ()
+    return (*HIGHEST_FIRST, *chosen)
+
+
 def needs(strategy: str, params: Params, ended: bool = False) -> set[str]:
     """Say which measurements the strategy asks of a model, to choose the next layer or `ended`, to be reported.
 
@@ -102,9 +108,7 @@ def fitted_fuser(strategy: str, path: list[Node], params: Params) -> fusers.Fit:
 def _scores(strategy: str, node: Node, fit: fusers.Fit | None, params: Params) -> tuple[pd.Series, float, float]:
     """Return the scores whose least is removed, and the relative and absolute difference below which they tie."""
     if strategy in SIGNALS:
-        highest = strategy in HIGHEST_FIRST
-        highest |= strategy == "Activation-Inhibition" and params.inhibition_first == "highest"
-        return node.signals[strategy] * (-1 if highest else 1), SAME_RELATIVE, 0.0
+        return node.signals[strategy] * (-1 if strategy in highest_first(params) else 1), SAME_RELATIVE, 0.0
     if strategy.startswith("Greedy-Ablation"):
         return node.ablation(_target(strategy, params))["drop"], 0.0, SAME_DROP
     if fit is not None:

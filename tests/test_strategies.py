@@ -46,6 +46,8 @@ def test_the_direction_of_inhibition_is_a_parameter(params):
     highest = params.replace(inhibition_first="highest")
     assert next_layer("Activation-Inhibition", path, highest).layer == 2
     assert next_layer("Activation-Energy", path, highest).layer == 1
+    assert strategies.highest_first(params) == strategies.HIGHEST_FIRST
+    assert set(strategies.highest_first(highest)) == {*strategies.HIGHEST_FIRST, "Activation-Inhibition"}
 
 
 def test_only_the_last_node_of_a_path_counts(params):

@@ -191,7 +191,7 @@ def test_signal_table_says_values_spread_and_first_out():
 def test_signal_map_has_standardised_colours_and_places():
     flat = ["Weight-Sparsity", "Attention-Weight"]
     scores = made_scores(flat=flat)
-    figure, alt = signal_figures.signal_map(scores)
+    figure, alt = signal_figures.signal_map(scores, ("Weight-Sparsity", "Activation-Inhibition"))
     ax = figure.axes[0]
     values = cells(ax)
     texts = [text.get_text() for text in ax.texts if text.get_text().isdigit()]
@@ -205,7 +205,8 @@ def test_signal_map_has_standardised_colours_and_places():
     assert texts == [str(place) for row in places for place in row]
     assert [patch.get_y() for patch in rectangles(ax)] == [SIGNALS.index(name) for name in flat]
     assert sum(text.get_text() == "the same in every layer" for text in ax.texts) == 2
-    assert ticks(ax.yaxis)[8] == "Weight-Sparsity (reversed)" and ticks(ax.xaxis) == list("123456")
+    reversed_ = {"Weight-Sparsity": "Weight-Sparsity (reversed)", "Activation-Inhibition": "Activation-Inhibition (reversed)"}
+    assert ticks(ax.yaxis) == [reversed_.get(name, name) for name in SIGNALS] and ticks(ax.xaxis) == list("123456")
     votes = scores[kept].idxmin().value_counts()
     assert f"first out for {votes.max()} of 10" in alt and "No order: Weight-Sparsity, Attention-Weight." in alt
 
@@ -231,12 +232,13 @@ def test_correlation_map_is_the_lower_triangle_with_grey_where_there_is_no_order
 
 def test_agreement_chart_shows_both_splits_chance_and_ceiling():
     agreement = pd.DataFrame(np.linspace(-0.95, 0.95, 24).reshape(12, 2), SIGNALS, ["test", "validation"])
-    figure, alt = signal_figures.agreement_chart(agreement, 0.886, 0.7, 6)
+    figure, alt = signal_figures.agreement_chart(agreement, 0.886, 0.7, 6, ["Attention-Entropy"])
     (ax,) = figure.axes
     lines = {line.get_label(): line for line in ax.lines}
     for split in agreement:
         np.testing.assert_allclose(lines[f"drop on {split}"].get_xdata(), agreement[split])
         assert list(lines[f"drop on {split}"].get_ydata()) == list(range(12))
+    assert [name for name in ticks(ax.yaxis) if "reversed" in name] == ["Attention-Entropy (reversed)"]
     (band,) = rectangles(ax)
     assert (band.get_x(), band.get_width()) == pytest.approx((-0.886, 2 * 0.886))
     ceiling = next(line for line in ax.lines if line.get_linestyle() == "--")
@@ -251,7 +253,7 @@ def test_agreement_chart_shows_both_splits_chance_and_ceiling():
 ])  # fmt: skip
 def test_agreement_chart_says_when_nothing_can_be_concluded(limit, text, width):
     agreement = pd.DataFrame(1.0, SIGNALS, ["test", "validation"])
-    figure, alt = signal_figures.agreement_chart(agreement, limit, np.nan, 4)
+    figure, alt = signal_figures.agreement_chart(agreement, limit, np.nan, 4, [])
     (ax,) = figure.axes
     assert text in legend(ax) and rectangles(ax)[0].get_width() == pytest.approx(width)
     assert not any(line.get_linestyle() == "--" for line in ax.lines)
@@ -373,8 +375,8 @@ def test_nothing_is_clipped_and_every_figure_has_its_alt_text(layers):
     rng = np.random.default_rng(5)
     steps = made_steps({name: tuple(rng.permutation(layers)) for name in ("Random", *SIGNALS)}, layers)
     shown = [
-        signal_figures.signal_map(scores), signal_figures.correlation_map(unit_numbers.rank_correlation(scores)),
-        signal_figures.agreement_chart(agreement, 0.6, 0.5, layers), unit_figures.prefix_diagram(layers),
+        signal_figures.signal_map(scores, SIGNALS), signal_figures.correlation_map(unit_numbers.rank_correlation(scores)),
+        signal_figures.agreement_chart(agreement, 0.6, 0.5, layers, SIGNALS), unit_figures.prefix_diagram(layers),
         unit_figures.drop_chart(drops, drops.abs() / 3), unit_figures.walk_tree(steps),
         unit_figures.selection_chart(steps),
     ]  # fmt: skip
