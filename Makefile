@@ -16,7 +16,7 @@ STUDY  = --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(DATASETS))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env reproduce smoke test lab figures plan check bench reference torture doctor clean distclean
+.PHONY: help env reproduce smoke test lab figures plan check bench compare reference torture doctor clean distclean
 
 help: ## Show this help
 	@echo 'Usage: make TARGET [PROFILE=$(PROFILE)] [DATASETS="$(DATASETS)"] [SEEDS="$(SEEDS)"] [SET="name=value ..."]'
@@ -54,6 +54,9 @@ bench: $(STAMP) ## Time the study beside a plain version, here (DEVICE=cuda REPE
 		$(if $(strip $(SET) $(DEVICE)),--set $(call quoted,$(strip $(SET) $(DEVICE:%=device=%)))) \
 		$(if $(REPEATS),--repeats $(call quoted,$(REPEATS))) $(if $(SHAPES),--shapes $(call quoted,$(SHAPES))) \
 		$(if $(PARTS),--parts $(call each,$(PARTS)))
+
+compare: $(STAMP) ## Lay the run beside another one, the reference or WITH=outputs/bf16/laptop: what differs, and by how much
+	@$(RUN) compare $(STUDY) $(if $(WITH),--with $(call quoted,$(WITH)))
 
 reference: $(STAMP) ## Keep the small files of finished units in outputs/reference, and show them in the README
 	@$(RUN) reference $(STUDY)

@@ -72,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--repeats", default="3", help="how often each thing is timed (default: 3)")
             command.add_argument("--shapes", default="", help="time random weights in the shapes of bert-base or bert-tiny")
             command.add_argument("--parts", nargs="+", help="only these parts (default: all)")
+        if name == "compare":
+            command.add_argument("--with", dest="other", default="", metavar="FOLDER",
+                                 help="a profile's folder of another run (default: the reference)")
     return parser
 
 
@@ -161,6 +164,14 @@ def _reference(options: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(options: argparse.Namespace) -> int:
+    studies, _ = _studies(options)
+    from paperlib import compare
+
+    print(f"compared: {compare.main(studies[0], options.other or f'outputs/reference/{studies[0].profile}')}")
+    return 0
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from paperlib import doctor
 
@@ -174,6 +185,7 @@ COMMANDS = {
     "plan": (_plan, "say how many fine-tunes, how long and how much disk; run nothing"),
     "bench": (_bench, "time the study beside a plain version of it on this machine"),
     "reference": (_reference, "keep the small files of finished units as the reference that the README shows"),
+    "compare": (_compare, "lay the finished units beside those of another run"),
     "doctor": (_doctor, "check the environment and say what to do"),
 }
 

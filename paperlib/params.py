@@ -15,7 +15,7 @@ from paperlib.errors import UserError
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS_DIR = ROOT / "params"
 DATASETS = ("newsgroup", "dbpedia", "arxiv", "yahoo", "patent", "yelp", "agnews", "imdb", "amazon")  # Table 1's order
-RESERVED = ("reference", "figures", "tables", "notebooks", "failed")  # folders beside those of profiles and datasets
+RESERVED = ("reference", "figures", "tables", "notebooks", "failed", "bench", "compare")  # folders beside those of profiles and datasets
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 LONGEST_QUOTE = 80  # characters of a value in a message

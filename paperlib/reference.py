@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from paperlib import claims, comparisons, escape, tables, units
+from paperlib import claims, compare, comparisons, escape, tables, units
 from paperlib.errors import UserError
 from paperlib.estimates import TABLES, Results
 from paperlib.files import atomic_write_bytes, atomic_write_text
@@ -17,7 +17,7 @@ REFERENCE = ROOT / "outputs" / "reference"
 README = ROOT / "README.md"
 START, END = "<!-- from here on written by make reference -->", "<!-- up to here -->"
 # No texts, no weights, no records of models, no notebooks: what can be read, compared and drawn again.
-OF_PROFILE = ("claims.csv", "claims.md", units.PROVENANCE, "tables/*", "figures/*", "bench/bench.*")
+OF_PROFILE = ("claims.csv", "claims.md", units.PROVENANCE, "tables/*", "figures/*", "bench/bench.*", "compare/*")
 OF_UNIT = (*(f"{table}.csv" for table in units.UNIT_TABLES), "distillation.json", units.PROVENANCE)
 SHORT = {
     "claim": "claim", "paper_says": "the paper says", "verdict_table1": "by its Table 1", "ours_says": "this run says",
@@ -78,7 +78,18 @@ def section(folder: Path) -> str:
         f"{markdown_table(['', *counts], rows)}\n"
         f"<details><summary>Claim by claim</summary>\n\n{markdown_table(list(SHORT.values()), every)}\n</details>\n\n"
         f"How each verdict is reached is in [`claims.md`]({address}/claims.md).\n"
+        f"{_compared(folder, address)}"
     )
+
+
+def _compared(folder: Path, address: str) -> str:
+    """Return the page of `make compare`, where there is one, folded up and with links that hold from the README."""
+    path = folder / compare.FOLDER / "compare.md"
+    if not path.exists():
+        return ""
+    title, _, text = path.read_text(encoding="utf-8").partition("\n\n")
+    text = text.replace("](compare.png)", f"]({address}/{compare.FOLDER}/compare.png)")
+    return f"\n<details><summary>{title.removeprefix('# ')}</summary>\n\n{text}\n</details>\n"
 
 
 def _account(folder: Path, steps: pd.DataFrame) -> str:

@@ -135,7 +135,9 @@ def settings_of(params: Params) -> str:
 DATASET_FIELDS = {"hub_id", "hub_config", "hub_revision", "hub_slices", "text_fields", "label_field", "class_names"}
 
 
-BESIDE = ("bench.py", "benchmark", "plain_study.py", "reference.py")  # no result of a study goes through them
+BESIDE = (  # no result of a study goes through them
+    "bench.py", "benchmark", "plain_study.py", "compare.py", "compare_figure.py", "two_runs.py", "reference.py",
+)  # fmt: skip
 
 
 def _cells(path: Path) -> list[tuple[str, str]]:

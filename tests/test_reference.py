@@ -23,7 +23,8 @@ def laptop():
 
 def test_no_texts_weights_or_notebooks_are_kept() -> None:
     assert {path.suffix for path in KEPT} == {".csv", ".json", ".md", ".png", ".svg", ".tex", ".txt"}
-    assert {path.name for path in KEPT if path.suffix == ".txt"} == {f"figure{n}.alt.txt" for n in range(1, 9)}
+    alt_texts = {f"figure{n}.alt.txt" for n in range(1, 9)} | {"compare.alt.txt"}
+    assert {path.name for path in KEPT if path.suffix == ".txt"} <= alt_texts
     assert max(KEPT.values()) < 1_000_000 and sum(KEPT.values()) < 20_000_000
 
 
@@ -47,7 +48,19 @@ def test_the_account_counts_what_is_there(laptop) -> None:
     maxima = best.groupby(["strategy", "dataset"]).mean()
     gap = 100 * (maxima["Random-Forest"] - maxima["Equal-Training"]).mean()
     assert re.search(rf"\| Equal-Training \| {re.escape(f'{gap:+.1f}')} ± ", text)
+    text = text.partition("<details><summary>Two runs compared")[0]
     assert len(re.findall(r"^\| ", text, re.MULTILINE)) == 2 + 4 + 2 + len(table) + 2 + len(comparisons.RIVALS)
+
+
+def test_a_comparison_is_shown_where_there_is_one(laptop, tmp_path) -> None:
+    shutil.copytree(laptop, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "compare", ignore_errors=True)
+    without = reference.section(tmp_path)
+    (tmp_path / "compare").mkdir()
+    (tmp_path / "compare" / "compare.md").write_text("# Two runs\n\nThey differ.\n\n![dots](compare.png)\n")
+    link = f"outputs/reference/{tmp_path.name}/compare/compare.png"
+    shown = f"<summary>Two runs</summary>\n\nThey differ.\n\n![dots]({link})\n\n</details>\n"
+    assert reference.section(tmp_path) == f"{without}\n<details>{shown}"
 
 
 def test_keeping_replaces_what_was_kept(laptop, tmp_path) -> None:

@@ -1,0 +1,133 @@
+"""Two runs side by side: what differs, by how much, and that a run does not differ from its copy."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import smoke_params
+
+from paperlib import compare, compare_figure, provenance, reference, two_runs, units
+from paperlib.errors import UserError
+from paperlib.files import sha256_file
+from paperlib.params import ROOT
+from paperlib.two_runs import Run
+
+LAPTOP = reference.REFERENCE / "laptop"
+
+
+def made_run(accuracies, order, *, seed=0, **settings):
+    """Return a run of one unit: two strategies that remove the layers in this order, and their accuracies by step."""
+    rows = [
+        {"dataset": "imdb", "seed": seed, "strategy": name, "step": step, "accuracy": value, "test_size": 100,
+         "removed_layer": layers[step - 1] if step else np.nan, "removed": "-".join(map(str, layers[:step]))}
+        for name, layers in zip(("Weight-Norm", "Random-Forest"), order) for step, value in enumerate(accuracies)
+    ]  # fmt: skip
+    record = {"parameters": {"dataset": "imdb", "seed": seed, "workers": 1, "precision": "auto", **settings}, "cpu": "one"}
+    return Run(Path("made"), {("imdb", seed): record}, pd.DataFrame(rows))
+
+
+def test_by_hand():
+    one = made_run([0.5, 0.6, 0.4], [(0, 1), (1, 0)])
+    other = made_run([0.5, 0.5, 0.5], [(0, 1), (0, 1)], precision="bf16", workers=4)
+    found = two_runs.models(one, other)
+    # Here: none, 0, 0-1, 1, 1-0; there: none, 0, 0-1. In both three, of accuracies .5 .6 .4 and .5 .5 .5.
+    assert (found["one"], found["other"], found["both"]) == (5, 3, 3)
+    assert found[["same", "mean", "most"]].tolist() == pytest.approx([1 / 3, 20 / 3, 10])
+    assert found["error"] == pytest.approx(10 * np.mean([0.25**0.5, 0.24**0.5, 0.24**0.5]))
+    walks = two_runs.walks(one, other)
+    assert list(walks.index) == ["Weight-Norm", "Random-Forest"]
+    assert walks["one"].tolist() == [0.6, 0.6] and walks["other"].tolist() == [0.5, 0.5]
+    assert walks["difference"].tolist() == pytest.approx([-10, -10]) and walks["sem"].isna().all()
+    assert walks["together"].tolist() == [2, 0] and walks["steps"].tolist() == [2, 2]
+    assert two_runs.differences(one, other).to_dict("index") == {"precision": {"one": "auto", "other": "bf16"}}
+
+
+def test_over_several_units():
+    def of_two(first, second):
+        parts = [made_run(first, [(0,), (1,)], seed=0), made_run(second, [(0,), (1,)], seed=1)]
+        records = {unit: record for part in parts for unit, record in part.records.items()}
+        return Run(Path("made"), records, pd.concat([part.steps for part in parts]))
+
+    one, other = of_two([0.5, 0.5], [0.5, 0.7]), of_two([0.5, 0.6], [0.5, 0.7])
+    walks = two_runs.walks(one, other)
+    assert walks["difference"].tolist() == pytest.approx([5, 5])
+    assert walks["sem"].tolist() == pytest.approx([5, 5]), "of 10 and 0 points"
+    assert two_runs.differences(one, other).empty
+    alone = made_run([0.5, 0.7], [(0,), (1,)], seed=1)
+    mine, theirs = two_runs.matched(one, alone)
+    assert list(mine.records) == list(theirs.records) == [("imdb", 1)] and set(mine.steps["seed"]) == {1}
+    with pytest.raises(UserError, match="^no dataset and seed is in both runs; the other has imdb seed 7$"):
+        two_runs.matched(one, made_run([0.5, 0.7], [(0,), (1,)], seed=7))
+
+
+@pytest.fixture
+def laptop(tmp_path):
+    """Return the parameters of a laptop profile whose outputs are two units of the reference."""
+    params = smoke_params(tmp_path).replace(profile="laptop")
+    for unit in ("newsgroup/seed-0", "imdb/seed-0"):
+        shutil.copytree(LAPTOP / unit, params.profile_dir / unit)
+    return params
+
+
+def test_a_run_is_its_copy(laptop):
+    page = compare.main(laptop, str(LAPTOP))
+    text = Path(page).read_text()
+    assert "Nothing that is recorded." in text and "100% have the same accuracy" in text
+    assert "newsgroup seed 0" in text and "imdb seed 0" in text and "yelp" not in text
+    table = pd.read_csv(Path(page).with_suffix(".csv"), index_col=0)
+    assert (table["difference"] == 0).all() and (table["together"] == table["steps"]).all() and len(table) == 19
+    assert (table["one"] == table["other"]).all()
+
+
+def test_another_setting_is_named_and_its_effect_counted(laptop, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(laptop.profile_dir, other)
+    unit = other / "imdb" / "seed-0"
+    steps = pd.read_csv(unit / "steps.csv", dtype={"removed": str, "removed_layer": "Int64"})
+    steps.loc[steps["step"] > 0, "accuracy"] += 4 / 256
+    steps.to_csv(unit / "steps.csv", index=False)
+    record = units.provenance(unit) | {"cpu": "a | b"}
+    record["parameters"] |= {"precision": "bf16", "workers": 64}
+    record["tables"]["steps"] = sha256_file(unit / "steps.csv")
+    provenance.write(unit / units.PROVENANCE, record)
+    text = Path(compare.main(laptop, str(other))).read_text()
+    assert "| precision | auto | bf16, auto |" in text and r"a \| b" in text and "workers" not in text
+    assert text.count("| +0.8 | 0.8 |") == 19, "four of 256 examples more in one of two units"
+    assert "1.6 at most" in text
+
+
+def test_the_figure_shows_both(laptop):
+    ours = two_runs.read(laptop.profile_dir)
+    walks = two_runs.walks(ours, ours).assign(other=lambda table: table["one"] + 0.1)
+    walks["difference"] = [10.0] * 18 + [-12.0]
+    figure, alt = compare_figure.draw(walks)
+    (ax,) = figure.axes
+    mine, theirs = ax.lines
+    np.testing.assert_allclose(mine.get_xdata(), walks["one"])
+    np.testing.assert_allclose(theirs.get_xdata(), walks["other"])
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == list(walks.index)
+    assert f"at most by -12.0 ({walks.index[-1]})" in alt
+
+
+def test_what_was_changed_is_refused(laptop):
+    path = laptop.profile_dir / "imdb" / "seed-0" / "steps.csv"
+    path.write_bytes(path.read_bytes().replace(b"imdb,0,Random,0", b"imdb,0,Random,9", 1))
+    with pytest.raises(UserError, match=r"laptop/imdb/seed-0/steps.csv: is not what the run wrote"):
+        compare.main(laptop, str(LAPTOP))
+    with pytest.raises(UserError, match="is this run itself"):
+        compare.main(laptop, str(laptop.profile_dir))
+    record = laptop.profile_dir / "imdb" / "seed-0" / units.PROVENANCE
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"complete": False}))
+    assert list(two_runs.read(laptop.profile_dir).records) == [("newsgroup", 0)], "a record that was changed is none"
+
+
+def test_the_make_target():
+    words = ["compare", "PROFILE=paper", "SET=precision=bf16", "WITH=outputs/my run/paper"]
+    done = subprocess.run(["make", "--dry-run", *words], cwd=ROOT, capture_output=True, text=True)
+    line = " ".join(done.stdout.replace("\\\n", " ").split())
+    assert done.returncode == 0 and "compare --profile 'paper' --datasets 'newsgroup' 'dbpedia'" in line
+    assert line.endswith("--set 'precision=bf16' --with 'outputs/my run/paper'")
