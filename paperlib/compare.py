@@ -37,9 +37,8 @@ def main(params: Params, other: str) -> str:
 
 def write(one: Run, other: Run, params: Params) -> Path:
     """Write compare.csv, the figure and compare.md; return the path of the page."""
-    from paperlib.compare_figure import (
-        draw,  # imports matplotlib, which writes a list of fonts into the cache
-    )
+    # They import matplotlib, which writes a list of fonts into the cache.
+    from paperlib.compare_figure import draw
     from paperlib.drawing import save
 
     folder, walks = params.profile_dir / FOLDER, two_runs.walks(one, other)
