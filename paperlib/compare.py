@@ -62,11 +62,24 @@ def page(one: Run, other: Run, walks: pd.DataFrame, alt: str, banner: str = "") 
         for row in walks.itertuples()
     ]  # fmt: skip
     parts = [
-        "# Two runs compared", f"**{banner}**" if banner else "", places,
+        "# Two runs compared", f"**{banner}**" if banner else "", places, _account(one, walks),
         f"What differs:\n\n{settings}", _models_text(two_runs.models(one, other)),
         f"![{escape.markdown(alt)}](compare.png)", markdown_table(HEADS, cells, HEADS[1:]), READING,
     ]  # fmt: skip
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _account(run: Run, walks: pd.DataFrame) -> str:
+    """Say what one run is: its model, its sizes, how far down its walks go."""
+    recorded = [record["parameters"] for record in run.records.values()]
+    model, train, test = (
+        ", ".join(dict.fromkeys(str(each[name]) for each in recorded)) for name in ("model", "train_size", "test_size")
+    )
+    depth, layers = walks["steps"].max(), run.steps["layers"].max()
+    return (
+        f"This run: {escape.markdown(model)}, {train} training and {test} test examples, walks down to {depth:.0f} of "
+        f"{layers} layers removed."
+    )
 
 
 def _models_text(found: pd.Series) -> str:

@@ -78,6 +78,7 @@ def test_a_run_is_its_copy(laptop):
     text = Path(page).read_text()
     assert "Nothing that is recorded." in text and "100% have the same accuracy" in text
     assert "newsgroup seed 0" in text and "imdb seed 0" in text and "yelp" not in text
+    assert "This run: all-MiniLM-L6-v2, 512 training and 256 test examples, walks down to 6 of 6 layers removed." in text
     table = pd.read_csv(Path(page).with_suffix(".csv"), index_col=0)
     assert (table["difference"] == 0).all() and (table["together"] == table["steps"]).all() and len(table) == 19
     assert (table["one"] == table["other"]).all()
@@ -111,6 +112,7 @@ def test_the_figure_shows_both(laptop):
     np.testing.assert_allclose(theirs.get_xdata(), walks["other"])
     assert [tick.get_text() for tick in ax.get_yticklabels()] == list(walks.index)
     assert f"at most by -12.0 ({walks.index[-1]})" in alt
+    assert "**SMOKE RUN**" in compare.page(ours, ours, walks, alt, banner="SMOKE RUN")
 
 
 def test_what_was_changed_is_refused(laptop):
