@@ -14,6 +14,7 @@ from paperlib.params import ROOT, Params
 from paperlib.two_runs import Run
 
 FOLDER = "compare"
+FEW = 3  # differences, which the title can name
 HEADS = ["strategy", "this run", "the other", "difference (points)", "s.e.m.", "removed alike", "of steps"]
 READING = (
     "Maximum accuracy over 1 to L removed layers, mean over units; difference: the other minus this run, with its standard "
@@ -55,14 +56,15 @@ def page(one: Run, other: Run, walks: pd.DataFrame, alt: str, banner: str = "") 
     places = f"This run: `{shown(one.folder)}`; the other: `{shown(other.folder)}`. In both: {escape.markdown(names)}."
     found = two_runs.differences(one, other)
     rows = [[escape.markdown(cell) for cell in (name, *row)] for name, row in zip(found.index, found.to_numpy())]
+    named = f": {escape.markdown(', '.join(found.index))}" if 0 < len(found) <= FEW else ""
     settings = markdown_table(["", "this run", "the other"], rows) if rows else "Nothing that is recorded.\n"
     cells = [
-        [row.Index, f"{row.one:.3f}", f"{row.other:.3f}", f"{row.difference:+.1f}", _error(row.sem), f"{row.together:.3g}",
+        [row.Index, f"{row.one:.3f}", f"{row.other:.3f}", f"{row.difference:+z.1f}", _error(row.sem), f"{row.together:.3g}",
          f"{row.steps:.3g}"]
         for row in walks.itertuples()
     ]  # fmt: skip
     parts = [
-        "# Two runs compared", f"**{banner}**" if banner else "", places, _account(one, walks),
+        f"# Two runs compared{named}", f"**{banner}**" if banner else "", places, _account(one, walks),
         f"What differs:\n\n{settings}", _models_text(two_runs.models(one, other)),
         f"![{escape.markdown(alt)}](compare.png)", markdown_table(HEADS, cells, HEADS[1:]), READING,
     ]  # fmt: skip

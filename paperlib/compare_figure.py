@@ -21,5 +21,5 @@ def draw(walks: pd.DataFrame) -> tuple[Figure, str]:
     legend_above(ax, [mine, theirs], columns=2)
     gaps = walks["difference"]
     widest = gaps.abs().idxmax()
-    return figure, (f"Maximum accuracy of {len(walks)} strategies in two runs: the other differs by {gaps.mean():+.1f} points "
-                    f"on average, at most by {gaps[widest]:+.1f} ({widest}).")
+    return figure, (f"Maximum accuracy of {len(walks)} strategies in two runs: the other differs by {gaps.mean():+z.1f} points "
+                    f"on average, at most by {gaps[widest]:+z.1f} ({widest}).")

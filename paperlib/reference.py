@@ -115,7 +115,7 @@ def _rivals(folder: Path) -> str:
     results = Results.from_tables(**{name: tables.collect(folder, name) for name in TABLES})
     found = comparisons.rivals(results, "Random-Forest")
     rows = [
-        [rival, f"{row['mean']:+.1f} ± {row['sem']:.1f}", f"{row['ahead']} of {row['datasets']}", row["verdict"]]
+        [rival, f"{row['mean']:+z.1f} ± {row['sem']:.1f}", f"{row['ahead']} of {row['datasets']}", row["verdict"]]
         for rival, row in found.iterrows()
     ]
     return markdown_table(["", "points (± s.e.m. over datasets)", "datasets ahead", ""], rows)

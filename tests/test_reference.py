@@ -47,7 +47,7 @@ def test_the_account_counts_what_is_there(laptop) -> None:
     best = tables.collect(laptop, "steps").query("step > 0").groupby(["strategy", "dataset", "seed"])["accuracy"].max()
     maxima = best.groupby(["strategy", "dataset"]).mean()
     gap = 100 * (maxima["Random-Forest"] - maxima["Equal-Training"]).mean()
-    assert re.search(rf"\| Equal-Training \| {re.escape(f'{gap:+.1f}')} ± ", text)
+    assert re.search(rf"\| Equal-Training \| {re.escape(f'{gap:+z.1f}')} ± ", text)
     text = text.partition("<details><summary>Two runs compared")[0]
     assert len(re.findall(r"^\| ", text, re.MULTILINE)) == 2 + 4 + 2 + len(table) + 2 + len(comparisons.RIVALS)
 

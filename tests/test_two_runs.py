@@ -97,6 +97,7 @@ def test_another_setting_is_named_and_its_effect_counted(laptop, tmp_path):
     provenance.write(unit / units.PROVENANCE, record)
     text = Path(compare.main(laptop, str(other))).read_text()
     assert "| precision | auto | bf16, auto |" in text and r"a \| b" in text and "workers" not in text
+    assert text.startswith("# Two runs compared: precision, cpu\n")
     assert text.count("| +0.8 | 0.8 |") == 19, "four of 256 examples more in one of two units"
     assert "1.6 at most" in text
 
