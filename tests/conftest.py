@@ -169,10 +169,14 @@ def made_node(removed=(), layers=6, seed=0, signals=None, drop=None, dataset_siz
 
 
 def pytest_collection_modifyitems(items):
-    """Let a process that shares the tests with others run whole files; all tests of the smoke study go to one, first."""
+    """Let a process that shares the tests with others run whole files; all tests of the smoke study go to one, first.
+
+    But for those with a group of their own: the longest of all, which would keep one process busy when the rest is done.
+    """
     studied = {item: "reproduced" in item.fixturenames for item in items}
     for item, uses_study in studied.items():
-        item.add_marker(pytest.mark.xdist_group("study" if uses_study else item.path.name))
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("study" if uses_study else item.path.name))
     items.sort(key=lambda item: not studied[item])
 
 

@@ -83,6 +83,7 @@ def kill_one(process: subprocess.Popen, how: str) -> str:
     return how
 
 
+@pytest.mark.xdist_group("kills")  # it takes minutes
 def test_killed_at_random_moments_ends_with_the_same_tables(uninterrupted: Path, tmp_path: Path) -> None:
     rng, ways = random.Random(2501), itertools.cycle(WAYS)
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
