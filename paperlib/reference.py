@@ -94,7 +94,7 @@ def _compared(folder: Path, address: str) -> str:
 
 def _account(folder: Path, steps: pd.DataFrame) -> str:
     """Say in one sentence what was run, from the tables and the provenance of the units."""
-    runs = [units.provenance(path.parent)["parameters"] for path in sorted(folder.glob(f"*/seed-*/{units.PROVENANCE}"))]
+    runs = [record["parameters"] for record in units.finished(folder).values()]
     models, trained = {run["model"] for run in runs}, {run["train_size"] for run in runs}
     layers, tested = steps["layers"].unique(), steps["test_size"].unique()
     if max(map(len, (models, trained, layers, tested))) > 1:

@@ -36,17 +36,14 @@ class Run:
 
 def read(folder: Path) -> Run:
     """Read the finished units of a profile's folder; raises UserError when there is none, or a table was changed."""
-    found = {path.parent: units.provenance(path.parent) for path in sorted(folder.glob(f"*/seed-*/{units.PROVENANCE}"))}
-    records = {
-        (record["parameters"]["dataset"], record["parameters"]["seed"]): record
-        for record in found.values() if record.get("complete")
-    }  # fmt: skip
-    if not records:
+    found = units.finished(folder)
+    if not found:
         raise UserError(f"{folder.name}: no finished unit to compare: run make reproduce first")
-    for (dataset, seed), record in records.items():
-        path = folder / dataset / f"seed-{seed}" / "steps.csv"
+    for unit, record in found.items():
+        path = unit / "steps.csv"
         if not path.exists() or sha256_file(path) != record["tables"]["steps"]:
             raise UserError(f"{'/'.join(path.parts[-4:])}: is not what the run wrote")
+    records = {(record["parameters"]["dataset"], record["parameters"]["seed"]): record for record in found.values()}
     return Run(folder, records, tables.collect(folder, "steps", list(records)))
 
 

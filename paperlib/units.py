@@ -116,13 +116,18 @@ def comparable(params: Params) -> list[tuple[str, int]]:
 
     Units run with other settings stay on disk and are left out: numbers of different studies are never mixed.
     """
-    found = []
-    for path in sorted(params.profile_dir.glob(f"*/seed-*/{PROVENANCE}")):
-        record = provenance(path.parent)
-        sound = all(_is(path.with_name(f"{table}.csv"), digest) for table, digest in record.get("tables", {}).items())
-        if record.get("complete") and record.get("settings") == settings_of(params) and sound:
+    settings, found = settings_of(params), []
+    for folder, record in finished(params.profile_dir).items():
+        sound = all(_is(folder / f"{table}.csv", digest) for table, digest in record.get("tables", {}).items())
+        if record.get("settings") == settings and sound:
             found.append((record["parameters"]["dataset"], record["parameters"]["seed"]))
     return found
+
+
+def finished(profile_dir: Path) -> dict[Path, dict]:
+    """Return the provenance of every finished unit of a profile's folder, by the unit's folder."""
+    found = {path.parent: provenance(path.parent) for path in sorted(profile_dir.glob(f"*/seed-*/{PROVENANCE}"))}
+    return {folder: record for folder, record in found.items() if record.get("complete")}
 
 
 def settings_of(params: Params) -> str:

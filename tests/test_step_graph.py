@@ -1,5 +1,7 @@
 """Recorded steps: what a recording may hold, checked without a GPU by one that plays its operations back."""
 
+import contextlib
+
 import pytest
 import torch
 from conftest import ARCHITECTURES, padded_batch, smoke_params
@@ -121,22 +123,14 @@ def test_a_step_is_recorded_after_the_first_ones():
 
 
 def test_what_cannot_be_recorded_is_said(monkeypatch):
-    class Graph:
-        def __enter__(self):
-            pass
-
-        def __exit__(self, *exception):
-            return False
-
     def step():
         raise RuntimeError("operation not permitted when stream is capturing\nmore of it")
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: None)
-    monkeypatch.setattr(torch.cuda, "graph", lambda graph: Graph())
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph: contextlib.nullcontext())
     said = r"^cuda_graphs: the step cannot be recorded \(operation .* is capturing\); use cuda_graphs=false$"
     with pytest.raises(UserError, match=said):
         step_graph._record(step, ())
-    monkeypatch.setattr(torch.cuda, "graph", lambda graph: Graph())
     with pytest.raises(torch.OutOfMemoryError):
         step_graph._record(lambda: (_ for _ in ()).throw(torch.OutOfMemoryError()), ())
 
