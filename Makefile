@@ -62,7 +62,7 @@ reference: $(STAMP) ## Keep the small files of finished units in outputs/referen
 	@$(RUN) reference $(STUDY)
 
 doctor: ## Check Python, packages, memory, disk, GPU and network, and say what to do
-	@$(or $(wildcard $(VENV)/bin/python),$(PYTHON)) -m paperlib.doctor
+	@$(or $(wildcard $(VENV)/bin/python),$(PYTHON)) -m paperlib.driver.doctor
 
 clean: ## Remove smoke outputs and caches of tools; keep results and .venv
 	rm -rf outputs/smoke .pytest_cache build *.egg-info

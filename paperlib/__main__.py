@@ -11,9 +11,10 @@ import traceback
 import warnings
 
 from paperlib import params as parameters
-from paperlib import places
-from paperlib.errors import UserError
-from paperlib.params import ROOT, Params
+from paperlib.common import places
+from paperlib.common.errors import UserError
+from paperlib.common.places import ROOT
+from paperlib.params import Params
 
 USER_FAULT, INTERRUPTED = 2, 130
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, a quota, the longest file allowed
@@ -122,25 +123,25 @@ def _seed(text: str) -> int:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from paperlib import run
+    from paperlib.driver import run
 
     return run.reproduce(*_studies(options))
 
 
 def _figures(options: argparse.Namespace) -> int:
-    from paperlib import run
+    from paperlib.driver import run
 
     return run.redraw(*_studies(options))
 
 
 def _check(options: argparse.Namespace) -> int:
-    from paperlib import run
+    from paperlib.driver import run
 
     return run.check(_studies(options)[0])
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from paperlib import run
+    from paperlib.driver import run
 
     return run.plan(_studies(options)[0])
 
@@ -151,14 +152,14 @@ def _bench(options: argparse.Namespace) -> int:
         raise UserError("command line: bench takes one dataset and one seed")
     if not options.repeats.isascii() or not options.repeats.isdigit():
         raise UserError(f"command line: repeats {options.repeats!r} is not a whole number")
-    from paperlib import bench
+    from paperlib.benchmark import bench
 
     return bench.main(studies[0], settings, int(options.repeats), options.shapes, options.parts)
 
 
 def _reference(options: argparse.Namespace) -> int:
     studies, _ = _studies(options)
-    from paperlib import reference
+    from paperlib.report import reference
 
     print(reference.make(studies[0]))
     return 0
@@ -166,14 +167,14 @@ def _reference(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     studies, _ = _studies(options)
-    from paperlib import compare
+    from paperlib.report import compare
 
     print(f"compared: {compare.main(studies[0], options.other or f'outputs/reference/{studies[0].profile}')}")
     return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from paperlib import doctor
+    from paperlib.driver import doctor
 
     return doctor.main()
 

@@ -9,10 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from paperlib import encoder
-from paperlib.data import Batch
-from paperlib.encoder import first_token_only, layer_numbers, layers
-from paperlib.training import EVALUATION_CHUNK, correct
+from paperlib.data.subsets import Batch
+from paperlib.model import encoder
+from paperlib.model.encoder import first_token_only, layer_numbers, layers
+from paperlib.model.training import EVALUATION_CHUNK, correct
 
 HEADS_AT_ONCE = 64  # subsets whose last states wait for one pass through the head
 Scores = tuple[np.ndarray, np.ndarray]  # of each example: whether it is classified correctly, its loss

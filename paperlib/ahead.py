@@ -6,10 +6,12 @@ It waits for no measurement: each of its models needs the one before and nothing
 import contextlib
 import threading
 
-from paperlib import parallel, strategies, together
-from paperlib.node import Removed
+from paperlib import strategies
+from paperlib.model import together
+from paperlib.nodes import parallel
+from paperlib.nodes.node import Removed
+from paperlib.nodes.store import Store, store_of
 from paperlib.params import Params
-from paperlib.store import Store, store_of
 
 CONTROL = "Equal-Training"
 POLL_SECONDS = 0.5
@@ -53,13 +55,13 @@ _running: list[Ahead] = []  # one at most
 
 def begin(params: Params) -> None:
     """Load data and model into this process, and start where a core would be idle and the control is not yet trained."""
-    from paperlib import work  # takes seconds to import, so only where something is computed
+    from paperlib.nodes import compute  # takes seconds to import, so only where something is computed
 
     finish()
     store = store_of(params)
     if together.is_on(params) or parallel.workers_of(params) < 2 or (store.read(()) and not _missing(store, params)):
         return
-    work.bench_of(params)
+    compute.bench_of(params)
     _running.append(Ahead(params))
     _running[0].start()
 
@@ -82,12 +84,12 @@ def _is_ready(store: Store, removed: Removed) -> bool:
 
 
 def _prepare(params: Params) -> None:
-    from paperlib import work
+    from paperlib.nodes import compute
 
-    work.bench_of(params)
+    compute.bench_of(params)
 
 
 def _train(params: Params, removed: Removed) -> None:
-    from paperlib import work
+    from paperlib.nodes import compute
 
-    work.compute(params, removed, frozenset(strategies.needs(CONTROL, params)))
+    compute.compute_node(params, removed, frozenset(strategies.needs(CONTROL, params)))

@@ -11,13 +11,14 @@ import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from paperlib import encoder, parallel, training, work
-from paperlib.errors import UserError
-from paperlib.files import atomic_write_json, sha256_folder
-from paperlib.fingerprint import DISTILLING, of_code, of_study
-from paperlib.node import Node, Removed, label, pack, parse_label, seed_of
-from paperlib.params import ROOT, Params
-from paperlib.records import read_sealed, seal
+from paperlib.common.errors import UserError
+from paperlib.common.files import atomic_write_json, sha256_folder
+from paperlib.common.records import read_sealed, seal
+from paperlib.model import encoder, training
+from paperlib.nodes import compute, parallel
+from paperlib.nodes.fingerprint import DISTILLING, of_code, of_study
+from paperlib.nodes.node import Node, Removed, label, pack, parse_label, seed_of
+from paperlib.params import Params
 from paperlib.tree import Study
 
 RECORD = "distillation.json"
@@ -65,7 +66,7 @@ def load_student(folder: Path) -> PreTrainedModel:
 
 def same_logits(params: Params) -> float:
     """Return the largest difference between the logits of the saved student and those stored when it was trained."""
-    bench, stored = work.bench_of(params), _read(params.unit_dir / RECORD)["models"][2]["first_logits"]
+    bench, stored = compute.bench_of(params), _read(params.unit_dir / RECORD)["models"][2]["first_logits"]
     student, batch = load_student(params.unit_dir / STUDENT), bench.dataset.test
     ids = bench.dataset.token_ids[batch["input_ids"][: len(stored)].cpu()]  # back to the tokeniser's numbers
     with torch.inference_mode():
@@ -75,9 +76,9 @@ def same_logits(params: Params) -> float:
 
 def _train(params: Params, removed: Removed, with_teacher: bool) -> dict:
     """Train one copy of the pruned model further; save it when it is the student."""
-    bench = work.bench_of(params)
-    teacher_logits = training.predict(work.model_of(params, ()), bench.dataset.train, params) if with_teacher else None
-    model = work.model_of(params, removed)
+    bench = compute.bench_of(params)
+    teacher_logits = training.predict(compute.model_of(params, ()), bench.dataset.train, params) if with_teacher else None
+    model = compute.model_of(params, removed)
     seed = seed_of(params.seed, params.dataset, removed, "distillation")
     done = training.fine_tune(model, bench.dataset.train, params, seed, teacher_logits)
     row = {"model": "distilled" if with_teacher else "ce_control", "parameters": encoder.count_parameters(model)}
@@ -104,7 +105,7 @@ def _save(model: PreTrainedModel, params: Params) -> None:
 
     Raises UserError when the folder cannot be written or the disk is full; the old student then stays.
     """
-    bench, folder = work.bench_of(params), params.unit_dir / STUDENT
+    bench, folder = compute.bench_of(params), params.unit_dir / STUDENT
     partial = folder.with_name(f".{STUDENT}.partial")
     full_table = encoder.load_model(params, bench.dataset.class_names).get_input_embeddings().weight.detach()
     whole = encoder.restore_vocabulary(model.cpu(), full_table, bench.dataset.token_ids)
@@ -123,13 +124,13 @@ def _save(model: PreTrainedModel, params: Params) -> None:
 
 def _latencies(params: Params, removed: Removed) -> list[float]:
     """Measure the median milliseconds to classify one example: teacher, pruned, and the two of the pruned shape."""
-    teacher, pruned = (_latency(work.model_of(params, each), params) for each in ((), removed))
+    teacher, pruned = (_latency(compute.model_of(params, each), params) for each in ((), removed))
     return [teacher, pruned, pruned, pruned]
 
 
 @torch.inference_mode()
 def _latency(model: PreTrainedModel, params: Params) -> float:
-    one = {name: tensor[:1] for name, tensor in work.bench_of(params).dataset.test.items()}
+    one = {name: tensor[:1] for name, tensor in compute.bench_of(params).dataset.test.items()}
     seconds = []
     for _ in range(LATENCY_REPEATS):
         started = time.perf_counter()
@@ -140,7 +141,7 @@ def _latency(model: PreTrainedModel, params: Params) -> float:
 
 def _fingerprint(params: Params, removed: Removed) -> str:
     kd = {name: getattr(params, name) for name in sorted(DISTILLING)}
-    code = of_code(ROOT / "paperlib" / "distillation.py")
+    code = of_code("distillation.py")
     return hashlib.sha256(repr((of_study(params), kd, label(removed), code)).encode()).hexdigest()
 
 

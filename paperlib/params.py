@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from paperlib import places, strict_yaml
-from paperlib.errors import UserError
+from paperlib.common import places, strict_yaml
+from paperlib.common.errors import UserError
+from paperlib.common.places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PARAMS_DIR = ROOT / "params"
 DATASETS = ("newsgroup", "dbpedia", "arxiv", "yahoo", "patent", "yelp", "agnews", "imdb", "amazon")  # Table 1's order
 RESERVED = ("reference", "figures", "tables", "notebooks", "failed", "bench", "compare")  # folders beside those of profiles and datasets

@@ -9,11 +9,11 @@ from sklearn.feature_selection import mutual_info_classif
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from paperlib.data import Batch
-from paperlib.encoder import layer_numbers, layers
+from paperlib.data.subsets import Batch
+from paperlib.model.encoder import layer_numbers, layers
+from paperlib.model.per_example_gradients import squared_gradients
 from paperlib.names import SIGNALS
 from paperlib.params import Params
-from paperlib.per_example_gradients import squared_gradients
 
 CHUNK = 32  # examples at a time: bounds the memory of the activations kept for the backward pass
 TIE_TOLERANCE = 1e-6  # relative; below it, differences are rounding

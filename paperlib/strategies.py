@@ -8,7 +8,7 @@ import pandas as pd
 
 from paperlib import fusers
 from paperlib.names import CONTROLS, FUSERS, SIGNALS, STRATEGIES
-from paperlib.node import Node
+from paperlib.nodes.node import Node
 from paperlib.params import Params
 
 __all__ = ["CONTROLS", "FUSERS", "SIGNALS", "STRATEGIES", "Choice", "next_layer", "needs", "random_tests"]

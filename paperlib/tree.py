@@ -4,13 +4,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from paperlib import ahead, parallel, strategies, together
-from paperlib.errors import UserError
+from paperlib import ahead, strategies
+from paperlib.common.errors import UserError
+from paperlib.model import together
 from paperlib.names import CONTROLS, STRATEGIES
-from paperlib.node import Node, Removed, label, parse_label
+from paperlib.nodes import parallel
+from paperlib.nodes.node import Node, Removed, label, parse_label
+from paperlib.nodes.progress import Progress
+from paperlib.nodes.store import store_of
 from paperlib.params import Params
-from paperlib.progress import Progress
-from paperlib.store import store_of
 from paperlib.strategies import Choice
 
 DISTILLED = "Random-Forest"  # its best pruned model is distilled (section 2.3), so the weights of its walk are kept
@@ -129,9 +131,9 @@ class Study:
     def _computed(self, wanted: dict[Removed, set[str]]) -> Iterator[Node]:
         """Yield these nodes as they are done: computed side by side on a processor's cores, or as batches of models."""
         if together.is_on(self.params):
-            from paperlib import work_together
+            from paperlib.nodes import compute_together
 
-            return work_together.compute(self.params, wanted)
+            return compute_together.compute_nodes(self.params, wanted)
         longest_first = sorted(
             wanted, key=lambda removed: (sum(layer is not None for layer in removed), -len(wanted[removed]))
         )
@@ -175,6 +177,6 @@ def _child(node: Node, choice: Choice) -> Removed:
 
 
 def _compute(params: Params, removed: Removed, parts: frozenset[str], keep_weights: bool) -> Node:
-    from paperlib import work  # takes seconds to import, so only where something is computed
+    from paperlib.nodes import compute  # takes seconds to import, so only where something is computed
 
-    return work.compute(params, removed, parts, keep_weights)
+    return compute.compute_node(params, removed, parts, keep_weights)

@@ -322,7 +322,7 @@ def encoder(tmp: Path, tokenizer: bool = True, words: int = 0) -> Path:
     from conftest import smoke_params
     from transformers import AutoModelForSequenceClassification
 
-    from paperlib import encoder as loading
+    from paperlib.model import encoder as loading
 
     params = smoke_params(tmp)
     config = loading.load_model(params, list("abcd")).config

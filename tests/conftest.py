@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from paperlib.params import ROOT
+from paperlib.common.places import ROOT
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for the hub must fail, not wait
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -95,7 +95,7 @@ def logits_of(model, batch):
 
 def logits_skipping(model, batch, positions):
     """Return the logits when hooks replace the output of the layers at `positions` by their input."""
-    from paperlib.encoder import layers
+    from paperlib.model.encoder import layers
 
     def hand_on(layer, args, kwargs, output):
         hidden = args[0] if args else kwargs["hidden_states"]
@@ -147,7 +147,7 @@ def made_node(removed=(), layers=6, seed=0, signals=None, drop=None, dataset_siz
     import pandas as pd
 
     from paperlib.names import SIGNALS
-    from paperlib.node import Node, columns, label, pack
+    from paperlib.nodes.node import Node, columns, label, pack
 
     rng = np.random.default_rng([seed, len(removed), *(0 if layer is None else layer for layer in removed)])
     remaining = [layer for layer in range(layers) if layer not in removed]

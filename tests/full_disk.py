@@ -13,7 +13,8 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
 from paperlib import __main__ as command_line
-from paperlib import run, units
+from paperlib.driver import run
+from paperlib.evidence import units
 
 WALKS = ("Weight-Norm", "Gradient-Fisher")
 CELLS = (

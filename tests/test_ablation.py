@@ -8,7 +8,8 @@ import torch
 from conftest import ARCHITECTURES, logits_of, logits_skipping, padded_batch, tiny_model
 from torch.nn import functional as F
 
-from paperlib import ablation, encoder
+from paperlib import ablation
+from paperlib.model import encoder
 
 
 def scores_skipping(model, batch, positions):

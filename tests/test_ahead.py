@@ -3,8 +3,9 @@
 import pytest
 from conftest import smoke_params
 
-from paperlib import ahead, parallel
-from paperlib.store import store_of
+from paperlib import ahead
+from paperlib.nodes import parallel
+from paperlib.nodes.store import store_of
 from paperlib.tree import Study
 
 TINY = {"train_size": 32, "validation_size": 16, "test_size": 24, "epochs": 1, "signal_size": 16, "max_removed": 3}

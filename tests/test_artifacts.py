@@ -8,9 +8,11 @@ import zipfile
 import pytest
 from conftest import files_under, smoke_params
 
-from paperlib import artifacts, encoder, params, sources
-from paperlib.artifacts import Wheel
-from paperlib.errors import UserError
+from paperlib import params
+from paperlib.common.errors import UserError
+from paperlib.data import artifacts, sources
+from paperlib.data.artifacts import Wheel
+from paperlib.model import encoder
 
 REAL_CACHE = params.ROOT / ".cache"
 

@@ -12,8 +12,9 @@ from bad_inputs import TABLE
 from conftest import files_under
 
 from paperlib import __main__ as command_line
-from paperlib import params, places
-from paperlib.params import ROOT
+from paperlib import params
+from paperlib.common import places
+from paperlib.common.places import ROOT
 
 OURS = ("paperlib", "params", "notebooks", "tests", "outputs")
 

@@ -10,11 +10,11 @@ from conftest import ARCHITECTURES, CLASSES, padded_batch, smoke_params, tiny_mo
 from torch import nn
 from torch.nn import functional as F
 
-from paperlib import batched_training, encoder, training
-from paperlib.batched_training import fine_tune_together
-from paperlib.device import forward_context
-from paperlib.errors import UserError
-from paperlib.given_dropout import Masks, TokenLinear
+from paperlib.common.errors import UserError
+from paperlib.model import batched_training, encoder, training
+from paperlib.model.batched_training import fine_tune_together
+from paperlib.model.device import forward_context
+from paperlib.model.given_dropout import Masks, TokenLinear
 
 SEEDS = [11, 5, 8]
 HARD = {"epochs": 2, "batch_size": 16, "learning_rate": 1.0e-2, "weight_decay": 0.1, "max_grad_norm": 0.5, "schedule": "linear"}  # fmt: skip

@@ -15,8 +15,9 @@ import torch
 from conftest import files_under, padded_batch, smoke_params, tiny_model
 
 from paperlib import __main__ as command_line
-from paperlib import ablation, bench, strategies, together, units
+from paperlib import ablation, strategies
 from paperlib.benchmark import (
+    bench,
     growth,
     hardware,
     levels,
@@ -31,10 +32,12 @@ from paperlib.benchmark import (
 )
 from paperlib.benchmark.session import Costs, Session
 from paperlib.benchmark.subject import CLASSES, Subject
-from paperlib.errors import UserError
-from paperlib.files import sha256_file
+from paperlib.common.errors import UserError
+from paperlib.common.files import sha256_file
+from paperlib.common.places import ROOT
+from paperlib.evidence import units
+from paperlib.model import together
 from paperlib.names import SIGNALS, STRATEGIES
-from paperlib.params import ROOT
 
 CPU = torch.device("cpu")
 
@@ -380,7 +383,7 @@ def test_a_level_is_halved_when_memory_runs_out(tmp_path, monkeypatch):
         if len(models) > 2:
             raise torch.OutOfMemoryError
 
-    monkeypatch.setattr("paperlib.batched_training.fine_tune_together", together)
+    monkeypatch.setattr("paperlib.model.batched_training.fine_tune_together", together)
     made = levels.level(Session(tiny_subject(tmp_path), repeats=1), 1, 7, lambda share: None)
     assert tried == [7, 4, 2] and made.setting.startswith("2 models of 1 layer")
 
@@ -396,7 +399,7 @@ def test_on_a_gpu_steps_are_recorded_too(tmp_path, monkeypatch):
 
     session = Session(tiny_subject(tmp_path, together=2, device="auto"), repeats=1)
     monkeypatch.setattr(together, "is_recorded", lambda params: params.cuda_graphs)
-    monkeypatch.setattr("paperlib.batched_training.fine_tune_together", trained)
+    monkeypatch.setattr("paperlib.model.batched_training.fine_tune_together", trained)
     rows = [row for job in levels.jobs(session) for row in job.run(lambda share: None)]
     assert used == [False, True] * 3 and session.costs.has("together", "fine-tune")
     assert [row.what for row in rows] == [levels.WHAT, levels.RECORDED] * 3
@@ -484,13 +487,13 @@ def test_the_make_target():
 
 
 def test_a_change_of_the_benchmark_leaves_studies_fresh(monkeypatch):
-    hashed = []
+    hashed, read = [], units.fingerprint._statements
     monkeypatch.setattr(
-        units.fingerprint, "of_code", lambda path: hashed.append(path.relative_to(ROOT).as_posix()) or ""
+        units.fingerprint, "_statements", lambda path, modified: hashed.append(path.relative_to(ROOT).as_posix()) or read(path, modified)
     )
     units._library.__wrapped__()
-    assert {"paperlib/training.py", "paperlib/run.py"} < set(hashed)
-    assert not [path for path in hashed if "bench" in path or "plain_study" in path]
+    assert {"paperlib/model/training.py", "paperlib/figures/paper.py"} < set(hashed)
+    assert not [path for path in hashed if "bench" in path or "plain_study" in path or "driver" in path]
 
 
 # The finished study

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paperlib import claims, published, quantities, walk_quantities
-from paperlib.claims import FAILS, HOLDS, NOISE, UNTESTABLE, Claim
-from paperlib.estimates import Estimate, Results, Untestable
+from paperlib import published
+from paperlib.evidence import claims, quantities, walk_quantities
+from paperlib.evidence.claims import FAILS, HOLDS, NOISE, UNTESTABLE, Claim
+from paperlib.evidence.estimates import Estimate, Results, Untestable
 from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
 from paperlib.params import DATASETS
 

@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification
 
 from paperlib import __main__ as command_line
 from paperlib import params as parameters
-from paperlib.params import ROOT
+from paperlib.common.places import ROOT
 
 pytestmark = pytest.mark.usefixtures("process_as_before")
 
@@ -69,14 +69,14 @@ def user_data(folder, text="text {}", label=lambda i: i % 4, rows=200):
 
 
 def test_only_one_driver_writes_a_profile(tmp_path, capsys):
-    from paperlib.lock import lock
+    from paperlib.common.lock import lock
 
     with lock(tmp_path / "out" / "smoke"):
         assert f"are being written by process {os.getpid()}" in refused(tmp_path, capsys)
 
 
 def test_a_fault_of_ours_is_one_line_too(tmp_path, capsys, monkeypatch):
-    from paperlib import run as driver
+    from paperlib.driver import run as driver
 
     def broken(*args):
         raise ZeroDivisionError("deep\ninside")
@@ -93,7 +93,7 @@ def test_a_fault_of_ours_is_one_line_too(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_is_no_fault_of_ours(number, tmp_path, capsys, monkeypatch):
-    from paperlib import run as driver
+    from paperlib.driver import run as driver
 
     def full(*args):
         raise OSError(number, os.strerror(number))
@@ -112,8 +112,8 @@ def test_a_value_may_hold_spaces(words):
 
 def test_a_value_with_spaces_reaches_the_notebooks(tmp_path, capsys, monkeypatch):
     """From `--set`, through papermill, to what a notebook's parameters load."""
-    from paperlib import run as driver
-    from paperlib import units
+    from paperlib.driver import run as driver
+    from paperlib.evidence import units
 
     names = ("profile", "dataset", "seed", "settings")
     given = new_code_cell("\n".join(f"{name} = ''" for name in names), metadata={"tags": ["parameters"]})
@@ -129,7 +129,7 @@ def test_a_value_with_spaces_reaches_the_notebooks(tmp_path, capsys, monkeypatch
 
 
 def test_an_interrupt_is_no_fault(tmp_path, capsys, monkeypatch):
-    from paperlib import run as driver
+    from paperlib.driver import run as driver
 
     def interrupted(*args):
         raise KeyboardInterrupt
@@ -175,8 +175,8 @@ def test_a_user_brings_a_model_and_data_of_their_own(tmp_path, capsys):
     """What `check_inputs` accepts: a folder with a BERT, its tokeniser, and two CSV files."""
     from conftest import smoke_params
 
-    from paperlib import encoder
-    from paperlib.run import check_inputs
+    from paperlib.driver.run import check_inputs
+    from paperlib.model import encoder
 
     params = smoke_params(tmp_path)
     model = AutoModelForSequenceClassification.from_config(encoder.load_model(params, list("abcd")).config)

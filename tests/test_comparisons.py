@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from paperlib import comparisons, fusers, statistics
-from paperlib.errors import UserError
-from paperlib.estimates import Results
+from paperlib import fusers
+from paperlib.common.errors import UserError
+from paperlib.evidence import comparisons, statistics
+from paperlib.evidence.estimates import Results
 from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
-from paperlib.node import parse_label
+from paperlib.nodes.node import parse_label
 
 LAYERS = pd.RangeIndex(6, name="layer")
 

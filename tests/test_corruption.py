@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from paperlib import __main__ as command_line
-from paperlib import params, tables, units
+from paperlib import params
+from paperlib.evidence import tables, units
 from paperlib.tree import Study
 
 UNIT = "newsgroup/seed-0"

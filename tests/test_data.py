@@ -9,9 +9,10 @@ import pytest
 import torch
 from conftest import logits_of, smoke_params, tiny_model
 
-from paperlib import data, encoder, sentences, sources
 from paperlib import params as parameters
-from paperlib.errors import UserError
+from paperlib.common.errors import UserError
+from paperlib.data import made, sources, subsets
+from paperlib.model import encoder
 
 REAL_DATA = parameters.ROOT.parent / "shared" / "data"
 
@@ -74,7 +75,7 @@ def test_stratified_draws_each_class_by_largest_remainder():
         {"text": [f"t{i}" for i in range(100)], "label": [0] * 47 + [1] * 31 + [2] * 15 + [3] * 7}
     )
     for n in (2, 10, 33, 64, 99, 100):
-        taken = data.stratified(frame, n, np.random.default_rng(0), "here", "n")
+        taken = subsets.stratified(frame, n, np.random.default_rng(0), "here", "n")
         expected = largest_remainder(Counter(frame["label"]), n)
         assert Counter(taken["label"]) == {label: count for label, count in expected.items() if count}
         assert taken["text"].is_unique
@@ -83,7 +84,7 @@ def test_stratified_draws_each_class_by_largest_remainder():
 def test_equal_remainders_are_settled_at_random():
     frame = pd.DataFrame({"text": [f"t{i}" for i in range(8)], "label": [0, 0, 1, 1, 2, 2, 3, 3]})
     seen = {
-        frozenset(data.stratified(frame, 2, np.random.default_rng(seed), "here", "n")["label"])
+        frozenset(subsets.stratified(frame, 2, np.random.default_rng(seed), "here", "n")["label"])
         for seed in range(60)
     }
     assert len(seen) == 6, "each of the six pairs of classes should be drawn sooner or later"
@@ -93,7 +94,7 @@ def test_rows_of_a_class_are_drawn_uniformly_and_shuffled():
     frame = pd.DataFrame({"text": [f"t{i}" for i in range(20)], "label": [0] * 10 + [1] * 10})
     counts, firsts = Counter(), Counter()
     for seed in range(200):
-        taken = data.stratified(frame, 10, np.random.default_rng(seed), "here", "n")
+        taken = subsets.stratified(frame, 10, np.random.default_rng(seed), "here", "n")
         counts.update(taken.index)
         firsts.update(taken["label"].iloc[:1])
     assert all(abs(counts[i] - 100) < 42 for i in range(20))  # 6 standard deviations of Binomial(200, 1/2)
@@ -101,11 +102,11 @@ def test_rows_of_a_class_are_drawn_uniformly_and_shuffled():
 
 
 def test_subsets_are_disjoint_stratified_and_of_the_sizes_asked_for(params):
-    subsets = data.draw(sources.read(params)[0], params)
-    texts = [set(frame["text"]) for frame in subsets.values()]
-    assert [len(t) for t in texts] == [len(f) for f in subsets.values()] == [64, 32, 32]
+    drawn = subsets.draw(sources.read(params)[0], params)
+    texts = [set(frame["text"]) for frame in drawn.values()]
+    assert [len(t) for t in texts] == [len(f) for f in drawn.values()] == [64, 32, 32]
     assert not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]
-    for frame in subsets.values():
+    for frame in drawn.values():
         counts = frame["label"].value_counts()
         assert set(counts.index) == {0, 1, 2, 3} and counts.max() - counts.min() <= 1
 
@@ -115,18 +116,18 @@ def test_texts_that_occur_twice_or_in_both_splits_are_used_once(tmp_path):
     test = pd.concat([rows(12, prefix="shared"), rows(12, prefix="shared"), rows(8, prefix="own")])
     write(tmp_path, train, test)
     params = local(tmp_path, train_size=20, validation_size=10, test_size=20)
-    subsets = data.draw(sources.read(params)[0], params)
-    drawn = pd.concat(subsets.values())["text"]
-    assert drawn.is_unique and len(drawn) == 50
-    assert not set(subsets["train"]["text"]) & set(test["text"])
+    drawn = subsets.draw(sources.read(params)[0], params)
+    texts = pd.concat(drawn.values())["text"]
+    assert texts.is_unique and len(texts) == 50
+    assert not set(drawn["train"]["text"]) & set(test["text"])
     with pytest.raises(UserError, match="30 distinct texts, fewer than train_size . validation_size = 31"):
-        data.draw(sources.read(params)[0], params.replace(train_size=21))
+        subsets.draw(sources.read(params)[0], params.replace(train_size=21))
 
 
 def test_the_seed_decides_the_subsets(tmp_path):
     write(tmp_path, rows(200), rows(100, prefix="test"))
     drawn = [
-        data.draw(sources.read(p)[0], p)["train"]["text"].tolist()
+        subsets.draw(sources.read(p)[0], p)["train"]["text"].tolist()
         for p in (local(tmp_path, seed=3), local(tmp_path, seed=3), local(tmp_path, seed=4))
     ]
     assert drawn[0] == drawn[1] != drawn[2]
@@ -136,15 +137,15 @@ def test_the_seed_decides_the_subsets(tmp_path):
 def test_another_draw_of_the_same_rows_has_another_fingerprint(params):
     tokenizer = encoder.load_tokenizer(params)
     prints = {
-        data.load(p, tokenizer).fingerprint
+        subsets.load(p, tokenizer).fingerprint
         for p in (params, params.replace(seed=1), params.replace(train_size=60))
     }
     assert len(prints) == 3
-    assert data.load(params, tokenizer).fingerprint in prints
+    assert subsets.load(params, tokenizer).fingerprint in prints
 
 
 def test_a_changed_row_changes_the_fingerprints(tmp_path):
-    from paperlib import fingerprint
+    from paperlib.nodes import fingerprint
 
     train, test = rows(12), rows(4, prefix="test")
     prints = set()
@@ -153,30 +154,30 @@ def test_a_changed_row_changes_the_fingerprints(tmp_path):
         write(tmp_path, train, test)
         params = local(tmp_path)
         prints.add(
-            (fingerprint.of_study(params), data.load(params, encoder.load_tokenizer(params)).fingerprint)
+            (fingerprint.of_study(params), subsets.load(params, encoder.load_tokenizer(params)).fingerprint)
         )
     assert len({study for study, _ in prints}) == len({drawn for _, drawn in prints}) == 3
 
 
 def test_tokens_are_padded_cut_and_renumbered(params):
     tokenizer = encoder.load_tokenizer(params)
-    dataset = data.load(params.replace(max_tokens=8), tokenizer)
-    subsets = data.draw(sources.read(params)[0], params)
-    for name, frame in subsets.items():
+    dataset = subsets.load(params.replace(max_tokens=8), tokenizer)
+    drawn = subsets.draw(sources.read(params)[0], params)
+    for name, frame in drawn.items():
         batch = getattr(dataset, name)
         assert batch["labels"].tolist() == frame["label"].tolist()
         for text, ids, mask in zip(
             frame["text"], dataset.token_ids[batch["input_ids"]], batch["attention_mask"]
         ):
             words = ["[CLS]", *text.split()[:6], "[SEP]"]
-            expected = [sentences.VOCABULARY.index(word) for word in words] + [0] * (8 - len(words))
+            expected = [made.VOCABULARY.index(word) for word in words] + [0] * (8 - len(words))
             assert ids.tolist() == expected
             assert mask.tolist() == [1] * len(words) + [0] * (8 - len(words))
 
 
 def test_subset_takes_the_first_examples(params):
-    batch = data.load(params, encoder.load_tokenizer(params)).train
-    first = data.subset(batch, 5)
+    batch = subsets.load(params, encoder.load_tokenizer(params)).train
+    first = subsets.subset(batch, 5)
     assert all(torch.equal(first[name], batch[name][:5]) for name in batch) and len(first["labels"]) == 5
 
 
@@ -189,9 +190,9 @@ def test_renumbered_ids_give_the_logits_of_the_full_vocabulary(kind, frame, word
     frames = pd.DataFrame({"text": text, "label": [i % 4 for i in range(40)]})
     write(tmp_path, frames.iloc[:28], frames.iloc[28:])
     params, tokenizer = local(tmp_path), Words(*frame)
-    dataset, model = data.load(params, tokenizer), tiny_model(kind, classes=4)
-    subsets = data.draw(sources.read(params)[0], params)
-    plain = tokenizer(subsets["test"]["text"], True, "max_length", params.max_tokens, "pt")
+    dataset, model = subsets.load(params, tokenizer), tiny_model(kind, classes=4)
+    drawn = subsets.draw(sources.read(params)[0], params)
+    plain = tokenizer(drawn["test"]["text"], True, "max_length", params.max_tokens, "pt")
     wanted = logits_of(model, plain)
     assert torch.equal(dataset.token_ids[dataset.test["input_ids"]], plain["input_ids"])
     restricted = encoder.restrict_vocabulary(model, dataset.token_ids)
@@ -272,7 +273,7 @@ def test_a_faulty_row_is_named(fault, suffix, tmp_path):
     write(tmp_path, frame, rows(8, prefix="test"), suffix)
     params = local(tmp_path)
     with pytest.raises(UserError) as error:
-        data.load(params, encoder.load_tokenizer(params))
+        subsets.load(params, encoder.load_tokenizer(params))
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
 
 
@@ -416,13 +417,13 @@ def test_the_hub_out_of_reach_is_said_in_one_line(tmp_path, monkeypatch):
 
 
 def test_made_sentences_are_distinct_and_their_topic_shows():
-    made = sentences.make(200, seed=1)
-    assert made["text"].is_unique and made["label"].value_counts().tolist() == [50] * 4
-    assert made.equals(sentences.make(200, seed=1)) and not made.equals(sentences.make(200, seed=2))
-    topics = list(sentences.TOPICS.values())
-    for text, label in zip(made["text"], made["label"]):
+    frame = made.make(200, seed=1)
+    assert frame["text"].is_unique and frame["label"].value_counts().tolist() == [50] * 4
+    assert frame.equals(made.make(200, seed=1)) and not frame.equals(made.make(200, seed=2))
+    topics = list(made.TOPICS.values())
+    for text, label in zip(frame["text"], frame["label"]):
         others = {word for i, words in enumerate(topics) if i != label for word in words}
-        assert not set(text.split()) & others and set(text.split()) <= set(sentences.VOCABULARY)
+        assert not set(text.split()) & others and set(text.split()) <= set(made.VOCABULARY)
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no local mirror of the nine datasets beside the project")
@@ -436,9 +437,9 @@ def test_a_local_mirror_of_the_nine_datasets_loads(dataset, tmp_path):
     labels = pd.concat(frames.values())["label"]
     missing = set(range(len(names))) - set(labels)
     assert labels.between(0, len(names) - 1).all() and missing == ({8} if dataset == "patent" else set())
-    subsets = data.draw(frames, params)
-    texts = pd.concat(subsets.values())["text"]
+    drawn = subsets.draw(frames, params)
+    texts = pd.concat(drawn.values())["text"]
     assert texts.is_unique and len(texts) == 256
     counts = frames["train"]["label"].value_counts(normalize=True) * 128
-    drawn = subsets["train"]["label"].value_counts().reindex(counts.index, fill_value=0)
-    assert (drawn - counts).abs().max() < 3, "drawn classes should follow their shares"
+    found = drawn["train"]["label"].value_counts().reindex(counts.index, fill_value=0)
+    assert (found - counts).abs().max() < 3, "drawn classes should follow their shares"

@@ -8,7 +8,7 @@ import pytest
 
 matplotlib.use("Agg")
 
-from paperlib import detail_figures, drawing  # noqa: E402
+from paperlib.figures import detail, drawing  # noqa: E402
 from paperlib.names import FUSERS, SIGNALS  # noqa: E402
 
 RNG = np.random.default_rng(5)
@@ -58,7 +58,7 @@ NAMES = {"Random-All": "Random4 (all layers)", "Random-Inner": "Random2 (inner l
 
 def test_signal_matrix_shows_every_signal_and_target_at_its_layer():
     features, targets = made_features(), made_targets()
-    figure, alt = detail_figures.signal_matrix(features, targets)
+    figure, alt = detail.signal_matrix(features, targets)
     heat, bars = figure.axes[:2]
     assert np.allclose(heat.collections[0].get_array().reshape(4, 12), features)
     assert [text.get_text() for text in heat.get_yticklabels()] == ["1", "3", "4", "6"]
@@ -71,7 +71,7 @@ def test_signal_matrix_shows_every_signal_and_target_at_its_layer():
 
 def test_predictions_in_points_with_errors_in_the_alt_text():
     table = pd.DataFrame({"target": [0.0, 0.02], "fitted": [0.0, 0.02], "left_out": [0.01, 0.0]})
-    figure, alt = detail_figures.predictions({"Linear-Regression": table})
+    figure, alt = detail.predictions({"Linear-Regression": table})
     ax = figure.axes[0]
     assert line(ax, "layer seen by the fit").get_ydata() == pytest.approx([0, 2])
     assert line(ax, "layer left out").get_ydata() == pytest.approx([1, 0])
@@ -82,7 +82,7 @@ def test_predictions_in_points_with_errors_in_the_alt_text():
 def test_fit_quality_draws_both_measures_by_step():
     fits = pd.DataFrame({"strategy": [FUSERS[0]] * 2 + [FUSERS[1]] * 2, "step": [1, 2, 1, 2],
                          "r2": [1.0, 1.0, 0.8, 0.7], "spearman_loo": [0.1, -0.3, 0.5, np.nan]})  # fmt: skip
-    figure, alt = detail_figures.fit_quality(fits)
+    figure, alt = detail.fit_quality(fits)
     sample, left_out = figure.axes
     assert list(line(sample, FUSERS[1]).get_ydata()) == [0.8, 0.7]
     assert list(line(left_out, FUSERS[0]).get_ydata()) == [0.1, -0.3]
@@ -92,18 +92,18 @@ def test_fit_quality_draws_both_measures_by_step():
 
 def test_fit_quality_says_when_nothing_is_defined():
     fits = pd.DataFrame({"strategy": list(FUSERS), "step": [1, 1], "r2": np.nan, "spearman_loo": np.nan})
-    figure, _ = detail_figures.fit_quality(fits)
+    figure, _ = detail.fit_quality(fits)
     assert all("undefined" in ax.texts[0].get_text() for ax in figure.axes)
 
 
 def test_weights_are_scaled_by_each_steps_largest():
     fusion = made_fusion()
     one = fusion[fusion["strategy"] == FUSERS[0]]
-    table = detail_figures.scaled_by_step(one)
+    table = detail.scaled_by_step(one)
     assert list(table.index) == list(SIGNALS) and np.allclose(table.abs().max(), 1)
     second = one[one["step"] == 2].set_index("signal")["weight"]
     assert np.allclose(table[2], second / second.abs().max())
-    figure, alt = detail_figures.weights_by_step(fusion)
+    figure, alt = detail.weights_by_step(fusion)
     assert np.allclose(figure.axes[0].collections[0].get_array().reshape(12, 3), table)
     leaders = {one[one["step"] == step].set_index("signal")["weight"].abs().idxmax() for step in (1, 2, 3)}
     assert f"{len(leaders)} in {FUSERS[0]}" in alt
@@ -111,13 +111,13 @@ def test_weights_are_scaled_by_each_steps_largest():
 
 def test_weights_of_a_constant_target_stay_zero():
     fusion = made_fusion().assign(weight=0.0)
-    assert (detail_figures.scaled_by_step(fusion[fusion["strategy"] == FUSERS[0]]) == 0).all(axis=None)
+    assert (detail.scaled_by_step(fusion[fusion["strategy"] == FUSERS[0]]) == 0).all(axis=None)
 
 
 def test_loss_curves_have_a_panel_and_a_scale_each():
     curve = pd.DataFrame({"model": ["distilled"] * 4 + ["ce_control"] * 4, "step": [1, 2, 3, 4] * 2,
                           "loss": [2.0, 1.5, 1.2, 1.0, 0.4, 0.3, 0.2, 0.1]})  # fmt: skip
-    figure, alt = detail_figures.loss_curves(curve)
+    figure, alt = detail.loss_curves(curve)
     assert list(line(figure.axes[0], "one batch").get_ydata()) == [2.0, 1.5, 1.2, 1.0]
     assert list(line(figure.axes[1], "one batch").get_ydata()) == [0.4, 0.3, 0.2, 0.1]
     assert figure.axes[0].get_ylim()[1] != figure.axes[1].get_ylim()[1]
@@ -127,7 +127,7 @@ def test_loss_curves_have_a_panel_and_a_scale_each():
 def test_model_accuracies_with_binomial_errors():
     models = pd.DataFrame({"model": ["teacher", "distilled"], "accuracy": [0.5, 0.8],
                            "validation_accuracy": [0.6, 0.7]})  # fmt: skip
-    figure, alt = detail_figures.model_accuracies(models, {"test": 100, "validation": 400})
+    figure, alt = detail.model_accuracies(models, {"test": 100, "validation": 400})
     test, validation = figure.axes[0].containers
     assert list(test.lines[0].get_xdata()) == [50, 80] and list(validation.lines[0].get_xdata()) == [60, 70]
     whiskers = [[np.ptp(segment[:, 0]) / 2 for segment in np.array(drawn.lines[2][0].get_segments())]
@@ -139,7 +139,7 @@ def test_model_accuracies_with_binomial_errors():
 
 def test_random_orders_draws_every_walk_and_every_maximum():
     orders, informed = made_orders(), pd.Series([0.6, 0.7, 0.95, 0.9, 0.2])
-    figure, alt = detail_figures.random_orders(orders, informed, NAMES)
+    figure, alt = detail.random_orders(orders, informed, NAMES)
     for ax, test in zip(figure.axes, NAMES):
         grey = [each.get_ydata() for each in ax.get_lines() if each.get_color() == "#8c8c8c"]
         walks = orders[orders["test"] == test].groupby("repeat")["accuracy"]
@@ -156,7 +156,7 @@ def test_random_orders_draws_every_walk_and_every_maximum():
 
 def test_equal_maxima_lie_side_by_side():
     orders = made_orders(("Random-All",)).assign(accuracy=0.5)
-    figure, _ = detail_figures.random_orders(orders, pd.Series([0.4, 0.6]), NAMES)
+    figure, _ = detail.random_orders(orders, pd.Series([0.4, 0.6]), NAMES)
     dots = next(each for each in figure.axes[1].get_lines() if each.get_marker() == "o")
     assert len(set(dots.get_xdata())) == 3 and np.mean(dots.get_xdata()) == pytest.approx(0)
 
@@ -167,9 +167,9 @@ def test_nothing_is_cut_off(layers, tmp_path):
     targets = pd.DataFrame({"test": RNG.normal(size=layers) / 50, "validation": RNG.normal(size=layers) / 50})
     informed = pd.Series(np.linspace(0.5, 0.9, layers + 1))
     drawn = [
-        detail_figures.signal_matrix(features, targets),
-        detail_figures.weights_by_step(made_fusion(layers - 1)),
-        detail_figures.random_orders(made_orders(depth=layers), informed, NAMES),
+        detail.signal_matrix(features, targets),
+        detail.weights_by_step(made_fusion(layers - 1)),
+        detail.random_orders(made_orders(depth=layers), informed, NAMES),
     ]
     for number, (figure, alt) in enumerate(drawn):
         figure.canvas.draw()

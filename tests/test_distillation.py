@@ -10,9 +10,13 @@ from conftest import smoke_params
 from test_tree import TINY, fine_tunes  # noqa: F401  (a fixture)
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from paperlib import data, distillation, encoder, sources, tables, training, work
-from paperlib.errors import UserError
-from paperlib.node import pack, seed_of, unpack
+from paperlib import distillation
+from paperlib.common.errors import UserError
+from paperlib.data import sources, subsets
+from paperlib.evidence import tables
+from paperlib.model import encoder, training
+from paperlib.nodes import compute
+from paperlib.nodes.node import pack, seed_of, unpack
 from paperlib.tree import Study
 
 REMOVED = (1, 3)
@@ -48,10 +52,10 @@ def test_teacher_and_pruned_are_the_nodes(distilled):
 def test_distilling_by_hand(distilled):
     """From the pruned weights, with the teacher's logits on the training subset, and the seed of this node."""
     study, record = distilled
-    params, bench = study.params, work.bench_of(study.params)
-    teacher = training.predict(work.model_of(params, ()), bench.dataset.train, params)
+    params, bench = study.params, compute.bench_of(study.params)
+    teacher = training.predict(compute.model_of(params, ()), bench.dataset.train, params)
     for name, logits in (("distilled", teacher), ("ce_control", None)):
-        model = work.model_of(params, REMOVED)
+        model = compute.model_of(params, REMOVED)
         seed = seed_of(params.seed, params.dataset, REMOVED, "distillation")
         done = training.fine_tune(model, bench.dataset.train, params, seed, logits)
         assert by_name(record)[name]["losses"] == done.losses
@@ -79,7 +83,7 @@ def test_the_saved_student_classifies_text_as_any_model_would(distilled):
     assert model.config.num_hidden_layers == 2 and model.config.original_layers == [0, 2]
     assert model.config.vocab_size == len(tokenizer) == model.get_input_embeddings().num_embeddings
     assert sum(p.numel() for p in model.parameters()) == by_name(record)["distilled"]["parameters"]
-    texts = data.draw(sources.read(study.params)[0], study.params)["test"]
+    texts = subsets.draw(sources.read(study.params)[0], study.params)["test"]
     tokens = tokenizer(
         texts["text"].tolist(), truncation=True, padding="max_length", max_length=16, return_tensors="pt"
     )

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from paperlib import doctor
-from paperlib.doctor import Finding
+from paperlib.driver import doctor
+from paperlib.driver.doctor import Finding
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_cache_that_cannot_be_written_fails(tmp_path):
 
 
 def test_damaged_wheel_fails_and_absent_one_is_a_note(tmp_path):
-    from paperlib.artifacts import MODEL_WHEEL
+    from paperlib.data.artifacts import MODEL_WHEEL
 
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / MODEL_WHEEL.filename).write_bytes(b"cut short")

@@ -13,8 +13,9 @@ from transformers import (
     GPT2ForSequenceClassification,
 )
 
-from paperlib import encoder, node
-from paperlib.errors import UserError
+from paperlib.common.errors import UserError
+from paperlib.model import encoder
+from paperlib.nodes import node
 
 
 def test_bert_base_has_the_papers_sizes():

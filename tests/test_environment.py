@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from paperlib.doctor import LOCK, ROOT, locked
+from paperlib.driver.doctor import LOCK, ROOT, locked
 
 CONDA_NAMES = {"torch": "pytorch"}  # where conda's name differs
 

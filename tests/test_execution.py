@@ -10,9 +10,9 @@ import nbformat
 import pytest
 from conftest import smoke_params
 
-from paperlib import units
-from paperlib.execution import execute
-from paperlib.kernel import Kernel
+from paperlib.driver.execution import execute
+from paperlib.driver.kernel import Kernel
+from paperlib.evidence import units
 
 PARAMETERS = nbformat.v4.new_code_cell(
     "profile = \"smoke\"\ndataset = \"newsgroup\"\nseed = 0\nsettings = \"\"", metadata={"tags": ["parameters"]}

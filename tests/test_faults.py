@@ -18,10 +18,13 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from paperlib import lock, params, provenance, run, units
-from paperlib.errors import UserError
-from paperlib.params import ROOT
-from paperlib.store import store_of
+from paperlib import params
+from paperlib.common import lock
+from paperlib.common.errors import UserError
+from paperlib.common.places import ROOT
+from paperlib.driver import run
+from paperlib.evidence import provenance, units
+from paperlib.nodes.store import store_of
 
 WAYS = ("driver SIGKILL", "kernel SIGKILL", "driver SIGTERM", "group SIGINT")  # of a machine, and of a person
 KILLS = int(os.environ.get("PAPERLIB_KILLS", "30"))  # make torture: 100

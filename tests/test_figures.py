@@ -14,8 +14,10 @@ from matplotlib.colors import to_rgb
 
 matplotlib.use("Agg")
 
-from paperlib import drawing, figures, published, statistics  # noqa: E402
-from paperlib.errors import UserError  # noqa: E402
+from paperlib import published
+from paperlib.common.errors import UserError  # noqa: E402
+from paperlib.evidence import statistics
+from paperlib.figures import drawing, paper  # noqa: E402
 from paperlib.names import CONTROLS, FUSERS, SIGNALS, STRATEGIES  # noqa: E402
 from paperlib.params import DATASETS  # noqa: E402
 
@@ -107,20 +109,20 @@ def table_of_maxima(n, seed=4):
 
 @pytest.mark.parametrize("n", [1, 2, 4, 9])
 def test_curves_have_a_panel_per_dataset_in_the_paper_s_order(n):
-    figure, _ = figures.accuracy_curves(made_steps(DATASETS[:n][::-1], seeds=1, depth=3))
+    figure, _ = paper.accuracy_curves(made_steps(DATASETS[:n][::-1], seeds=1, depth=3))
     assert [ax.get_title() for ax in figure.axes] == list(DATASETS[:n])
 
 
 def test_curves_are_means_over_seeds_with_a_band_for_fusers_and_controls_only():
     steps = made_steps(["imdb"], seeds=3)
-    figure, alt = figures.accuracy_curves(steps)
+    figure, alt = paper.accuracy_curves(steps)
     (ax,) = figure.axes
     lines = {line.get_label(): line for line in ax.lines}
     for name in STRATEGIES + CONTROLS:
         walks = steps[steps.strategy == name]
         mean = [100 * walks[walks.step == step].accuracy.mean() for step in range(7)]
         np.testing.assert_allclose(lines[name].get_ydata(), mean)
-        assert lines[name].get_color() == figures.COLOURS[name]
+        assert lines[name].get_color() == paper.COLOURS[name]
     assert len(ax.collections) == len(FUSERS + CONTROLS)
     assert lines["Equal-Training"].get_linestyle() == "-."
     baseline = [line for line in ax.lines if line.get_linestyle() == "--"]
@@ -130,7 +132,7 @@ def test_curves_are_means_over_seeds_with_a_band_for_fusers_and_controls_only():
 
 
 def test_curves_of_one_seed_have_no_band_and_one_legend_outside():
-    figure, _ = figures.accuracy_curves(made_steps(["imdb", "yelp"], seeds=1))
+    figure, _ = paper.accuracy_curves(made_steps(["imdb", "yelp"], seeds=1))
     assert all(len(ax.collections) == 0 and ax.get_legend() is None for ax in figure.axes)
     assert len(figure.legends) == 1
     assert [text.get_text() for text in figure.legends[0].get_texts()][:15] == list(STRATEGIES)
@@ -142,7 +144,7 @@ def test_curves_of_one_seed_have_no_band_and_one_legend_outside():
 def test_ranks_of_the_published_table_equal_counting():
     maxima = published.maxima()
     controlled = pd.concat([maxima, maxima.tail(1).rename(index={"Random-Forest": "Equal-Training"}) + 0.1])
-    ax = axes_of(figures.strategy_ranks(controlled)[0])[0]
+    ax = axes_of(paper.strategy_ranks(controlled)[0])[0]
     values = maxima.to_numpy()
     below = (values[:, None, :] > values[None, :, :]).sum(axis=1)
     tied = (values[:, None, :] == values[None, :, :]).sum(axis=1)
@@ -159,7 +161,7 @@ def test_ranks_of_the_published_table_equal_counting():
 
 
 def test_change_of_the_published_table_and_its_asterisks():
-    figure, alt = figures.baseline_change(published.maxima(), published.baseline())
+    figure, alt = paper.baseline_change(published.maxima(), published.baseline())
     ax = axes_of(figure)[0]
     expected = 100 * (published.maxima() / published.baseline() - 1).mean(axis=1)
     assert bars_of(ax) == pytest.approx(expected.to_dict())
@@ -174,7 +176,7 @@ def test_change_of_the_published_table_and_its_asterisks():
 def test_change_shows_the_controls_apart_with_whiskers_of_one_sem():
     steps = made_steps(DATASETS[:6])
     maxima, baseline = statistics.maximum_accuracy(steps), statistics.baseline_accuracy(steps)
-    ax = axes_of(figures.baseline_change(maxima, baseline)[0])[0]
+    ax = axes_of(paper.baseline_change(maxima, baseline)[0])[0]
     places = ax.get_yticks()
     assert places[15] - places[14] > 1.3 and places[14] - places[13] == pytest.approx(1)
     change = 100 * (maxima / baseline - 1)
@@ -188,18 +190,18 @@ def test_too_few_datasets_show_a_note_and_no_asterisk(n):
     maxima, baseline = table_of_maxima(n)
     maxima.loc["Random-Forest"] = 0.9
     note = f"n too small for a test to reach p < 0.05 (n = {n})"
-    for figure in (figures.baseline_change(maxima, baseline)[0], figures.size_improvement(maxima)[0]):
+    for figure in (paper.baseline_change(maxima, baseline)[0], paper.size_improvement(maxima)[0]):
         ax = axes_of(figure)[0]
         assert note in labels_of(ax)
         assert not any("significantly" in text for text in labels_of(ax))
         assert not any(line.get_marker() == drawing.ASTERISK for line in ax.lines)
-    assert note in figures.baseline_change(maxima, baseline)[1]
+    assert note in paper.baseline_change(maxima, baseline)[1]
 
 
 def test_five_datasets_allow_one_sided_tests_only():
     maxima, baseline = table_of_maxima(5)
     maxima.loc["Weight-Norm"] = 0.2 + 0.01 * np.arange(5)
-    ax = axes_of(figures.baseline_change(maxima, baseline)[0])[0]
+    ax = axes_of(paper.baseline_change(maxima, baseline)[0])[0]
     assert "Weight-Norm" in marked(ax, "below 0")  # p = 1/32
     assert not any(line.get_label() == "not different from 0" for line in ax.lines)
     assert "two-sided: n too small for a test to reach p < 0.05 (n = 5)" in labels_of(ax)
@@ -215,7 +217,7 @@ def test_size_improvement_marks_what_differs_from_random_in_either_direction():
     improvement.loc["Random-Forest"] = improvement.loc["Random"] + noise  # 8 of 8: p = 2/256
     improvement.loc["Weight-Norm"] = improvement.loc["Random"] - noise
     improvement.loc["Attention-Entropy"] = improvement.loc["Random"] + noise * np.tile([1, -1], 4)
-    ax = axes_of(figures.size_improvement(improvement)[0])[0]
+    ax = axes_of(paper.size_improvement(improvement)[0])[0]
     assert {"Random-Forest", "Weight-Norm"} <= marked(ax, "differs from Random")
     assert not {"Random", "Attention-Entropy"} & marked(ax, "differs from Random")
     assert bars_of(ax) == pytest.approx(improvement.mean(axis=1).to_dict())
@@ -226,7 +228,7 @@ def test_size_improvement_marks_what_differs_from_random_in_either_direction():
 
 def test_distillation_bars_whiskers_and_removed_layers():
     table = made_distillation()
-    figure, alt = figures.distillation_bars(table)
+    figure, alt = paper.distillation_bars(table)
     (ax,) = figure.axes
     for bars, model in zip(ax.containers, MODELS):
         for bar, dataset in zip(bars.patches, ("newsgroup", "imdb")):
@@ -246,7 +248,7 @@ def test_distillation_reads_a_table_that_went_through_csv(tmp_path):
     one = made_distillation(["newsgroup"], seeds=1)
     one.to_csv(tmp_path / "one.csv", index=False)
     read = pd.read_csv(tmp_path / "one.csv")  # "" and "5" come back as nan and 5.0
-    ax = figures.distillation_bars(read)[0].axes[0]
+    ax = paper.distillation_bars(read)[0].axes[0]
     assert ax.get_xticklabels()[0].get_text() == "newsgroup\n1 of 12\nlayers removed"
     assert "one seed" in labels_of(ax)
 
@@ -276,7 +278,7 @@ def test_scaled_weights_by_hand():
 def test_fuser_weights_bars_and_asterisks():
     fusion = made_fusion()
     fusion.loc[fusion.signal == "Weight-Entropy", "weight"] = 4.0  # the largest of every walk
-    figure, alt = figures.fuser_weights(fusion)
+    figure, alt = paper.fuser_weights(fusion)
     regression, forest = figure.axes
     mean = fusion[fusion.strategy == "Linear-Regression"].groupby(["dataset", "seed", "signal"]).weight.mean()
     scaled = mean / mean.abs().groupby(["dataset", "seed"]).transform("max")
@@ -293,7 +295,7 @@ def test_fuser_weights_bars_and_asterisks():
 
 
 def test_fuser_weights_of_one_dataset_say_that_n_is_too_small():
-    for ax in figures.fuser_weights(made_fusion(["imdb"], seeds=1))[0].axes:
+    for ax in paper.fuser_weights(made_fusion(["imdb"], seeds=1))[0].axes:
         assert "n too small for a test to reach p < 0.05 (n = 1)" in labels_of(ax)
         assert not any(line.get_marker() == drawing.ASTERISK for line in ax.lines)
 
@@ -311,16 +313,16 @@ def test_removal_steps_by_hand():
         walk("imdb", "Random", [2, 0, 1], 3), walk("yelp", "Random", [0, 2, 1], 3),
         walk("imdb", "Equal-Training", [np.nan] * 3, 3), walk("imdb", "Greedy-Ablation", [1], 3),
     ])  # fmt: skip
-    table = figures.removal_steps(steps)
+    table = paper.removal_steps(steps)
     assert list(table.index) == ["Random", "Greedy-Ablation"] and list(table.columns) == [1, 2, 3]
     assert table.loc["Random"].tolist() == [1.5, 3.0, 1.5]
     assert table.loc["Greedy-Ablation"].tolist() == [2.5, 1.0, 2.5]  # two layers kept share places 2 and 3
-    cells = [text.get_text() for text in figures.removal_order(steps)[0].axes[0].texts]
+    cells = [text.get_text() for text in paper.removal_order(steps)[0].axes[0].texts]
     assert cells == ["1.5", "3.0", "1.5", "2.5", "1.0", "2.5"]
 
 
 def test_removal_order_is_lighter_for_earlier_and_names_the_extremes():
-    figure, alt = figures.removal_order(pd.concat([walk("imdb", name, [1, 2, 0], 3) for name in FUSERS]))
+    figure, alt = paper.removal_order(pd.concat([walk("imdb", name, [1, 2, 0], 3) for name in FUSERS]))
     mesh = figure.axes[0].collections[0]
     figure.canvas.draw()
     lightness = mesh.get_facecolors()[:3, :3].sum(axis=1)  # of layers 1, 2, 3, removed at steps 3, 1, 2
@@ -331,7 +333,7 @@ def test_removal_order_is_lighter_for_earlier_and_names_the_extremes():
 def test_removal_order_of_models_of_different_depth_is_refused():
     steps = pd.concat([walk("imdb", "Random", [0, 1], 2), walk("yelp", "Random", [0, 2, 1], 3)])
     with pytest.raises(UserError, match="one depth, these have 2, 3 layers"):
-        figures.removal_order(steps)
+        paper.removal_order(steps)
 
 
 # ---------------------------------------------------------------- Figure 8
@@ -349,7 +351,7 @@ def test_randomization_bars_dots_and_exact_p_values():
     assert tests.loc[("newsgroup", "Random-All"), "p"] == pytest.approx(1 / 1024)
     assert tests.loc[("imdb", "Random-Inner"), "p"] > 0.05
     assert tests["n"].tolist() == [10] * 4
-    figure, alt = figures.randomization(steps, orders)
+    figure, alt = paper.randomization(steps, orders)
     (ax,) = figure.axes
     assert labels_of(ax)[:3] == ["Random-Forest", "Random6", "Random4"]
     heights = [[bar.get_height() for bar in bars.patches] for bars in ax.containers]
@@ -375,7 +377,7 @@ def test_randomization_pairs_every_order_with_the_forest_of_its_own_seed():
 
 def test_few_random_orders_say_that_n_is_too_small():
     orders = made_randomization(["imdb"], orders=3, centre=0.1)
-    (ax,) = figures.randomization(made_steps(["imdb"], seeds=1), orders)[0].axes
+    (ax,) = paper.randomization(made_steps(["imdb"], seeds=1), orders)[0].axes
     assert labels_of(ax)[-1] == "n too small for a test to reach p < 0.05 (n = 3)"
     assert not any(len(line.get_xdata()) for line in ax.lines if line.get_marker() == drawing.ASTERISK)
 
@@ -387,13 +389,13 @@ def all_figures(datasets, seeds, orders=10):
     steps = made_steps(datasets, seeds)
     maxima, baseline = statistics.maximum_accuracy(steps), statistics.baseline_accuracy(steps)
     return {
-        "figure1": figures.accuracy_curves(steps), "figure2": figures.strategy_ranks(maxima),
-        "figure3": figures.baseline_change(maxima, baseline),
-        "figure4": figures.size_improvement(statistics.accuracy_to_size(steps)),
-        "figure5": figures.distillation_bars(made_distillation(datasets, seeds)),
-        "figure6": figures.fuser_weights(made_fusion(datasets, seeds)),
-        "figure7": figures.removal_order(steps),
-        "figure8": figures.randomization(steps, made_randomization(datasets, seeds, orders)),
+        "figure1": paper.accuracy_curves(steps), "figure2": paper.strategy_ranks(maxima),
+        "figure3": paper.baseline_change(maxima, baseline),
+        "figure4": paper.size_improvement(statistics.accuracy_to_size(steps)),
+        "figure5": paper.distillation_bars(made_distillation(datasets, seeds)),
+        "figure6": paper.fuser_weights(made_fusion(datasets, seeds)),
+        "figure7": paper.removal_order(steps),
+        "figure8": paper.randomization(steps, made_randomization(datasets, seeds, orders)),
     }  # fmt: skip
 
 
@@ -408,10 +410,10 @@ def test_nothing_is_clipped_and_every_figure_has_its_alt_text(datasets, seeds):
 
 
 def test_every_strategy_has_a_colour_and_a_marker_of_its_own():
-    assert set(figures.COLOURS) == set(figures.MARKERS) == set(STRATEGIES + CONTROLS)
-    assert len({figures.MARKERS[name] for name in STRATEGIES}) == 15
+    assert set(paper.COLOURS) == set(paper.MARKERS) == set(STRATEGIES + CONTROLS)
+    assert len({paper.MARKERS[name] for name in STRATEGIES}) == 15
     for name in CONTROLS:  # black or grey
-        assert len(set(to_rgb(figures.COLOURS[name]))) == 1
+        assert len(set(to_rgb(paper.COLOURS[name]))) == 1
 
 
 # Machado, Oliveira and Fernandes (2009), severity 1: linear RGB as a dichromat sees it
@@ -438,7 +440,7 @@ def lab(colour, vision):
 
 @pytest.mark.parametrize("vision", VISION)
 def test_colours_differ_to_every_kind_of_colour_vision(vision):
-    seen = {name: lab(figures.COLOURS[name], vision) for name in STRATEGIES}
+    seen = {name: lab(paper.COLOURS[name], vision) for name in STRATEGIES}
     for a, b in itertools.combinations(STRATEGIES, 2):
         least = 16 if {a, b} & set(FUSERS) else 9  # 2.3 is just noticeable
         assert np.linalg.norm(seen[a] - seen[b]) > least, (a, b)
@@ -449,8 +451,8 @@ def test_colours_differ_to_every_kind_of_colour_vision(vision):
 
 def written(folder, **options):
     steps = made_steps([HOSTILE, "imdb"], seeds=2)
-    figure, alt = figures.accuracy_curves(steps)
-    path = figures.save(figure, folder, "figure1", alt + " <b>&", **options)
+    figure, alt = paper.accuracy_curves(steps)
+    path = paper.save(figure, folder, "figure1", alt + " <b>&", **options)
     return path, {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
@@ -483,18 +485,18 @@ def test_the_banner_and_the_stamp_are_on_the_picture(tmp_path):
 def test_saving_where_a_file_stands_is_one_clear_line(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(UserError, match="cannot write"):
-        figures.save(plt.figure(), tmp_path / "taken", "figure1", "alt")
+        paper.save(plt.figure(), tmp_path / "taken", "figure1", "alt")
 
 
 def test_style_is_set_by_hand_only():
     before = plt.rcParams["axes.spines.top"]
-    figures.strategy_ranks(published.maxima())
+    paper.strategy_ranks(published.maxima())
     assert plt.rcParams["axes.spines.top"] is before
     with plt.rc_context():
-        figures.style()
+        paper.style()
         assert plt.rcParams["axes.spines.top"] is False
 
 
 def test_drawing_does_not_import_torch():
-    code = "import sys, paperlib.figures, paperlib.table1; sys.exit('torch' in sys.modules)"
+    code = "import sys, paperlib.figures.paper, paperlib.evidence.table1; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,8 +13,8 @@ import pytest
 from conftest import smoke_params
 from full_disk import WALKS
 
-from paperlib import tables
-from paperlib.params import ROOT
+from paperlib.common.places import ROOT
+from paperlib.evidence import tables
 from paperlib.tree import Study
 
 KEPT = "What was finished is kept: run the same command again to go on from there."

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hub_stand_in import Hub
 
-from paperlib.params import ROOT
+from paperlib.common.places import ROOT
 
 # HF_ENDPOINT is read at import: every case needs a process of its own.
 SCRIPT = """

@@ -16,10 +16,11 @@ from conftest import reproduce
 from PIL import Image
 
 from paperlib import __main__ as command_line
-from paperlib import drawing, provenance, units
 from paperlib import params as parameters
+from paperlib.common.places import ROOT
+from paperlib.evidence import provenance, units
+from paperlib.figures import drawing
 from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
-from paperlib.params import ROOT
 
 NAMES = [units.BEFORE, *units.UNIT_NOTEBOOKS, units.AFTER]
 MOST_LINES = 15  # of a code cell

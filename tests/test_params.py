@@ -7,7 +7,7 @@ import yaml
 from conftest import smoke_params
 
 from paperlib import params as P
-from paperlib.errors import UserError
+from paperlib.common.errors import UserError
 from paperlib.params import Params
 
 

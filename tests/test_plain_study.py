@@ -8,7 +8,10 @@ import torch
 from conftest import logits_of, padded_batch, smoke_params, tiny_model
 from torch import nn
 
-from paperlib import ablation, data, encoder, plain_study, signals, training
+from paperlib import ablation, signals
+from paperlib.benchmark import plain_study
+from paperlib.data import subsets
+from paperlib.model import encoder, training
 from paperlib.names import SIGNALS
 
 
@@ -24,7 +27,7 @@ def as_examples(batch):
 def test_examples_are_the_same_texts(tmp_path):
     params = smoke_params(tmp_path)
     tokenizer = encoder.load_tokenizer(params)
-    dataset = data.load(params, tokenizer)
+    dataset = subsets.load(params, tokenizer)
     cut = encoder.restrict_vocabulary(encoder.load_model(params, dataset.class_names), dataset.token_ids)
     whole = encoder.load_model(params, dataset.class_names)
     for split in ("train", "validation", "test"):

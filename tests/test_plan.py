@@ -3,7 +3,8 @@
 import pytest
 from conftest import smoke_params
 
-from paperlib import batched_training, plan
+from paperlib.driver import plan
+from paperlib.model import batched_training
 
 FIXED = {"random_orders": 1, "max_removed": 2, "train_size": 32, "batch_size": 16, "epochs": 1}
 SMALL = {"validation_size": 16, "test_size": 24, "signal_size": 16}

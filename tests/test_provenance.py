@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from paperlib import provenance
-from paperlib.errors import UserError
-from paperlib.files import atomic_write_bytes, atomic_write_json, atomic_write_text, sha256_file, sweep
-from paperlib.params import ROOT, load
-from paperlib.records import read_sealed, seal
+from paperlib.common.errors import UserError
+from paperlib.common.files import atomic_write_bytes, atomic_write_json, atomic_write_text, sha256_file, sweep
+from paperlib.common.places import ROOT
+from paperlib.common.records import read_sealed, seal
+from paperlib.evidence import provenance
+from paperlib.params import load
 
 
 def test_record_has_what_a_reader_needs_and_is_json(tmp_path):
@@ -135,7 +136,7 @@ UNKNOWABLE = {
     "git": ("subprocess.run", OSError("no git")),
     "gpu": ("torch.cuda.is_available", RuntimeError("driver too old")),
     "memory": ("os.sysconf", ValueError("no such name")),
-    "cpu": ("paperlib.hardware.Path", OSError("no /proc")),
+    "cpu": ("paperlib.common.hardware.Path", OSError("no /proc")),
     "version": ("importlib.metadata.version", importlib.metadata.PackageNotFoundError("torch")),
     "start": ("psutil.Process", RuntimeError("no process table")),
 }

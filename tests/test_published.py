@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from paperlib import claims, published, quantities, walk_quantities
+from paperlib import published
+from paperlib.evidence import claims, quantities, walk_quantities
 from paperlib.names import STRATEGIES
 from paperlib.params import DATASETS
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from conftest import smoke_params
 
-from paperlib import claims, comparisons, reference, tables, units
-from paperlib.errors import UserError
+from paperlib.common.errors import UserError
+from paperlib.evidence import claims, comparisons, tables, units
+from paperlib.report import reference
 
 KEPT = {path: path.stat().st_size for path in reference.REFERENCE.rglob("*") if path.is_file()}
 PROFILES = sorted(path for path in reference.REFERENCE.glob("*") if (path / "claims.csv").exists())

@@ -11,10 +11,13 @@ from bs4 import BeautifulSoup
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from paperlib import claims, html, markdown, provenance, report, table1
-from paperlib.errors import UserError
+from paperlib.common.errors import UserError
+from paperlib.common.places import ROOT
+from paperlib.evidence import claims, provenance, table1
+from paperlib.figures import display
 from paperlib.names import STRATEGIES
-from paperlib.params import ROOT, load
+from paperlib.params import load
+from paperlib.report import html, markdown, pages
 
 SCRIPT = "<script>alert(1)</script>"
 PIXEL = base64.b64encode(
@@ -107,7 +110,7 @@ def folder(tmp_path):
 def site(tmp_path_factory):
     """A profile with its report, only to look at."""
     out = _profile(tmp_path_factory.mktemp("outputs") / "laptop")
-    report.build(out, "laptop", load())
+    pages.build(out, "laptop", load())
     return out
 
 
@@ -182,7 +185,7 @@ def test_missing_parts_are_named(site, index):
 
 
 def test_empty_folder_still_gives_a_report(tmp_path):
-    text = BeautifulSoup(report.build(tmp_path, "laptop").read_text(), "html.parser").get_text()
+    text = BeautifulSoup(pages.build(tmp_path, "laptop").read_text(), "html.parser").get_text()
     for words in (
         "No claim has been tested yet",
         "Nothing has been run yet",
@@ -199,27 +202,27 @@ def test_damaged_files_are_reported_not_fatal(folder):
     (folder / "claims.csv").write_bytes(b"")
     (folder / "failed").mkdir()
     _save(_notebook(), folder / "failed" / "imdb-seed-1-01_signals.ipynb")
-    text = report.build(folder, "laptop").read_text()
+    text = pages.build(folder, "laptop").read_text()
     assert "01_signals.ipynb could not be read; run it again" in text
     assert "kept as failed/imdb-seed-1-01_signals.ipynb" in text
     assert "No claim has been tested yet" in text and "Figure 1, 2," in text
 
 
 def test_units_left_out_of_the_figures_are_named(folder):
-    text = report.build(folder, "laptop", compared=[("<script>x", 1)]).read_text()
+    text = pages.build(folder, "laptop", compared=[("<script>x", 1)]).read_text()
     assert "imdb, seed 1: not in the figures and claims" in text
 
 
 def test_smoke_banner_is_on_every_page_and_only_there(folder):
     for profile, expected in (("smoke", True), ("laptop", False)):
-        report.build(folder, profile)
+        pages.build(folder, profile)
         for page in [folder / "index.html", *folder.rglob("notebooks/*.html")]:
             assert (provenance.SMOKE_BANNER in page.read_text()) == expected
 
 
 def test_the_same_files_give_the_same_pages(folder):
-    first = {page: page.read_bytes() for page in [report.build(folder, "laptop"), *folder.rglob("*.html")]}
-    report.build(folder, "laptop")
+    first = {page: page.read_bytes() for page in [pages.build(folder, "laptop"), *folder.rglob("*.html")]}
+    pages.build(folder, "laptop")
     assert all(page.read_bytes() == content for page, content in first.items())
 
 
@@ -324,16 +327,16 @@ def test_links_follow_pages_and_project_files(tmp_path):
 
 def test_show_displays_once_with_alt_text(monkeypatch):
     shown = []
-    monkeypatch.setattr(report, "display", lambda data, **options: shown.append((data, options)))
-    figure, ax = report.plt.subplots()
+    monkeypatch.setattr(display, "display", lambda data, **options: shown.append((data, options)))
+    figure, ax = display.plt.subplots()
     ax.plot([1, 2])
-    report.show(figure, 'A "line" & more')
+    display.show(figure, 'A "line" & more')
     ((data, options),) = shown
     assert (
         data["image/png"].startswith(b"\x89PNG")
         and options["metadata"]["image/png"]["alt"] == data["text/plain"]
     )
-    assert figure.number not in report.plt.get_fignums()
+    assert figure.number not in display.plt.get_fignums()
     picture = {"image/png": base64.b64encode(data["image/png"]).decode(), "text/plain": data["text/plain"]}
     cell = new_code_cell(
         "x", outputs=[new_output("display_data", data=picture, metadata=options["metadata"])]
@@ -373,4 +376,4 @@ def test_unreadable_notebook_is_one_clear_line(tmp_path):
     ("size", "words"), [(12, "12 bytes"), (1500, "1.5 kB"), (91_000_000, "91.0 MB"), (2e9, "2.0 GB")]
 )
 def test_file_size(size, words):
-    assert report.parts.file_size(size) == words
+    assert pages.parts.file_size(size) == words

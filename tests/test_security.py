@@ -18,9 +18,16 @@ from conftest import files_under, smoke_params
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from paperlib import claims, distillation, drawing, encoder, escape, html, markdown, provenance, report, sources, table1
-from paperlib.errors import UserError
-from paperlib.params import ROOT, load
+from paperlib import distillation
+from paperlib.common import escape
+from paperlib.common.errors import UserError
+from paperlib.common.places import ROOT
+from paperlib.data import sources
+from paperlib.evidence import claims, provenance, table1
+from paperlib.figures import drawing
+from paperlib.model import encoder
+from paperlib.params import load
+from paperlib.report import html, index, markdown
 
 HOSTILE = {
     "script": "<script>alert(1)</script>",
@@ -211,7 +218,7 @@ def test_names_in_the_report(text, tmp_path):
     cell = new_code_cell("x", outputs=[new_output("stream", text=text)])
     (unit / "notebooks").mkdir()
     nbformat.write(new_notebook(cells=[cell], metadata={"title": text}), unit / "notebooks" / "01_signals.ipynb")
-    soup = BeautifulSoup(report.build(tmp_path, "laptop").read_text(), "html.parser")
+    soup = BeautifulSoup(index.build(tmp_path, "laptop").read_text(), "html.parser")
     assert not soup.select("script, iframe, object, [onerror], [href^=javascript], img:not([src^='figures/'])")
     squeezed = "".join(text.split())
     for part in ("#claims", "#runs", "#table1", "#provenance"):

@@ -13,7 +13,8 @@ from sklearn.metrics import mutual_info_score
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
-from paperlib import encoder, signals
+from paperlib import signals
+from paperlib.model import encoder
 from paperlib.names import SIGNALS
 
 EXAMPLES, TOKENS, BINS, THRESHOLD = 37, 9, 4, 0.05  # 37 examples: not a multiple of the chunk of 32

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from paperlib import published, statistics
+from paperlib import published
+from paperlib.evidence import statistics
 from paperlib.names import STRATEGIES
 from paperlib.params import DATASETS
 

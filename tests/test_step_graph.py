@@ -8,10 +8,11 @@ from conftest import ARCHITECTURES, padded_batch, smoke_params
 from test_batched_training import HARD, SEEDS, assert_same, children
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from paperlib import data, memory, step_graph, together
-from paperlib.batched_training import fine_tune_together
-from paperlib.errors import UserError
-from paperlib.step_graph import WARM_UP, RecordedStep
+from paperlib.common.errors import UserError
+from paperlib.data import subsets
+from paperlib.model import memory, step_graph, together
+from paperlib.model.batched_training import fine_tune_together
+from paperlib.model.step_graph import WARM_UP, RecordedStep
 
 WAITING = {"aten._local_scalar_dense.default", "aten.nonzero.default", "aten.is_nonzero.default"}  # a GPU's answer
 
@@ -91,7 +92,7 @@ def tapes(monkeypatch):
 def test_a_replayed_step_is_the_step(kind, rate, tmp_path, tapes):
     """Eight steps of sixteen and eight of five examples, in turn; the learning rates are the same numbers in 32 bits."""
     params = smoke_params(tmp_path, **{**HARD, "epochs": 8, "learning_rate": 2**-7})
-    batch = data.subset(padded_batch(kind), 21)
+    batch = subsets.subset(padded_batch(kind), 21)
     ours, theirs = children(kind, rate), children(kind, rate)
     done = fine_tune_together(ours, batch, params.replace(cuda_graphs=True, device="auto"), SEEDS)
     assert len(tapes) == 1 and len(tapes[0].noted) > 100
@@ -148,7 +149,7 @@ def test_recorded_where_asked_for_and_on_a_gpu(tmp_path, monkeypatch):
 
 
 def test_a_recorded_study_is_the_same_study(tmp_path):
-    from paperlib import fingerprint
+    from paperlib.nodes import fingerprint
 
     plain = smoke_params(tmp_path, together=2, device="auto")
     assert fingerprint.of_study(plain) == fingerprint.of_study(plain.replace(cuda_graphs=True))

@@ -1,5 +1,6 @@
 """Records and weights on disk: only what is whole, and of this study, is ever read."""
 
+import ast
 import json
 import os
 import time
@@ -8,10 +9,10 @@ import pytest
 import torch
 from conftest import made_node, smoke_params
 
-from paperlib import fingerprint
-from paperlib.errors import UserError
-from paperlib.node import columns, label, pack, parse_label, seed_of, unpack
-from paperlib.store import Store
+from paperlib.common.errors import UserError
+from paperlib.nodes import fingerprint
+from paperlib.nodes.node import columns, label, pack, parse_label, seed_of, unpack
+from paperlib.nodes.store import Store
 
 ONE, OTHER = "a" * 64, "b" * 64
 
@@ -293,31 +294,51 @@ def test_a_changed_model_folder_changes_the_fingerprint(tmp_path):
     assert fingerprint.of_study(params) != before
 
 
-def test_code_counts_without_its_comments_and_layout(tmp_path):
+def written(folder, **modules):
+    """Write modules below a folder that stands for the project; return the fingerprint of the place `a` in it."""
+    for name, text in modules.items():
+        path = folder / "paperlib" / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return fingerprint.of_code("a")
+
+
+def test_code_counts_without_its_comments_and_layout(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+
     def of(text):
-        (tmp_path / "module.py").write_text(text)
-        return fingerprint.of_code(tmp_path / "module.py")
+        fingerprint._statements.cache_clear()
+        return written(tmp_path, a__module=text)
 
     base = of('"""Say."""\n\n\ndef f(x):\n    """Double."""\n    return 2 * x\n')
-    assert of("# a comment\ndef f(x):\n\n    return (2 *\n        x)  # twice\n") == base
+    assert of("# a comment\nimport os\n\ndef f(x):\n\n    return (2 *\n        x)  # twice\n") == base
     assert of('"""Say."""\n\n\ndef f(x):\n    return 3 * x\n') != base
     assert of('"""Say."""\n\n\ndef f(x):\n    "kept"\n    y = "text"\n    return 2 * x\n') != base
 
 
-def test_every_module_that_computes_is_part_of_the_fingerprint():
-    """Follow the imports of `work`: whatever it reaches computes, but for a few that cannot change a number."""
-    import ast
+def test_code_may_move_within_its_storeys(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    base = written(tmp_path, a__one="X = 1\n\ndef f():\n    return X\n", b__other="Y = 2\n")
+    (tmp_path / "paperlib" / "a" / "one.py").unlink()
+    assert written(tmp_path, a__deep__two="import os\ndef f():\n    return X\n", a__three="X = 1\n", b__other="Y = 3\n") == base
+    assert written(tmp_path, a__four="Z = 1\n") != base
+    assert fingerprint.of_code("a", without=["a/four.py"]) == base
 
-    folder, seen, waiting = fingerprint.ROOT / "paperlib", set(), ["work", "work_together"]
+
+def test_every_module_that_computes_is_part_of_the_fingerprint():
+    """Follow the imports of the modules that compute nodes: what they reach is in the storeys named, or is named here."""
+    folder, seen = fingerprint.ROOT / "paperlib", set()
+    waiting = [folder / "nodes" / "compute.py", folder / "nodes" / "compute_together.py"]
     while waiting:
-        name = waiting.pop()
-        if name in seen or not (folder / f"{name}.py").exists():
+        path = waiting.pop()
+        if path in seen or not path.exists():
             continue
-        seen.add(name)
-        for line in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
-            if isinstance(line, ast.ImportFrom) and line.module == "paperlib":
-                waiting += [alias.name for alias in line.names]
-            elif isinstance(line, ast.ImportFrom) and (line.module or "").startswith("paperlib."):
-                waiting.append(line.module.removeprefix("paperlib."))
-    harmless = {"errors", "params", "strict_yaml", "files", "places", "records", "store", "fingerprint", "together", "memory"}
-    assert seen - harmless == {*fingerprint.COMPUTING, *fingerprint.COMPUTING_TOGETHER}
+        seen.add(path)
+        for line in ast.walk(ast.parse(path.read_text())):
+            if isinstance(line, ast.ImportFrom) and (line.module or "").startswith("paperlib"):
+                place = fingerprint.ROOT.joinpath(*line.module.split("."))
+                waiting += [place.with_suffix(".py"), *(place / f"{alias.name}.py" for alias in line.names)]
+    counted = {path for place in fingerprint.COMPUTING for path in fingerprint._modules(folder / place)}
+    left = {path.relative_to(folder).as_posix() for path in seen - counted}
+    assert {name for name in left if not name.startswith("common/")} == {"params.py"}
+    assert all((folder / name).is_file() for name in (*fingerprint.HARMLESS, *fingerprint.TOGETHER))

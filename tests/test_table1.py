@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paperlib import published, table1
-from paperlib.errors import UserError
+from paperlib import published
+from paperlib.common.errors import UserError
+from paperlib.evidence import table1
 from paperlib.names import CONTROLS, STRATEGIES
 
 HOSTILE = ["a|b", r"x_y & {z} \input{q}", "<i>**$5%~^#</i>\nnew"]

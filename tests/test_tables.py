@@ -6,10 +6,11 @@ import pytest
 from conftest import files_under, smoke_params
 from test_tree import TINY
 
-from paperlib import strategies, tables
-from paperlib.errors import UserError
+from paperlib import strategies
+from paperlib.common.errors import UserError
+from paperlib.evidence import tables
 from paperlib.names import CONTROLS, FUSERS, SIGNALS, STRATEGIES
-from paperlib.node import unpack
+from paperlib.nodes.node import unpack
 from paperlib.tree import Study
 
 WALKS = (*STRATEGIES, *CONTROLS)

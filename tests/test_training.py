@@ -9,8 +9,9 @@ from conftest import CLASSES, logits_of, padded_batch, smoke_params, tiny_model
 from scipy.special import log_softmax, rel_entr, softmax
 from torch import nn
 
-from paperlib import data, device, encoder, training
-from paperlib.errors import UserError
+from paperlib.common.errors import UserError
+from paperlib.data import subsets
+from paperlib.model import device, encoder, training
 
 
 def without_dropout(model):
@@ -109,7 +110,7 @@ def test_every_epoch_sees_every_example_once(tmp_path):
 
 def test_the_loss_decreases_and_topics_are_learnt(tmp_path):
     params = smoke_params(tmp_path, epochs=16, train_size=128, learning_rate=3.0e-3)
-    dataset = data.load(params, encoder.load_tokenizer(params))
+    dataset = subsets.load(params, encoder.load_tokenizer(params))
     model = encoder.restrict_vocabulary(encoder.load_model(params, dataset.class_names), dataset.token_ids)
     done = training.fine_tune(model, dataset.train, params, 0)
     assert np.mean(done.losses[-4:]) < 0.7 * np.mean(done.losses[:4])

@@ -6,9 +6,12 @@ import pytest
 import torch
 from conftest import smoke_params
 
-from paperlib import strategies, tables, training, work
-from paperlib.errors import UserError
+from paperlib import strategies
+from paperlib.common.errors import UserError
+from paperlib.evidence import tables
+from paperlib.model import training
 from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
+from paperlib.nodes import compute
 from paperlib.tree import Study
 
 TINY = {
@@ -185,7 +188,7 @@ def test_evicted_weights_are_rebuilt_with_the_same_numbers(cache_gb, tmp_path, f
     assert sum(path.stat().st_size for path in held) <= max(
         cache_gb * 1e9, max(path.stat().st_size for path in held)
     )
-    exact, rebuilt = (work.model_of(study.params, (0, 1)) for study in (roomy, tight) if study.node((0, 1)))
+    exact, rebuilt = (compute.model_of(study.params, (0, 1)) for study in (roomy, tight) if study.node((0, 1)))
     assert all(torch.equal(p, q) for p, q in zip(exact.parameters(), rebuilt.parameters()))
 
 
@@ -247,7 +250,7 @@ def test_an_interrupted_growth_goes_on_where_it_was(after, tiny, tmp_path, monke
 def test_interrupted_between_weights_and_record(tiny, tmp_path, monkeypatch):
     whole = Study(smoke_params(tmp_path / "whole", **TINY))
     whole.grow(["Weight-Norm"])
-    writes, original = [], work.Store.write
+    writes, original = [], compute.Store.write
 
     def interrupted(store, record):
         writes.append(record["removed"])
@@ -255,10 +258,10 @@ def test_interrupted_between_weights_and_record(tiny, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return original(store, record)
 
-    monkeypatch.setattr(work.Store, "write", interrupted)
+    monkeypatch.setattr(compute.Store, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Study(tiny).grow(["Weight-Norm"])
-    monkeypatch.setattr(work.Store, "write", original)
+    monkeypatch.setattr(compute.Store, "write", original)
     study = Study(tiny)
     study.grow(["Weight-Norm"])
     assert numbers(study) == numbers(whole)
@@ -275,7 +278,7 @@ def test_equal_training_removes_nothing_and_trains_on(together):
     ]
     assert {node.record["parameters"] for node in walk.nodes} == {walk.nodes[0].record["parameters"]}
     assert all(len(node.remaining) == 4 for node in walk.nodes)
-    weights = [work.model_of(together.params, node.removed).classifier.weight for node in walk.nodes]
+    weights = [compute.model_of(together.params, node.removed).classifier.weight for node in walk.nodes]
     assert all(not torch.equal(a, b) for a, b in zip(weights, weights[1:]))
 
 

@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 from conftest import smoke_params
 
-from paperlib import compare, compare_figure, provenance, reference, two_runs, units
-from paperlib.errors import UserError
-from paperlib.files import sha256_file
-from paperlib.params import ROOT
-from paperlib.two_runs import Run
+from paperlib.common.errors import UserError
+from paperlib.common.files import sha256_file
+from paperlib.common.places import ROOT
+from paperlib.evidence import provenance, two_runs, units
+from paperlib.evidence.two_runs import Run
+from paperlib.figures.compare import draw
+from paperlib.report import compare, reference
 
 LAPTOP = reference.REFERENCE / "laptop"
 
@@ -106,7 +108,7 @@ def test_the_figure_shows_both(laptop):
     ours = two_runs.read(laptop.profile_dir)
     walks = two_runs.walks(ours, ours).assign(other=lambda table: table["one"] + 0.1)
     walks["difference"] = [10.0] * 18 + [-12.0]
-    figure, alt = compare_figure.draw(walks)
+    figure, alt = draw(walks)
     (ax,) = figure.axes
     mine, theirs = ax.lines
     np.testing.assert_allclose(mine.get_xdata(), walks["one"])

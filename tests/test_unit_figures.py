@@ -14,7 +14,8 @@ from scipy import stats
 
 matplotlib.use("Agg")
 
-from paperlib import signal_figures, unit_figures, unit_numbers  # noqa: E402
+from paperlib.evidence import unit_numbers
+from paperlib.figures import signal, unit  # noqa: E402
 from paperlib.names import SIGNALS  # noqa: E402
 from paperlib.strategies import Choice  # noqa: E402
 
@@ -182,7 +183,7 @@ def test_shared_models_by_hand():
 def test_signal_table_says_values_spread_and_first_out():
     signals = pd.DataFrame({"Weight-Norm": [2.0, 4.0], "Activation-Inhibition": [-0.5, 0.125]}, index=[0, 3])
     choices = {"Weight-Norm": Choice(0, ties=1), "Activation-Inhibition": Choice(3, ties=2)}
-    table = signal_figures.signal_table(signals, choices)
+    table = signal.signal_table(signals, choices)
     assert list(table.columns) == ["layer 1", "layer 4", "spread", "first out"]
     assert table.loc["Weight-Norm"].tolist() == ["2", "4", "50.00%", "layer 1"]
     assert table.loc["Activation-Inhibition"].tolist() == ["-0.5", "0.125", "125.00%", "layer 4 (drawn from 2)"]
@@ -191,7 +192,7 @@ def test_signal_table_says_values_spread_and_first_out():
 def test_signal_map_has_standardised_colours_and_places():
     flat = ["Weight-Sparsity", "Attention-Weight"]
     scores = made_scores(flat=flat)
-    figure, alt = signal_figures.signal_map(scores, ("Weight-Sparsity", "Activation-Inhibition"))
+    figure, alt = signal.signal_map(scores, ("Weight-Sparsity", "Activation-Inhibition"))
     ax = figure.axes[0]
     values = cells(ax)
     texts = [text.get_text() for text in ax.texts if text.get_text().isdigit()]
@@ -214,7 +215,7 @@ def test_signal_map_has_standardised_colours_and_places():
 def test_correlation_map_is_the_lower_triangle_with_grey_where_there_is_no_order():
     scores = made_scores(flat=["Task-Relevance-MI"])
     correlation = unit_numbers.rank_correlation(scores)
-    figure, alt = signal_figures.correlation_map(correlation)
+    figure, alt = signal.correlation_map(correlation)
     ax = figure.axes[0]
     values = cells(ax)
     assert ticks(ax.yaxis) == list(SIGNALS[1:]) and ticks(ax.xaxis) == list(SIGNALS[:-1])
@@ -232,7 +233,7 @@ def test_correlation_map_is_the_lower_triangle_with_grey_where_there_is_no_order
 
 def test_agreement_chart_shows_both_splits_chance_and_ceiling():
     agreement = pd.DataFrame(np.linspace(-0.95, 0.95, 24).reshape(12, 2), SIGNALS, ["test", "validation"])
-    figure, alt = signal_figures.agreement_chart(agreement, 0.886, 0.7, 6, ["Attention-Entropy"])
+    figure, alt = signal.agreement_chart(agreement, 0.886, 0.7, 6, ["Attention-Entropy"])
     (ax,) = figure.axes
     lines = {line.get_label(): line for line in ax.lines}
     for split in agreement:
@@ -248,12 +249,12 @@ def test_agreement_chart_shows_both_splits_chance_and_ceiling():
 
 
 @pytest.mark.parametrize(("limit", "text", "width"), [
-    (np.inf, "chance: with 4 layers even ±1 has p > 0.05", 2 * signal_figures.EDGE),
+    (np.inf, "chance: with 4 layers even ±1 has p > 0.05", 2 * signal.EDGE),
     (np.nan, "all drops are equal: no order to agree with", 0),
 ])  # fmt: skip
 def test_agreement_chart_says_when_nothing_can_be_concluded(limit, text, width):
     agreement = pd.DataFrame(1.0, SIGNALS, ["test", "validation"])
-    figure, alt = signal_figures.agreement_chart(agreement, limit, np.nan, 4, [])
+    figure, alt = signal.agreement_chart(agreement, limit, np.nan, 4, [])
     (ax,) = figure.axes
     assert text in legend(ax) and rectangles(ax)[0].get_width() == pytest.approx(width)
     assert not any(line.get_linestyle() == "--" for line in ax.lines)
@@ -265,20 +266,20 @@ def test_agreement_chart_says_when_nothing_can_be_concluded(limit, text, width):
 
 @pytest.mark.parametrize("layers", [4, 6, 12])
 def test_prefix_diagram_runs_each_layer_above_the_skipped_one(layers):
-    figure, alt = unit_figures.prefix_diagram(layers)
+    figure, alt = unit.prefix_diagram(layers)
     ax = figure.axes[0]
     figure.canvas.draw()
     colours = [to_hex(colour) for colour in ax.collections[0].get_facecolors()]
-    own = {divmod(place, layers) for place, colour in enumerate(colours) if colour == unit_figures.OWN}
+    own = {divmod(place, layers) for place, colour in enumerate(colours) if colour == unit.OWN}
     assert own == {(skipped, layer) for skipped in range(layers) for layer in range(skipped + 1, layers)}
-    assert colours.count(unit_figures.SHARED) == len(own) == layers * (layers - 1) / 2
+    assert colours.count(unit.SHARED) == len(own) == layers * (layers - 1) / 2
     assert f"takes {len(own)} layer passes of its own, not {layers * (layers - 1)}." in alt
 
 
 def test_drop_chart_counts_many_layers_at_one_point():
     drops = pd.DataFrame(0.0, range(12), ["test", "validation"])
     drops.loc[7] = 0.25
-    figure, _ = unit_figures.drop_chart(drops, drops + 0.01)
+    figure, _ = unit.drop_chart(drops, drops + 0.01)
     assert sorted(text.get_text() for text in figure.axes[1].texts) == ["11 layers", "8"]
 
 
@@ -287,7 +288,7 @@ def test_drop_chart_has_points_and_standard_errors_in_accuracy_points():
     drops.loc[4] = drops.loc[1]
     drops.loc[2, "test"] = -0.5  # a large gain is not near zero either
     errors = pd.DataFrame(np.linspace(0.01, 0.06, 12).reshape(6, 2), columns=drops.columns)
-    figure, alt = unit_figures.drop_chart(drops, errors)
+    figure, alt = unit.drop_chart(drops, errors)
     left, right = figure.axes
     for bars, split, shift in zip(left.containers, drops, (-0.12, 0.12)):
         points, _, (segments,) = bars
@@ -311,7 +312,7 @@ def test_drop_chart_has_points_and_standard_errors_in_accuracy_points():
 @pytest.mark.parametrize(("orders", "models"), [(ORDERS, 13), (CROSSED, 3 + 5 + 6 + 6)])
 def test_walk_tree_has_one_block_per_model_as_high_as_its_walks(orders, models):
     depth = len(orders["Random"])
-    figure, alt = unit_figures.walk_tree(made_steps(orders, layers=depth))
+    figure, alt = unit.walk_tree(made_steps(orders, layers=depth))
     (ax,) = figure.axes
     rows = ticks(ax.yaxis)
     drawn = {}
@@ -332,7 +333,7 @@ def test_walk_tree_has_one_block_per_model_as_high_as_its_walks(orders, models):
 
 def test_walk_tree_writes_readable_numbers_and_gives_a_layer_one_colour():
     orders = {"Weight-Norm": tuple(range(12)), "Weight-Entropy": tuple(reversed(range(12)))}
-    figure, _ = unit_figures.walk_tree(made_steps(orders, layers=12))
+    figure, _ = unit.walk_tree(made_steps(orders, layers=12))
     (ax,) = figure.axes
     colours = {}
     for patch, text in zip(rectangles(ax), ax.texts):
@@ -345,7 +346,7 @@ def test_walk_tree_writes_readable_numbers_and_gives_a_layer_one_colour():
 
 def test_selection_chart_shows_the_maximum_and_the_depth_chosen_on_validation():
     steps = made_steps()
-    figure, alt = unit_figures.selection_chart(steps)
+    figure, alt = unit.selection_chart(steps)
     (ax,) = figure.axes
     best, chosen = (np.ma.getdata(points.get_offsets()) for points in ax.collections[1:3])
     rows = dict(zip(ticks(ax.yaxis), ax.get_yticks()))
@@ -375,10 +376,10 @@ def test_nothing_is_clipped_and_every_figure_has_its_alt_text(layers):
     rng = np.random.default_rng(5)
     steps = made_steps({name: tuple(rng.permutation(layers)) for name in ("Random", *SIGNALS)}, layers)
     shown = [
-        signal_figures.signal_map(scores, SIGNALS), signal_figures.correlation_map(unit_numbers.rank_correlation(scores)),
-        signal_figures.agreement_chart(agreement, 0.6, 0.5, layers, SIGNALS), unit_figures.prefix_diagram(layers),
-        unit_figures.drop_chart(drops, drops.abs() / 3), unit_figures.walk_tree(steps),
-        unit_figures.selection_chart(steps),
+        signal.signal_map(scores, SIGNALS), signal.correlation_map(unit_numbers.rank_correlation(scores)),
+        signal.agreement_chart(agreement, 0.6, 0.5, layers, SIGNALS), unit.prefix_diagram(layers),
+        unit.drop_chart(drops, drops.abs() / 3), unit.walk_tree(steps),
+        unit.selection_chart(steps),
     ]  # fmt: skip
     for figure, alt in shown:
         figure.draw_without_rendering()

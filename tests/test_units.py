@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import smoke_params, tiny_model
 
-from paperlib import units
+from paperlib.evidence import units
 
 NAME = "02_ablation"
 

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from paperlib.benchmark.table import number
-from paperlib.drawing import STYLE, label
+from paperlib.figures.drawing import STYLE, label
 
 COLOURS = {
     "unit": "#2b7bba",

@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from paperlib import ablation, plain_study, training
+from paperlib import ablation
+from paperlib.benchmark import plain_study
 from paperlib.benchmark.subject import Subject
 from paperlib.benchmark.table import Row, row
-from paperlib.device import precision_of
+from paperlib.model import training
+from paperlib.model.device import precision_of
 from paperlib.names import SIGNALS
 
 ANOTHER_ESTIMATE = "Task-Relevance-MI"  # binned here, from nearest neighbours there

@@ -6,12 +6,13 @@ from functools import partial
 
 import numpy as np
 
-from paperlib import data, plain_study, training
-from paperlib.benchmark import unit, walks
+from paperlib.benchmark import plain_study, unit, walks
 from paperlib.benchmark.session import Job, Session
 from paperlib.benchmark.subject import PLAIN_THREADS, Subject
 from paperlib.benchmark.table import Row, count, row
 from paperlib.benchmark.timing import Prepare, on, side_by_side
+from paperlib.data import subsets
+from paperlib.model import training
 from paperlib.params import Params
 
 MOST_POINTS = 8  # numbers of layers at which a fine-tune is timed
@@ -103,7 +104,7 @@ def _size(session: Session, size: int, passed: Callable[[float], None]) -> list[
 
 def fine_tunes(subject: Subject, params: Params, left: int) -> dict[str, Prepare]:
     """Return a fine-tune of a model with `left` layers both ways, one at a time, on the first training examples."""
-    train = data.subset(subject.dataset.train, params.train_size)
+    train = subsets.subset(subject.dataset.train, params.train_size)
     examples = subject.examples["train"].select(range(params.train_size))
 
     def ours():

@@ -8,13 +8,14 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from paperlib import data, encoder, training
 from paperlib.benchmark import growth
 from paperlib.benchmark.session import Job, Session
 from paperlib.benchmark.subject import PLAIN_THREADS, Subject
 from paperlib.benchmark.table import Row, count, row
 from paperlib.benchmark.timing import Prepare, on, side_by_side
-from paperlib.device import forward_context, precision_of
+from paperlib.data import subsets
+from paperlib.model import encoder, training
+from paperlib.model.device import forward_context, precision_of
 from paperlib.params import Params
 
 PASSES = 10  # of one layer, forward and backward
@@ -62,7 +63,7 @@ def _threads(session: Session, counts: list[int], passed: Callable[[float], None
     subject, params = session.subject, session.subject.short
     if not counts:
         return []
-    train = data.subset(subject.dataset.train, params.train_size)
+    train = subsets.subset(subject.dataset.train, params.train_size)
 
     def on_threads(n: int) -> Prepare:
         def prepare():

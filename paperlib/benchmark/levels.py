@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import torch
 
-from paperlib import data, memory, together
 from paperlib.benchmark import growth, walks
 from paperlib.benchmark.session import Job, Session
 from paperlib.benchmark.table import Row, count, row
 from paperlib.benchmark.timing import side_by_side
-from paperlib.errors import UserError
-from paperlib.node import seed_of
+from paperlib.common.errors import UserError
+from paperlib.data import subsets
+from paperlib.model import memory, together
+from paperlib.nodes.node import seed_of
 from paperlib.params import Params
 
 WHAT = "fine-tune of a model, the models of a level together"
@@ -39,11 +40,11 @@ def level(
     session: Session, left: int, models: int, passed: Callable[[float], None], recorded: bool = False
 ) -> Row:
     """Time so many models with `left` layers trained together; where memory does not take them, half of them."""
-    from paperlib.batched_training import fine_tune_together  # only where it is used
+    from paperlib.model.batched_training import fine_tune_together  # only where it is used
 
     subject, params = session.subject, session.subject.short.replace(cuda_graphs=recorded)
     what = RECORDED if recorded else WHAT
-    train = data.subset(subject.dataset.train, params.train_size)
+    train = subsets.subset(subject.dataset.train, params.train_size)
     seeds = [seed_of(params.seed, params.dataset, (number,)) for number in range(models)]
 
     def prepare():

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
-from paperlib import encoder, hardware, plain_study
-from paperlib.benchmark import stored, unit
+from paperlib.benchmark import plain_study, stored, unit
 from paperlib.benchmark.session import Job, Session
 from paperlib.benchmark.subject import Subject
 from paperlib.benchmark.table import Row, row
-from paperlib.node import size_gb
+from paperlib.common import hardware
+from paperlib.model import encoder
+from paperlib.nodes.node import size_gb
 from paperlib.params import Params
 
 CHILD_SECONDS = 40  # to start, load and run one short unit: for the bar

@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from paperlib import data, plain_study, training
+from paperlib.benchmark import plain_study
 from paperlib.benchmark.subject import Subject
 from paperlib.benchmark.table import Row
 from paperlib.benchmark.timing import on, stopwatch
+from paperlib.data import subsets
+from paperlib.model import training
 
 EXTRA = 0.3  # what a pass costs beside its layers, in layers
 FORWARD = 1 / 3  # of a training step
@@ -72,7 +74,7 @@ class Session:
         """Run both ways once on very little, as the first use of a library is slow, and find the pace."""
         subject = self.subject
         few = subject.resized(2 * subject.params.batch_size, epochs=1)
-        model, batch = subject.ours(subject.layers), data.subset(subject.dataset.train, few.train_size)
+        model, batch = subject.ours(subject.layers), subsets.subset(subject.dataset.train, few.train_size)
         once = on(1, lambda: training.fine_tune(model, batch, few, seed=0))
         once()
         self.pace = stopwatch(once, subject.device)[0] / few.train_size / (subject.layers + EXTRA)

@@ -6,13 +6,16 @@ import tempfile
 
 import torch
 
-from paperlib import parallel, params, provenance
+from paperlib import params
 from paperlib.benchmark import stored
 from paperlib.benchmark.session import Job, Session
 from paperlib.benchmark.stored import Run
 from paperlib.benchmark.table import Row, row
 from paperlib.benchmark.timing import stopwatch
-from paperlib.params import ROOT, Params
+from paperlib.common.places import ROOT
+from paperlib.evidence import provenance
+from paperlib.nodes import parallel
+from paperlib.params import Params
 
 SMOKE_SECONDS, RERUN_SECONDS = 150, 5  # for the bar
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import strptime
 
-from paperlib import units
+from paperlib.evidence import units
 from paperlib.params import Params
 
 CLOCK = 2.0  # seconds by which times read from files may be off

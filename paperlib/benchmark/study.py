@@ -4,13 +4,13 @@ from collections import defaultdict
 
 from paperlib import strategies
 from paperlib.benchmark import stored, unit, walks
+from paperlib.benchmark.plain_study import FAMILIES
 from paperlib.benchmark.session import Costs, Session
 from paperlib.benchmark.subject import Subject
 from paperlib.benchmark.table import Row, row
 from paperlib.names import SIGNALS
-from paperlib.node import Removed
+from paperlib.nodes.node import Removed
 from paperlib.params import DATASETS, Params
-from paperlib.plain_study import FAMILIES
 
 CHOICE_FROM = 2  # layers: with fewer left there is nothing to choose
 LABEL_INFORMATION = "task_relevance"

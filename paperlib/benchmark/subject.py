@@ -8,11 +8,13 @@ import datasets
 import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedModel
 
-from paperlib import data, encoder, plain_study, training
-from paperlib.data import Batch, Dataset
-from paperlib.device import device_of
-from paperlib.errors import UserError
-from paperlib.node import seed_of
+from paperlib.benchmark import plain_study
+from paperlib.common.errors import UserError
+from paperlib.data import subsets
+from paperlib.data.subsets import Batch, Dataset
+from paperlib.model import encoder, training
+from paperlib.model.device import device_of
+from paperlib.nodes.node import seed_of
 from paperlib.params import Params
 
 # Random weights and made-up token ids in the shapes of known models: for timing, nothing has to be downloaded.
@@ -55,7 +57,7 @@ class Subject:
     def dataset(self) -> Dataset:
         """The subsets as our code holds them: tensors on the device, ids renumbered."""
         made = _made_up(self.params, BertConfig(**SHAPES[self.shapes]).vocab_size) if self.shapes else None
-        dataset = made or data.load(self.params, encoder.load_tokenizer(self.params))
+        dataset = made or subsets.load(self.params, encoder.load_tokenizer(self.params))
         for batch in (dataset.train, dataset.validation, dataset.test):
             batch.update({name: tensor.to(self.device) for name, tensor in batch.items()})
         return dataset
@@ -110,7 +112,7 @@ class Subject:
     @property
     def signal_batch(self) -> Batch:
         """The examples on which signals are measured, for our code."""
-        return data.subset(getattr(self.dataset, self.params.signal_split), self.params.signal_size)
+        return subsets.subset(getattr(self.dataset, self.params.signal_split), self.params.signal_size)
 
     @property
     def signal_examples(self) -> datasets.Dataset:

@@ -8,12 +8,14 @@ import torch
 from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedModel
 
-from paperlib import ablation, data, encoder
+from paperlib import ablation
 from paperlib.benchmark.session import FORWARD, Job, Session
 from paperlib.benchmark.subject import Subject
 from paperlib.benchmark.table import Row, count, row
 from paperlib.benchmark.timing import on, side_by_side
-from paperlib.data import Batch
+from paperlib.data import subsets
+from paperlib.data.subsets import Batch
+from paperlib.model import encoder
 
 EXAMPLES = 64  # of the test subset
 MOST_RUN = 64  # subsets that are run one by one; of more, a sample
@@ -67,17 +69,17 @@ def sample(layers: int, most: int, seed: int) -> list[tuple[int, ...]]:
 
 def _compare(session: Session, model: PreTrainedModel, name: str, passed: Callable[[float], None]) -> Row:
     subject, layers = session.subject, len(encoder.layers(model))
-    batch = data.subset(subject.dataset.test, EXAMPLES)
-    subsets = sample(layers, MOST_RUN, subject.params.seed)
+    batch = subsets.subset(subject.dataset.test, EXAMPLES)
+    chosen = sample(layers, MOST_RUN, subject.params.seed)
     variants = {
         "ours": lambda: on(1, lambda: ablation.all_subsets(model, batch)),
-        "plain": lambda: on(1, lambda: one_by_one(model, batch, subsets)),
+        "plain": lambda: on(1, lambda: one_by_one(model, batch, chosen)),
     }
     timed = side_by_side(variants, session.repeats, subject.device, passed)
-    every = 2**layers / len(subsets)
+    every = 2**layers / len(chosen)
     seconds = {"ours": timed.seconds["ours"], "plain": [each * every for each in timed.seconds["plain"]]}
-    found = timed.results["ours"].loc[list(subsets)].to_numpy() - timed.results["plain"].to_numpy()
-    ran = "all run one by one" if every == 1 else f"{len(subsets)} run one by one, extrapolated to all"
+    found = timed.results["ours"].loc[list(chosen)].to_numpy() - timed.results["plain"].to_numpy()
+    ran = "all run one by one" if every == 1 else f"{len(chosen)} run one by one, extrapolated to all"
     note = f"plain: {ran}; both on {'the GPU' if subject.device.type == 'cuda' else '1 thread'}; difference: of accuracy or loss"
     setting = f"{2**layers} subsets: {name}, {len(batch['labels'])} examples"
     return row("subsets", "accuracy and loss of every subset", setting, **seconds, difference=float(abs(found).max()),

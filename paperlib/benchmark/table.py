@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from paperlib import escape
-from paperlib.markdown_table import markdown_table
+from paperlib.common import escape
+from paperlib.common.markdown_table import markdown_table
 
 EMPTY = "–"
 

@@ -7,13 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from paperlib import ablation, data, parallel, plain_study, signals, training
-from paperlib.benchmark import differences
+from paperlib import ablation, signals
+from paperlib.benchmark import differences, plain_study
 from paperlib.benchmark.session import FORWARD, Job, Session
 from paperlib.benchmark.subject import PLAIN_THREADS, Subject, subject_of
 from paperlib.benchmark.table import Row, count, row
 from paperlib.benchmark.timing import Prepare, Timed, on, side_by_side, stopwatch
-from paperlib.device import forward_context
+from paperlib.data import subsets
+from paperlib.model import training
+from paperlib.model.device import forward_context
+from paperlib.nodes import parallel
 from paperlib.params import Params
 
 ACTIVITIES = ("fine-tune", "evaluate", "signals", "ablate")
@@ -207,7 +210,7 @@ def _ready(params_json: str, shapes: str, folder: str, number: int, workers: int
     """Load the subject, then wait for the others: otherwise a quick worker would do the task of a slow one."""
     subject = subject_of(params_json, shapes)
     few = subject.resized(subject.params.batch_size, epochs=1)
-    train = data.subset(subject.dataset.train, few.train_size)
+    train = subsets.subset(subject.dataset.train, few.train_size)
     on(
         1, lambda: training.fine_tune(subject.ours(subject.layers), train, few, seed=0)
     )()  # the first one is slow

@@ -8,7 +8,7 @@ from paperlib import strategies
 from paperlib.benchmark import stored
 from paperlib.benchmark.subject import Subject
 from paperlib.names import CONTROLS, STRATEGIES
-from paperlib.node import Removed
+from paperlib.nodes.node import Removed
 from paperlib.params import Params
 from paperlib.tree import Study
 

@@ -38,5 +38,5 @@ def size_factor(removed: int) -> float:
 
 
 def claims() -> list[dict]:
-    """Return the rows of claims.yaml, in order; `paperlib.claims.Claim` says what each field means."""
+    """Return the rows of claims.yaml, in order; `paperlib.evidence.claims.Claim` says what each field means."""
     return yaml.safe_load((FOLDER / "claims.yaml").read_text(encoding="utf-8"))

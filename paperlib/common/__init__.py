@@ -1,0 +1,1 @@
+"""What every storey uses and that knows nothing of the study: files, locks, records, messages."""

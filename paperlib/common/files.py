@@ -1,0 +1,76 @@
+"""Files that are either whole or absent: everything the project writes goes through here."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from paperlib.common.errors import UserError
+
+CHUNK = 1 << 20  # bytes read at a time
+
+
+def atomic_write_bytes(path: Path | str, content: bytes) -> Path:
+    """Write bytes to a temporary neighbour, flush them to disk and rename it, creating the folder if needed.
+
+    Raises UserError when the folder cannot be written or the disk is full; the old file is then untouched.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # a random name, as two processes may write the same file; the rename decides who is last
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; ours are for sharing
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+    return path
+
+
+def atomic_write_text(path: Path | str, text: str) -> Path:
+    """Write UTF-8 text whole or not at all; lines end as given. Raises as `atomic_write_bytes`."""
+    return atomic_write_bytes(path, text.encode("utf-8"))
+
+
+def atomic_write_json(path: Path | str, record: object) -> Path:
+    """Write indented JSON, keys in the order given, whole or not at all; NaN is refused with ValueError."""
+    return atomic_write_text(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed left half-written under a folder; call it while no other writes there."""
+    for path in list(folder.rglob(".*.partial*")):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def sha256_folder(folder: Path | str) -> str:
+    """Return the SHA-256 of the names and contents of a folder's files, "" when there are none."""
+    files = [path for path in sorted(Path(folder).glob("*")) if path.is_file()]
+    lines = [f"{path.name} {sha256_file(path)}\n" for path in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""
+
+
+def sha256_file(path: Path | str) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _umask() -> int:
+    """Return the process's umask, which Python can read only by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,23 @@
+"""What the driver tells a person: names of units and files, and faults."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from paperlib.common.places import ROOT
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What went wrong in a notebook, in one line, and whether the user can put it right."""
+
+    line: str
+    of_user: bool = False
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def unit_name(dataset: str, seed: int) -> str:
+    """Name a unit as messages do."""
+    return f"{dataset} seed {seed}"

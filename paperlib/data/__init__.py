@@ -1,0 +1,1 @@
+"""Texts and labels: where they come from, the subsets drawn from them, and pinned downloads."""

@@ -1,0 +1,99 @@
+"""Draw the training, validation and test subsets of a dataset and tokenise them once, into tensors."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from paperlib.common.errors import UserError
+from paperlib.data import sources
+from paperlib.params import Params
+
+Batch = dict[str, torch.Tensor]  # input_ids and attention_mask: (examples, tokens); labels: (examples,)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The three disjoint subsets of one study, tokenised, with ids renumbered to the vocabulary in use.
+
+    `token_ids[i]` is the tokeniser's id of our id `i`: the embedding table is cut to these rows (same logits, smaller
+    optimiser state). `fingerprint` is the SHA-256 of the texts and labels drawn, in order.
+    """
+
+    name: str
+    class_names: list[str]
+    train: Batch
+    validation: Batch
+    test: Batch
+    token_ids: torch.Tensor
+    fingerprint: str
+
+
+def load(params: Params, tokenizer) -> Dataset:
+    """Read, draw and tokenise the subsets of `params.dataset`.
+
+    The training and validation subsets come from the training split, the test subset from the test split; all are
+    stratified by label, shuffled and seeded by `params.seed`; texts that occur twice are used once.
+    Raises UserError when the data are at fault or too few.
+    """
+    frames, class_names = sources.read(params)
+    subsets = draw(frames, params)
+    encoded = {name: _tokenise(frame, tokenizer, params.max_tokens) for name, frame in subsets.items()}
+    # Padding keeps its number, from which RoBERTa tells positions, even when no text is short enough to need it.
+    low = torch.arange(tokenizer.pad_token_id + 1)
+    token_ids = torch.unique(torch.cat([low, *(batch["input_ids"].flatten() for batch in encoded.values())]))
+    for batch in encoded.values():
+        batch["input_ids"] = torch.searchsorted(token_ids, batch["input_ids"])
+    return Dataset(params.dataset, class_names, **encoded, token_ids=token_ids, fingerprint=_fingerprint(subsets))
+
+
+def draw(frames: dict[str, pd.DataFrame], params: Params) -> dict[str, pd.DataFrame]:
+    """Draw the disjoint subsets `train`, `validation` and `test` from the splits `train` and `test`."""
+    test_pool = frames["test"].drop_duplicates("text")
+    train_pool = frames["train"].drop_duplicates("text")
+    train_pool = train_pool[~train_pool["text"].isin(set(test_pool["text"]))]
+    rng = np.random.default_rng([params.seed, 2501])
+    n_train = params.train_size + params.validation_size
+    pool = stratified(train_pool, n_train, rng, f"{params.dataset}/train", "train_size + validation_size")
+    train = stratified(pool, params.train_size, rng, params.dataset, "train_size")
+    validation = pool.drop(train.index)
+    test = stratified(test_pool, params.test_size, rng, f"{params.dataset}/test", "test_size")
+    return {"train": train, "validation": validation, "test": test}
+
+
+def stratified(frame: pd.DataFrame, n: int, rng: np.random.Generator, where: str, parameter: str) -> pd.DataFrame:
+    """Draw `n` rows, shuffled, each label as often as its share says (largest remainders, ties at random)."""
+    if n > len(frame):
+        raise UserError(f"{where}: {len(frame)} distinct texts, fewer than {parameter} = {n}")
+    counts = frame["label"].value_counts().sort_index()
+    share = counts * n / len(frame)
+    take = np.floor(share).astype(int)
+    order = np.lexsort((rng.random(len(share)), -(share - take)))
+    take.iloc[order[: n - take.sum()]] += 1
+    shuffled = frame.iloc[rng.permutation(len(frame))]
+    rank_in_class = shuffled.groupby("label").cumcount()
+    return shuffled[rank_in_class < shuffled["label"].map(take)]
+
+
+def subset(batch: Batch, n: int) -> Batch:
+    """Return the first `n` examples; the subsets are shuffled already."""
+    return {name: tensor[:n] for name, tensor in batch.items()}
+
+
+def _tokenise(frame: pd.DataFrame, tokenizer, max_tokens: int) -> Batch:
+    """Cut or pad every text to `max_tokens` tokens (paper, section 2.1)."""
+    tokens = tokenizer(
+        frame["text"].tolist(), truncation=True, padding="max_length", max_length=max_tokens, return_tensors="pt"
+    )
+    labels = torch.tensor(frame["label"].to_numpy())
+    return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"], "labels": labels}
+
+
+def _fingerprint(subsets: dict[str, pd.DataFrame]) -> str:
+    digest = hashlib.sha256()
+    for name, frame in subsets.items():
+        for text, label in zip(frame["text"], frame["label"]):
+            digest.update(f"{name}\0{label}\0{text}\0".encode())
+    return digest.hexdigest()

@@ -1,0 +1,234 @@
+"""Check this computer before a run, one OK, NOTE or FAIL line each, and say what to do about the last two."""
+
+from __future__ import annotations  # an older Python must get as far as being told that it is too old
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from paperlib.common import hardware
+from paperlib.common.places import ROOT
+
+LOCK = ROOT / "requirements.lock"
+OLDEST_PYTHON = (3, 11)
+MEMORY_GB, DISK_GB = (
+    6,
+    4,
+)  # a laptop study needs about 3 GB of memory; the rest is for the system and JupyterLab
+PATIENCE = 5  # seconds to wait for a network
+
+
+class Finding(NamedTuple):
+    """The result of one check: status (OK, NOTE or FAIL), what was found, and what to do about it."""
+
+    status: str
+    what: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.status:<5} {self.what}" + (f": {self.advice}" if self.advice else "")
+
+
+def main() -> int:
+    """Print every finding; return 1 if anything would stop a run, else 0."""
+    failures = 0
+    for finding in findings():
+        print(finding, flush=True)
+        failures += finding.status == "FAIL"
+    print(
+        f"\n{failures} problem(s) to solve first."
+        if failures
+        else "\nReady: make smoke, then make reproduce."
+    )
+    return 1 if failures else 0
+
+
+def findings() -> Iterator[Finding]:
+    """Run the checks one by one; the slow ones, of the network, come last."""
+    yield python(sys.version_info[:3])
+    yield from packages(locked(LOCK))
+    yield threads()
+    yield memory(hardware.memory_gb())
+    yield disk(shutil.disk_usage(ROOT).free / 1e9)
+    yield gpu()
+    yield writable(_cache())
+    yield from wheels(_cache())
+    yield registry()
+    yield hub()
+
+
+def python(version: tuple[int, ...]) -> Finding:
+    """Check the version of Python."""
+    text = "Python " + ".".join(map(str, version))
+    if version >= OLDEST_PYTHON:
+        return Finding("OK", text)
+    return Finding("FAIL", text, "3.11 or newer is needed; make env PYTHON=... names another one")
+
+
+def locked(path: Path) -> dict[str, str]:
+    """Read the lock file as {package: version}."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def packages(wanted: dict[str, str]) -> Iterator[Finding]:
+    """Compare the installed packages with the lock file: a missing one fails, another version is a note."""
+    found = {name: _installed(name) for name in wanted}
+    missing = [name for name, version in found.items() if version is None]
+    other = [
+        f"{name} {version} (tested: {wanted[name]})"
+        for name, version in found.items()
+        if version and version.split("+")[0] != wanted[name]
+    ]
+    if missing:
+        yield Finding("FAIL", f"missing packages ({len(missing)}): {_some(missing)}", "run make env")
+    if other:
+        yield Finding(
+            "NOTE",
+            f"other versions than those of requirements.lock: {_some(other)}",
+            "numbers may differ a little; make env installs the tested ones",
+        )
+    if not missing and not other:
+        yield Finding("OK", f"{len(wanted)} packages as in requirements.lock")
+
+
+def threads() -> Finding:
+    """Say how many cores a study would use."""
+    cores = hardware.cores()
+    limit = os.environ.get("OMP_NUM_THREADS", str(cores))
+    first = limit.split(",")[0].strip()  # "4,2": four threads, and two in each
+    if not first.isdigit() or int(first) == 0:
+        return Finding("FAIL", f"OMP_NUM_THREADS={limit!r} is no number of threads", "unset it")
+    if int(first) < cores:
+        return Finding("NOTE", f"{cores} cores, but OMP_NUM_THREADS={limit}", "unset it to use them all")
+    return Finding("OK", f"{cores} core(s)")
+
+
+def memory(gigabytes: float | str) -> Finding:
+    """Check the memory, in GB, or "unknown"."""
+    if gigabytes == hardware.UNKNOWN:
+        return Finding("NOTE", "memory unknown", f"a study needs {MEMORY_GB} GB")
+    text = f"{gigabytes:.1f} GB of memory"
+    if gigabytes >= MEMORY_GB:
+        return Finding("OK", text)
+    return Finding("FAIL", text, f"{MEMORY_GB} GB are needed; make smoke runs with less")
+
+
+def disk(gigabytes: float) -> Finding:
+    """Check the free disk space of the project's folder, in GB."""
+    text = f"{gigabytes:.1f} GB of free disk"
+    if gigabytes >= DISK_GB:
+        return Finding("OK", text)
+    return Finding("FAIL", text, f"{DISK_GB} GB are needed; make clean, or lower cache_gb")
+
+
+def gpu() -> Finding:
+    """Name the GPU that PyTorch can use."""
+    found = hardware.gpu()
+    if found["gpu"] == "none":
+        return Finding(
+            "NOTE", "no GPU", "smoke and laptop run without one; the paper profile would take days"
+        )
+    if found["gpu"] == hardware.UNKNOWN:
+        return Finding("NOTE", "PyTorch cannot be asked for a GPU", "run make env")
+    return Finding("OK", f"GPU {found['gpu']}, CUDA {found['cuda']}")
+
+
+def writable(folder: Path) -> Finding:
+    """Check that files can be made in the cache folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return Finding("OK", f"cache folder {folder.name} can be written")
+    except OSError as error:
+        return Finding(
+            "FAIL",
+            f"cache folder {folder.name} cannot be written ({error.strerror})",
+            'change its permissions, or choose another with SET="cache_dir=..."',
+        )
+
+
+def wheels(cache: Path) -> Iterator[Finding]:
+    """Say whether the model and the data of the laptop profile are at hand, and whole."""
+    try:
+        from paperlib.common.files import sha256_file
+        from paperlib.data.artifacts import MODEL_WHEEL, NEWSGROUP_WHEEL
+    except Exception:  # an old Python, or a package missing: said above
+        return
+    for wheel in (MODEL_WHEEL, NEWSGROUP_WHEEL):
+        path = cache / "wheels" / wheel.filename
+        if not path.is_file():
+            yield Finding(
+                "NOTE", f"{wheel.requirement} is not downloaded yet", "the first laptop run fetches it"
+            )
+        elif sha256_file(path) != wheel.sha256:
+            yield Finding(
+                "FAIL", f"{wheel.requirement} is damaged", f"delete {cache.name}/wheels/{wheel.filename}"
+            )
+        else:
+            yield Finding("OK", f"{wheel.requirement} is downloaded")
+
+
+def registry() -> Finding:
+    """Say whether pip reaches the package registry that it is set up for."""
+    question = f"-m pip --disable-pip-version-check index versions pip --timeout {PATIENCE} --retries 0"
+    if _succeeds([sys.executable, *question.split()]):
+        return Finding("OK", "package registry reached")
+    return Finding(
+        "NOTE", "package registry not reached", "only smoke, and what is downloaded already, will run"
+    )
+
+
+def hub() -> Finding:
+    """Say whether the hub of models and data sets answers."""
+    advice = "the paper profile needs it, or model and data_dir pointing at local folders; laptop does not"
+    try:
+        from huggingface_hub import constants
+
+        if constants.HF_HUB_OFFLINE:
+            return Finding("NOTE", "hub not asked, as HF_HUB_OFFLINE is set", advice)
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=PATIENCE)
+    except urllib.error.HTTPError:  # an answer all the same
+        pass
+    except Exception:  # no library, no name service, no route, no certificate
+        return Finding("NOTE", "hub not reached", advice)
+    return Finding("OK", "hub reached")
+
+
+def _succeeds(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=4 * PATIENCE).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _some(names: list[str], limit: int = 5) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def _cache() -> Path:
+    try:
+        from paperlib.params import load
+
+        return load().cache_path
+    except Exception:  # packages missing, or a broken parameter file, which the run itself will explain
+        return ROOT / ".cache"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Say before a study starts how many fine-tunes it may need, how long that takes here, and how much disk."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from paperlib import strategies
+from paperlib.common.errors import UserError
+from paperlib.evidence.provenance import duration
+from paperlib.model import batched_training, encoder, memory, together, training
+from paperlib.names import CONTROLS, STRATEGIES
+from paperlib.nodes import compute, parallel
+from paperlib.nodes.node import Removed
+from paperlib.params import Params
+
+CALIBRATION_STEPS = 3
+FORWARD_SHARE = 1 / 3  # of a training step: the backward pass costs twice the forward pass
+NOTEBOOK_SECONDS = 45  # starting kernels, drawing and the report, per unit
+WEIGHT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run may cost at most: fine-tunes, seconds on this machine, gigabytes of disk."""
+
+    fine_tunes: int
+    seconds: float
+    disk_gb: float
+
+    def __str__(self) -> str:
+        return f"at most {self.fine_tunes} fine-tunes, about {duration(self.seconds)}, {self.disk_gb:.1f} GB of disk"
+
+
+def plan(studies: list[Params]) -> Plan:
+    """Plan these units, each as the first: they differ in dataset and seed alone.
+
+    A unit is planned from its walks and a calibration of three training steps, of one model and, where the study
+    trains batches of models, of a batch. Random walks are known beforehand, so their shared nodes are counted once; a
+    walk that follows measurements is counted as if it met no other after its first step: hence "at most". Raises
+    UserError when the first unit's data or model are at fault.
+    """
+    params, units = studies[0], len(studies)
+    bench = compute.bench_of(params)
+    total = len(encoder.layers(bench.pretrained))
+    levels = [(total - depth, count) for depth, count in enumerate(_nodes_at_most(params, total))]
+    steps = params.epochs * math.ceil(params.train_size / params.batch_size)
+    rounds_of_control = len(levels) - 1
+    alone = in_batches = _calibrate(params, total)
+    if together.is_on(params):
+        free = memory.free_bytes(bench.pretrained.device)
+        most = memory.models_at_a_time(bench.pretrained, total, params, free)
+        in_batches = _calibrate(params, total, min(most, max(count for _, count in levels)))
+    # Evaluation, and the ablations and signals of roughly half of the nodes, as forward passes over examples.
+    passes = params.test_size + params.validation_size + params.signal_size
+    rounds = steps + FORWARD_SHARE * passes / params.batch_size
+    chain = rounds_of_control * rounds * alone(total)  # the equal-training control waits for itself
+    spread = sum(count * rounds * in_batches(left) for left, count in levels)
+    workers = parallel.workers_of(params)
+    seconds = max(chain, (chain + spread) / workers) + rounds * alone(total) + NOTEBOOK_SECONDS
+    model_gb = encoder.count_parameters(bench.pretrained) * WEIGHT_BYTES / 1e9
+    fine_tunes = sum(count for _, count in levels) + rounds_of_control + 2  # and the student's and its control's
+    # The weights of a unit go when it is done; its student stays.
+    return Plan(units * fine_tunes, units * seconds, params.cache_gb + (units + 1) * model_gb)
+
+
+def _nodes_at_most(params: Params, total: int) -> list[int]:
+    """Return, for each depth from 0, the most nodes that all walks together can want."""
+    tests = [name for names in strategies.random_tests(params).values() for name in names]
+    known = {node for name in tests for node in _prefixes(strategies.random_order(name, total, params.seed))}
+    measured = sum(name not in ("Random", "Equal-Training") for name in (*STRATEGIES, *CONTROLS)) + 1
+    deepest = strategies.depth("Random", total, params)
+    counts = []
+    for depth in range(deepest + 1):
+        at_depth = sum(len(node) == depth for node in known)
+        counts.append(min(math.perm(total, depth), at_depth + measured))
+    return counts
+
+
+def _prefixes(order: list[int]) -> Iterator[Removed]:
+    return (tuple(order[:depth]) for depth in range(len(order) + 1))
+
+
+def _calibrate(params: Params, total: int, models: int = 1) -> Callable[[int], float]:
+    """Time a few steps with all layers and with none; return the seconds of a model's step by the layers left.
+
+    As many models are trained as one batch as is said, or as memory takes.
+    """
+    bench = compute.bench_of(params)
+    few = params.replace(train_size=CALIBRATION_STEPS * params.batch_size, epochs=1, signal_size=2)
+    texts = {name: tensor[: few.train_size] for name, tensor in bench.dataset.train.items()}
+
+    def train(left: int) -> float:
+        untrained = [encoder.remove_layers(bench.pretrained, list(range(left, total))) for _ in range(models)]
+        started = time.perf_counter()
+        if together.is_on(params):
+            batched_training.fine_tune_together(untrained, texts, few, list(range(models)))
+        else:
+            training.fine_tune(untrained[0], texts, few, seed=0)
+        return (time.perf_counter() - started) / models / math.ceil(few.train_size / few.batch_size)
+
+    try:
+        seconds = {left: [train(left), train(left)][1] for left in (total, 0)}  # the first one warms up
+    except torch.OutOfMemoryError:
+        if models == 1:
+            raise UserError("the GPU has too little memory for one model: lower batch_size") from None
+        torch.cuda.empty_cache()
+        return _calibrate(params, total, models // 2)
+    per_layer = (seconds[total] - seconds[0]) / total
+    return lambda left: seconds[0] + per_layer * left

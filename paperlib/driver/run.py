@@ -1,0 +1,211 @@
+"""Drive a study: run the notebooks that are not fresh, keep failed copies, then write figures, claims and report."""
+
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from paperlib.common import places
+from paperlib.common.errors import UserError
+from paperlib.common.files import sha256_file, sweep
+from paperlib.common.lock import lock
+from paperlib.common.messages import Fault, shown, unit_name
+from paperlib.driver.study_bar import StudyBar
+from paperlib.evidence import provenance, units
+from paperlib.nodes.store import store_of
+from paperlib.params import Params
+
+if TYPE_CHECKING:
+    from paperlib.driver.kernel import Kernel
+
+# Made by the last notebooks and the report.
+RESULT_FILES = ("index.html", "claims.*", "tables/*", "figures/*", "notebooks/[!.]*", "*/seed-*/notebooks/[!.]*")
+
+# Sent to a kernel, to be done while nobody waits for it.
+IMPORTS = "import paperlib.figures.paper, paperlib.report.pages, paperlib.nodes.compute"
+AHEAD = "from paperlib import ahead, params; ahead.begin(params.load({profile!r}, {dataset!r}, {seed!r}, {settings!r}))"
+
+
+def reproduce(studies: list[Params], settings: str) -> int:
+    """Run every unit that is not fresh, then the figures and the report; return the exit status.
+
+    A failed notebook stops its own unit and the others go on; the status is then 1, or 2 when all that went wrong is
+    for the user to put right.
+    """
+    with lock(studies[0].profile_dir):
+        sweep(studies[0].profile_dir)
+        _say_harmed(studies, "; made again")
+        waiting = [params for params in studies if units.stale(params)]
+        failed = []
+        if stale := _stale_results(studies, redo=bool(waiting)):
+            with _kernel(studies[0]) as kernel:
+                kernel.send(IMPORTS)  # it takes as long as what this process does meanwhile
+                _check_new(waiting)
+                failed += [fault for fault in _run_units(waiting, settings, kernel) if fault]
+                failed += _show_results(studies, settings, stale, kernel)
+    return _summary(studies, failed)
+
+
+def redraw(studies: list[Params], settings: str) -> int:
+    """Draw figures, claims and report again from the stored tables: never train."""
+    with lock(studies[0].profile_dir):
+        _say_harmed(studies)
+        with _kernel(studies[0]) as kernel:
+            failed = _show_results(studies, settings, _stale_results(studies, redo=True), kernel)
+    return _summary(studies, failed)
+
+
+def check(studies: list[Params]) -> int:
+    """Print what is not fresh, one line each, after the files that were harmed; return 1 if anything is."""
+    _say_harmed(studies)
+    faults = [f"{unit_name(params.dataset, params.seed)}: {name} is stale or missing" for params in studies for name in units.stale(params)]
+    faults += [f"{studies[0].profile}: {name} is stale or missing" for name in _stale_results(studies)]
+    print("\n".join(faults) or f"fresh: {', '.join(unit_name(params.dataset, params.seed) for params in studies)}")
+    return 1 if faults else 0
+
+
+def _say_harmed(studies: list[Params], consequence: str = "") -> None:
+    """Name the files that are not what was recorded when they were written."""
+    found = [(unit_name(params.dataset, params.seed), name) for params in studies for name in units.harmed(params)]
+    found += [(studies[0].profile, name) for name in units.harmed_results(studies[0])]
+    for where, name in found:
+        print(f"{where}: {name} was changed or cut short{consequence}")
+
+
+def plan(studies: list[Params]) -> int:
+    """Print in one line what the units that are not fresh may cost; run nothing."""
+    waiting = [params for params in studies if units.stale(params)]
+    _announce(waiting)
+    if not waiting:
+        print("everything is fresh: nothing to run")
+    return 0
+
+
+def _announce(waiting: list[Params]) -> None:
+    if not waiting:
+        return
+    from paperlib.driver.plan import plan as plan_of  # imports torch
+
+    named = unit_name(waiting[0].dataset, waiting[0].seed) if len(waiting) == 1 else f"{len(waiting)} units from {unit_name(waiting[0].dataset, waiting[0].seed)}"
+    print(f"{named}: {plan_of(waiting)}", flush=True)
+
+
+def _check_new(waiting: list[Params]) -> None:
+    """Check the inputs of units that were not begun yet, and announce what they cost; those of others were sound."""
+    new = [params for params in waiting if not store_of(params).read(())]
+    for params in reversed(new):  # the first one last: its inputs are then at hand for the plan
+        check_inputs(params)
+    _announce(new)
+
+
+def check_inputs(params: Params) -> None:
+    """Load tokeniser, data and encoder once, so that what is wrong with them is said before anything is written."""
+    from paperlib.nodes import compute  # torch takes seconds to import; a fresh study never needs it
+
+    compute.bench_of(params)
+
+
+@contextlib.contextmanager
+def _kernel(params: Params) -> Iterator["Kernel"]:
+    """Yield a kernel; when a wrong input ends it all, which a notebook's does not, its tools leave nothing behind."""
+    from paperlib.driver.kernel import Kernel  # imports Jupyter, which a fresh study does without
+
+    made = places.make_tool_folders(params.cache_path)
+    try:
+        with Kernel() as kernel:
+            yield kernel
+    except UserError:
+        for folder in made:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _run_units(waiting: list[Params], settings: str, kernel: "Kernel") -> Iterator[Fault | None]:
+    """Run each unit's stale notebooks; yield the fault of each unit that failed."""
+    with StudyBar(waiting) as bar:
+        for params in waiting:
+            if params is not waiting[0]:
+                kernel.stop()  # the memory of the unit before goes with it
+            kernel.send(AHEAD.format(profile=params.profile, dataset=params.dataset, seed=params.seed, settings=settings))
+            yield _run_unit(params, settings, bar, kernel)
+
+
+def _run_unit(params: Params, settings: str, bar: StudyBar, kernel: "Kernel") -> Fault | None:
+    from paperlib.driver.execution import execute
+
+    started = time.time()
+    for name in units.UNIT_NOTEBOOKS:
+        bar.show(params, name)
+        if not units.is_fresh(name, params):
+            if fault := execute(name, params, settings, kernel):
+                return fault
+            _record(params, name, started)
+        bar.passed(name)
+    shutil.rmtree(params.cache_path / "weights" / _study(params), ignore_errors=True)  # the student is saved
+    return None
+
+
+def _record(params: Params, name: str, started: float) -> None:
+    """Write a unit's provenance after a notebook: which run made it, and the hashes of all its tables so far."""
+    known = units.provenance(params.unit_dir).get("notebooks", {})
+    runs = {key: run for key, run in known.items() if run.get("fingerprint") == units.expected(key, params)}
+    runs[name] = {"fingerprint": units.expected(name, params), "sha256": sha256_file(units.executed(name, params))}
+    paths = {table: params.unit_dir / f"{table}.csv" for table in units.UNIT_TABLES}
+    tables = {table: sha256_file(path) for table, path in paths.items() if path.exists()}
+    complete = set(runs) == set(units.UNIT_NOTEBOOKS)
+    extra = {"complete": complete, "settings": units.settings_of(params), "notebooks": runs, "tables": tables}
+    record = provenance.collect(params, wall_seconds=round(time.time() - started, 1), **extra)
+    provenance.write(params.unit_dir / units.PROVENANCE, record)
+
+
+def _show_results(studies: list[Params], settings: str, stale: list[str], kernel: "Kernel") -> list[Fault]:
+    """Run the stale notebooks of the whole profile, and write the report."""
+    from paperlib.driver.execution import execute
+    from paperlib.report import pages  # needs matplotlib and nbconvert, which a fresh study does without
+
+    params, failed = studies[0], []
+    drawable = stale if units.comparable(params) else stale[:1]  # without a finished unit there is nothing to draw
+    for name in drawable:
+        if fault := execute(name, params, settings, kernel):
+            failed.append(fault)
+    pages.build(params.profile_dir, params.profile, params, compared=units.comparable(params))
+    provenance.write(params.profile_dir / units.PROVENANCE, provenance.collect(params, results=_results(params)))
+    return failed
+
+
+def _stale_results(studies: list[Params], redo: bool = False) -> list[str]:
+    params = studies[0]
+    fresh = not redo and units.provenance(params.profile_dir).get("results") == _results(params)
+    return [] if fresh else [units.BEFORE, units.AFTER]
+
+
+def _results(params: Params) -> dict:
+    """Say what the figures, claims and report were made of, and which files they are."""
+    tables = {
+        f"{dataset} {seed}": units.provenance(params.profile_dir / dataset / f"seed-{seed}").get("tables")
+        for dataset, seed in units.comparable(params)
+    }
+    notebooks = {name: units.expected(name, params) for name in (units.BEFORE, units.AFTER)}
+    paths = [path for pattern in RESULT_FILES for path in sorted(params.profile_dir.glob(pattern))]
+    files = {str(path.relative_to(params.profile_dir)): sha256_file(path) for path in paths}
+    return {"notebooks": notebooks, "tables": tables, "files": files}
+
+
+def _summary(studies: list[Params], failed: list[Fault]) -> int:
+    for fault in failed:
+        print(f"FAILED  {fault.line}", file=sys.stderr)
+    index = studies[0].profile_dir / "index.html"
+    if index.exists():
+        print(f"report: {shown(index)}")
+    if not failed:
+        return 0
+    print("What was finished is kept: run the same command again to go on from there.", file=sys.stderr)
+    return 2 if all(fault.of_user for fault in failed) else 1
+
+
+def _study(params: Params) -> str:
+    from paperlib.nodes.fingerprint import of_study
+
+    return of_study(params)[:16]

@@ -1,0 +1,111 @@
+"""What a quantity is computed from (`Results`) and what it comes out as (`Estimate`)."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from paperlib import published
+from paperlib.evidence import statistics
+
+LEVEL = 0.05  # of every test, as in the paper
+NAN = float("nan")
+TABLES = ("steps", "distillation", "fusion", "fusion_fit", "randomization")
+
+
+class Untestable(Exception):
+    """The numbers a quantity needs are not there; the message says which."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One measured quantity; `spread` is the s.e.m. over datasets unless its function says otherwise."""
+
+    value: float
+    spread: float = NAN
+    p_less: float = NAN
+    p_greater: float = NAN
+    p_two_sided: float = NAN
+    datasets: int = 0
+    of: int | None = None  # counts only: out of how many
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """One set of results, the paper's or ours; an empty table means that it was not measured."""
+
+    maxima: pd.DataFrame  # (strategies, datasets)
+    baseline: pd.Series  # (datasets,)
+    steps: pd.DataFrame = field(default_factory=pd.DataFrame)
+    distillation: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fusion: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fusion_fit: pd.DataFrame = field(default_factory=pd.DataFrame)
+    randomization: pd.DataFrame = field(default_factory=pd.DataFrame)
+    printed: bool = False  # Table 1: rounded to three decimals, sizes unknown
+
+    @classmethod
+    def from_paper(cls) -> "Results":
+        """Bundle Table 1."""
+        return cls(published.maxima(), published.baseline(), printed=True)
+
+    @classmethod
+    def from_tables(cls, **tables: pd.DataFrame | None) -> "Results":
+        """Bundle our tidy tables (`steps=...`, `distillation=...`); any may be None or empty."""
+        given = {name: table for name, table in tables.items() if table is not None and not table.empty}
+        if "steps" not in given:
+            return cls(pd.DataFrame(), pd.Series(dtype=float), **given)
+        steps = given["steps"]
+        return cls(statistics.maximum_accuracy(steps), statistics.baseline_accuracy(steps), **given)
+
+    @property
+    def seeds(self) -> list[int]:
+        """Return the distinct seeds, sorted; none for Table 1."""
+        return sorted(self.steps["seed"].unique()) if not self.steps.empty else []
+
+    @property
+    def whole_seeds(self) -> list[int]:
+        """Return the seeds with which every dataset was run: only these can be compared with one another."""
+        if self.steps.empty:
+            return []
+        run = self.steps.groupby("seed")["dataset"].nunique()
+        return sorted(run.index[run == self.steps["dataset"].nunique()])
+
+    def of_seed(self, seed: int) -> "Results":
+        """Keep one seed of our tables."""
+        tables = {name: getattr(self, name) for name in TABLES}
+        return self.from_tables(**{name: t[t["seed"] == seed] for name, t in tables.items() if not t.empty})
+
+    def rows(self, *names: str) -> pd.DataFrame:
+        """Return (names, datasets), where all of them were measured; "Baseline" is a name too."""
+        if self.maxima.empty:
+            raise Untestable("not measured")
+        table = pd.concat([self.maxima, self.baseline.rename("Baseline").to_frame().T])
+        missing = [name for name in names if name not in table.index]
+        if missing:
+            raise Untestable("not in Table 1" if self.printed else f"not measured: {', '.join(missing)}")
+        return table.loc[list(names)].dropna(axis=1).astype(float)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return one of our tables, or raise Untestable when it is empty."""
+        table = getattr(self, name)
+        if table.empty:
+            raise Untestable("not in Table 1" if self.printed else f"not measured: no {name}")
+        return table
+
+
+def paired(differences: pd.Series, shift: float = 0.0, note: str = "") -> Estimate:
+    """Summarise one difference per dataset: mean, s.e.m. and signed-rank tests of `differences + shift`."""
+    if differences.empty:
+        raise Untestable("no dataset has both")
+    sides = ("less", "greater", "two-sided")
+    p_less, p_greater, p_two_sided = (statistics.wilcoxon_p(differences + shift, side) for side in sides)
+    spread = statistics.sem(differences)
+    return Estimate(differences.mean(), spread, p_less, p_greater, p_two_sided, len(differences), note=note)
+
+
+def count(flags: pd.Series, datasets: int, note: str | None = None) -> Estimate:
+    """Count the true entries; unless a note is given, it names them."""
+    if flags.empty:
+        raise Untestable("no dataset has all")
+    names = ", ".join(map(str, flags.index[flags])) if note is None else note
+    return Estimate(int(flags.sum()), datasets=datasets, of=len(flags), note=names)

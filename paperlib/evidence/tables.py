@@ -1,0 +1,196 @@
+"""Turn the nodes of a study into tidy tables, write them, and collect them over datasets and seeds."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from paperlib import strategies
+from paperlib.common.errors import UserError
+from paperlib.common.files import atomic_write_text
+from paperlib.names import CONTROLS, FUSERS, STRATEGIES
+from paperlib.nodes import parallel
+from paperlib.nodes.node import label, size_gb, unpack
+from paperlib.params import DATASETS, Params
+from paperlib.tree import Study, Walk
+
+WALKS = (*STRATEGIES, *CONTROLS)
+FUSER_WALKS = tuple(name for name in WALKS if name.startswith(FUSERS))
+
+
+def steps(study: Study) -> pd.DataFrame:
+    """One row per strategy and step, for the strategies whose walks are complete; step 0 is the original model."""
+    rows = [row for walk in _complete_walks(study, WALKS) for row in _step_rows(walk)]
+    return _with_unit(rows, study.params)
+
+
+def signals(study: Study) -> pd.DataFrame:
+    """The twelve signals of every node where they were measured, one row per node and remaining layer."""
+    return _measured(study, "signals", lambda node: node.signals)
+
+
+def ablation(study: Study) -> pd.DataFrame:
+    """Accuracy drop and loss increase when a layer is skipped, on both splits, one row per node and layer."""
+    wide = []
+    for split in ("test", "validation"):
+        part = f"ablation_{split}"
+        frame = _measured(study, part, lambda node: node.ablation(part))
+        names = {"drop": f"drop_{split}", "loss_increase": f"loss_increase_{split}"}
+        wide.append(frame.rename(columns=names).set_index(["dataset", "seed", "removed", "layer"]))
+    columns = ["drop_test", "drop_validation", "loss_increase_test", "loss_increase_validation"]
+    return pd.concat(wide, axis=1).sort_index().reindex(columns=columns).reset_index()
+
+
+def fusion(study: Study) -> pd.DataFrame:
+    """What each fuser weighed at each step: coefficient or importance, one row per fuser, step and signal."""
+    rows = []
+    for walk, step, fitted in _fits(study):
+        for signal, weight in fitted.weights.items():
+            rows.append({**_at(walk, step), "signal": signal, "weight": weight})
+    return _with_unit(rows, study.params)
+
+
+def fusion_fit(study: Study) -> pd.DataFrame:
+    """How well each fuser fitted at each step, and whether it chose as the plain ablation would."""
+    rows = []
+    for walk, step, fitted in _fits(study):
+        greedy = "Greedy-Ablation-Validation" if walk.strategy.endswith("-Validation") else "Greedy-Ablation"
+        plain = strategies.next_layer(greedy, walk.nodes[: step + 1], study.params)
+        with parallel.all_cores(study.params):
+            fit = {"rows": len(fitted.target), "r2": fitted.r2, "spearman_loo": fitted.spearman_leaving_one_out()}
+        rows.append({**_at(walk, step), **fit, "same_as_greedy": plain.layer == walk.choices[step].layer})
+    return _with_unit(rows, study.params)
+
+
+def distilled(study: Study) -> pd.DataFrame:
+    """Teacher, pruned, distilled and CE-only models: one row each."""
+    record = _distillation(study)
+    layers = study.node(()).original_layers
+    rows = []
+    for model in record["models"]:
+        hits = {split: unpack(model[f"{split}_correct"]).mean() for split in ("test", "validation")}
+        removed = "" if model["model"] == "teacher" else record["removed"]
+        rows.append(
+            {"model": model["model"], "accuracy": hits["test"], "validation_accuracy": hits["validation"]}
+            | {"removed": removed, "layers": layers, "parameters": model["parameters"]}
+            | {"size_gb": size_gb(model["parameters"]), "latency_ms": model["latency_ms"]}
+        )
+    return _with_unit(rows, study.params)
+
+
+def distillation_curve(study: Study) -> pd.DataFrame:
+    """The training loss of every step of the distilled and CE-only models."""
+    rows = [
+        {"model": model["model"], "step": step, "loss": loss}
+        for model in _distillation(study)["models"]
+        for step, loss in enumerate(model.get("losses", []), start=1)
+    ]
+    return _with_unit(rows, study.params)
+
+
+def randomization(study: Study) -> pd.DataFrame:
+    """The maximum accuracy of each random order of the two randomization tests."""
+    rows = []
+    for test, names in strategies.random_tests(study.params).items():
+        for repeat, walk in enumerate(_complete_walks(study, names)):
+            order, best = label(walk.nodes[-1].removed), walk.best
+            result = {"max_accuracy": best.accuracy, "best_step": len(best.removed)}
+            rows.append({"test": test, "repeat": repeat, "order": order, **result})
+    return _with_unit(rows, study.params)
+
+
+UNIT_TABLES = {
+    "steps": steps, "signals": signals, "ablation": ablation, "fusion": fusion, "fusion_fit": fusion_fit,
+    "distillation": distilled, "distillation_curve": distillation_curve, "randomization": randomization,
+}  # fmt: skip
+
+
+def write(study: Study, *names: str) -> dict[str, pd.DataFrame]:
+    """Compute these tables from the stored nodes and write them as CSV into the unit's folder."""
+    frames = {name: UNIT_TABLES[name](study) for name in names}
+    for name, frame in frames.items():
+        atomic_write_text(study.params.unit_dir / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+    return frames
+
+
+def read(folder: Path, name: str) -> pd.DataFrame:
+    """Read one unit's table; raises UserError when it is absent or damaged."""
+    path = folder / f"{name}.csv"
+    try:
+        return pd.read_csv(path, keep_default_na=True, dtype={"removed": str, "order": str}).fillna({"removed": ""})
+    except (OSError, ValueError) as error:
+        raise UserError(f"{'/'.join(path.parts[-3:])}: cannot be read ({' '.join(str(error).split())[:100]})") from None
+
+
+def collect(folder: Path, name: str, units: list[tuple[str, int]] | None = None) -> pd.DataFrame | None:
+    """Join a table over the units of a profile's folder (or the given ones), datasets in the paper's order.
+
+    Returns None when no unit has the table.
+    """
+    found = [path.parent for path in folder.glob(f"*/seed-*/{name}.csv")]
+    keys = {path: (path.parent.name, int(path.name.removeprefix("seed-"))) for path in found}
+    wanted = [path for path in found if units is None or keys[path] in units]
+    known = {dataset: rank for rank, dataset in enumerate(DATASETS)}
+    wanted.sort(key=lambda path: (known.get(keys[path][0], len(known)), keys[path]))
+    return pd.concat([read(path, name) for path in wanted], ignore_index=True) if wanted else None
+
+
+def _distillation(study: Study) -> dict:
+    from paperlib import distillation  # imports transformers, which the other tables do without
+
+    return distillation.read(study.params)
+
+
+def _complete_walks(study: Study, names) -> list[Walk]:
+    walks = []
+    for name in names:
+        try:
+            walks.append(study.walk(name))
+        except UserError:
+            continue
+    return walks
+
+
+def _step_rows(walk: Walk) -> list[dict]:
+    rows = []
+    for step, node in enumerate(walk.nodes):
+        choice = walk.choices[step - 1] if step else None
+        removed_layer = choice.layer if choice and choice.layer is not None else pd.NA
+        health = {name: node.record["health"][name] for name in ("first_loss", "last_loss", "largest_gradient_norm")}
+        rows.append(
+            {"strategy": walk.strategy, "step": step, "removed_layer": removed_layer, "removed": label(node.removed)}
+            | {"accuracy": node.accuracy, "validation_accuracy": node.validation_accuracy}
+            | {"parameters": node.record["parameters"], "size_gb": size_gb(node.record["parameters"])}
+            | {"seconds": node.record["seconds"]["fine_tune"], "ties": choice.ties if choice else 1}
+            | {"layers": node.original_layers, "test_size": len(node.correct("test")), **health}
+            | {"diverged": node.record["health"]["diverged"]}
+        )
+    return rows
+
+
+def _fits(study: Study):
+    """Yield (walk, step, fit) wherever a fuser chose among at least two layers."""
+    for walk in _complete_walks(study, FUSER_WALKS):
+        for step, choice in enumerate(walk.choices):
+            if choice.fit is not None:
+                yield walk, step, choice.fit
+
+
+def _at(walk: Walk, step: int) -> dict:
+    return {"strategy": walk.strategy, "step": step + 1, "removed": label(walk.nodes[step].removed)}
+
+
+def _measured(study: Study, part: str, frame_of) -> pd.DataFrame:
+    nodes = [node for node in study.nodes() if node.has({part})]
+    frames = {label(node.removed): frame_of(node) for node in nodes}
+    if not frames:
+        raise UserError(f"{part} has not been measured yet: run the notebook that does")
+    return _with_unit(pd.concat(frames, names=["removed"]).reset_index(), study.params)
+
+
+def _with_unit(rows: list[dict] | pd.DataFrame, params: Params) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    frame.insert(0, "dataset", params.dataset)
+    frame.insert(1, "seed", params.seed)
+    if "removed_layer" in frame:
+        frame["removed_layer"] = frame["removed_layer"].astype("Int64")
+    return frame

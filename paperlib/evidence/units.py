@@ -1,0 +1,164 @@
+"""Know the notebooks of a study, where each puts its results, and whether those are still fresh."""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from paperlib.common.errors import UserError
+from paperlib.common.files import sha256_file, sha256_folder
+from paperlib.common.places import ROOT
+from paperlib.common.records import harmed_records, read_sealed
+from paperlib.nodes import fingerprint
+from paperlib.params import RUN_ONLY, Params
+
+NOTEBOOKS = ROOT / "notebooks"
+LOCK_FILE = ROOT / "requirements.lock"
+PROVENANCE = "provenance.json"
+
+# In reading order; for each, the tables it writes and its usual share (%) of a unit's time, for the progress bar.
+UNIT_NOTEBOOKS: dict[str, tuple[tuple[str, ...], int]] = {
+    "01_signals": (("signals",), 6),
+    "02_ablation": (("ablation",), 5),
+    "03_strategies": (("steps", "signals"), 74),
+    "04_fusion": (("steps", "signals", "ablation", "fusion", "fusion_fit"), 5),
+    "05_distillation": (("distillation", "distillation_curve"), 6),
+    "06_randomization": (("randomization",), 4),
+}
+UNIT_TABLES = sorted({table for tables, _ in UNIT_NOTEBOOKS.values() for table in tables})
+BEFORE, AFTER = "00_published", "07_figures"  # once per profile: the paper's own numbers, and ours over all units
+
+
+def executed(name: str, params: Params) -> Path:
+    """Return where the executed copy of a notebook belongs."""
+    folder = params.unit_dir if name in UNIT_NOTEBOOKS else params.profile_dir
+    return folder / "notebooks" / f"{name}.ipynb"
+
+
+def expected(name: str, params: Params) -> str:
+    """Return the fingerprint of a notebook's run: its cells, the library, parameters, data, model and lock file."""
+    parts = {
+        "cells": _cells(NOTEBOOKS / f"{name}.ipynb"),
+        "library": _library(),
+        "params": params.model_dump(exclude=RUN_ONLY - {"profile"}),
+        "data": fingerprint.of_data(params),
+        "model": fingerprint.of_model(params),
+        "lock": sha256_file(LOCK_FILE) if LOCK_FILE.exists() else "none",
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def stale(params: Params) -> list[str]:
+    """List what of a unit is not fresh: notebooks to run, and tables that are absent or changed by hand."""
+    return [name for name in UNIT_NOTEBOOKS if not is_fresh(name, params)]
+
+
+def is_fresh(name: str, params: Params) -> bool:
+    """Say whether a unit's notebook was run by these cells, parameters, data and code, and its results are unharmed."""
+    run = provenance(params.unit_dir).get("notebooks", {}).get(name)
+    if not run or run.get("fingerprint") != expected(name, params):
+        return False
+    if name == "03_strategies" and _harmed_records(params):  # it computes them again
+        return False
+    if name == "05_distillation" and not _student_is_whole(params):
+        return False
+    return all(_is(path, digest) for path, digest in _written(params, name).items())
+
+
+def harmed(params: Params) -> list[str]:
+    """Name the files of a unit that are not what was recorded when they were written: changed, or cut short."""
+    folder = params.unit_dir
+    records = [folder / PROVENANCE, folder / "distillation.json"]
+    paths = [path for path in records if path.exists() and not read_sealed(path)] + _harmed_records(params)
+    written = {path: digest for name in UNIT_NOTEBOOKS for path, digest in _written(params, name).items()}
+    paths += [path for path, digest in written.items() if digest and path.exists() and not _is(path, digest)]
+    if read_sealed(records[1]) and not _student_is_whole(params):
+        paths.append(folder / "student")
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def harmed_results(params: Params) -> list[str]:
+    """Name the figures, tables, pages and notebooks of a profile that are not what was recorded."""
+    folder = params.profile_dir
+    if (folder / PROVENANCE).exists() and not provenance(folder):
+        return [PROVENANCE]
+    files = provenance(folder).get("results", {}).get("files", {})
+    return [name for name, digest in files.items() if (folder / name).exists() and not _is(folder / name, digest)]
+
+
+def _is(path: Path, digest: str | None) -> bool:
+    return path.exists() and sha256_file(path) == digest
+
+
+def _written(params: Params, name: str) -> dict[Path, str | None]:
+    """Return the tables and the executed copy of a notebook, each with the SHA-256 it had when it was written."""
+    record = provenance(params.unit_dir)
+    digests = {params.unit_dir / f"{table}.csv": record.get("tables", {}).get(table) for table in UNIT_NOTEBOOKS[name][0]}
+    return {**digests, executed(name, params): record.get("notebooks", {}).get(name, {}).get("sha256")}
+
+
+def _harmed_records(params: Params) -> list[Path]:
+    return harmed_records(params.unit_dir / "nodes")
+
+
+def _student_is_whole(params: Params) -> bool:
+    """Say whether the distilled model is, to the byte, the one that was saved."""
+    record = read_sealed(params.unit_dir / "distillation.json") or {}
+    return record.get("student_sha256") == sha256_folder(params.unit_dir / "student")
+
+
+def provenance(folder: Path) -> dict:
+    """Return a unit's provenance, {} when it has none or it was changed or cut short."""
+    return read_sealed(folder / PROVENANCE) or {}
+
+
+def comparable(params: Params) -> list[tuple[str, int]]:
+    """List the finished units (dataset, seed) of the profile that share these parameters, but for dataset and seed.
+
+    Units run with other settings stay on disk and are left out: numbers of different studies are never mixed.
+    """
+    settings, found = settings_of(params), []
+    for folder, record in finished(params.profile_dir).items():
+        sound = all(_is(folder / f"{table}.csv", digest) for table, digest in record.get("tables", {}).items())
+        if record.get("settings") == settings and sound:
+            found.append((record["parameters"]["dataset"], record["parameters"]["seed"]))
+    return found
+
+
+def finished(profile_dir: Path) -> dict[Path, dict]:
+    """Return the provenance of every finished unit of a profile's folder, by the unit's folder."""
+    found = {path.parent: provenance(path.parent) for path in sorted(profile_dir.glob(f"*/seed-*/{PROVENANCE}"))}
+    return {folder: record for folder, record in found.items() if record.get("complete")}
+
+
+def settings_of(params: Params) -> str:
+    """Return the SHA-256 of the parameters that units must share to be shown in one figure, and of the library."""
+    own = RUN_ONLY - {"profile"} | {"dataset", "seed", "data_source"} | DATASET_FIELDS
+    shared = params.model_dump(exclude=own)
+    return hashlib.sha256(json.dumps([shared, _library()], sort_keys=True).encode()).hexdigest()
+
+
+DATASET_FIELDS = {"hub_id", "hub_config", "hub_revision", "hub_slices", "text_fields", "label_field", "class_names"}
+
+
+BESIDE = (  # no result of a study goes through them
+    "benchmark", "driver", "evidence/two_runs.py", "figures/compare.py", "report/compare.py", "report/reference.py",
+)  # fmt: skip
+
+
+def _cells(path: Path) -> list[tuple[str, str]]:
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        return [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"notebooks/{path.name}: cannot be read ({type(error).__name__}: {error.args[:1]})") from None
+
+
+@lru_cache
+def _library() -> str:
+    """Hash all modules of paperlib but those beside a study, and the published values, once per process."""
+    digest = hashlib.sha256(fingerprint.of_code("", without=BESIDE).encode())
+    for path in sorted((ROOT / "paperlib" / "published").glob("*.*")):
+        if path.suffix != ".py":
+            digest.update(sha256_file(path).encode())
+    return digest.hexdigest()

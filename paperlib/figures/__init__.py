@@ -1,0 +1,1 @@
+"""Everything drawn: the eight figures of the paper, and those of the notebooks."""

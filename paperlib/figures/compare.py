@@ -1,0 +1,25 @@
+"""Draw the maximum accuracies of two runs side by side."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from paperlib.figures.drawing import BLACK, RED, STYLE, legend_above, row_positions
+
+
+@plt.rc_context(STYLE)
+def draw(walks: pd.DataFrame) -> tuple[Figure, str]:
+    """Draw two dots for each strategy, its maximum accuracy in either run; return the figure and its alt text."""
+    places = row_positions(walks.index)
+    figure, ax = plt.subplots(figsize=(6.8, 1.5 + 0.25 * len(walks)))
+    ax.hlines(places, walks["one"], walks["other"], color="#bbbbbb", linewidth=2.5, zorder=1)
+    (mine,) = ax.plot(walks["one"], places, "o", color=BLACK, label="this run")
+    (theirs,) = ax.plot(walks["other"], places, "D", color=RED, markerfacecolor="white", label="the other")
+    ax.set_yticks(places, walks.index)
+    ax.invert_yaxis()
+    ax.set_xlabel("maximum accuracy over 1 to L removed layers, mean over units")
+    legend_above(ax, [mine, theirs], columns=2)
+    gaps = walks["difference"]
+    widest = gaps.abs().idxmax()
+    return figure, (f"Maximum accuracy of {len(walks)} strategies in two runs: the other differs by {gaps.mean():+z.1f} points "
+                    f"on average, at most by {gaps[widest]:+z.1f} ({widest}).")

@@ -1,0 +1,193 @@
+"""How figures look and are saved: style, a colour and marker per strategy, marks of significance, files."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from paperlib.common.files import atomic_write_bytes, atomic_write_text
+from paperlib.evidence.statistics import sem
+from paperlib.names import CONTROLS, FUSERS
+
+STYLE = {
+    "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": 0.06,
+    "figure.dpi": 100, "savefig.dpi": 144,
+    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "axes.titlesize": 10,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "legend.frameon": False, "legend.fontsize": 8, "legend.handlelength": 2.6, "svg.fonttype": "path",
+    "svg.hashsalt": "paperlib",  # without it the identifiers in an SVG, hence its bytes, differ at every run
+}
+
+# A family shares a hue and runs from dark to light; the fusers are the only saturated warm colours, so that
+# they stand out to every kind of colour vision. The marker tells apart what print or a screen might blend.
+LOOKS = {
+    "Random": ("#7f7f7f", "."),
+    "Activation-Inhibition": ("#08306b", "^"),
+    "Activation-Intensity": ("#2b7bba", "v"),
+    "Activation-Energy": ("#84bcdb", "<"),
+    "Task-Relevance-MI": ("#00594a", "D"),
+    "Flow-Relevance-MI": ("#3db39e", "d"),
+    "Gradient-Magnitudes": ("#4a1486", "p"),
+    "Gradient-Fisher": ("#9e8ac8", "h"),
+    "Weight-Norm": ("#4d3b1f", "P"),
+    "Weight-Sparsity": ("#8c7445", "X"),
+    "Weight-Entropy": ("#c4ae7c", "*"),
+    "Attention-Weight": ("#8a1c64", ">"),
+    "Attention-Entropy": ("#dd8fc0", "8"),
+    "Linear-Regression": ("#f5a300", "s"),
+    "Random-Forest": ("#d63a00", "o"),
+    "Equal-Training": ("#000000", "None"),
+    "Greedy-Ablation": ("#333333", "x"),
+    "Linear-Regression-Validation": ("#666666", "1"),
+    "Random-Forest-Validation": ("#999999", "2"),
+}
+COLOURS = {strategy: colour for strategy, (colour, _) in LOOKS.items()}
+MARKERS = {strategy: marker for strategy, (_, marker) in LOOKS.items()}
+EMPHASISED = (*FUSERS, "Equal-Training")
+UNKNOWN_COLOUR = "#555555"  # a strategy a user added
+
+ASTERISK = (6, 2, 0)  # matplotlib's six-armed asterisk: centred on its point, unlike the character
+BLACK, RED, GREEN, BLUE = "#000000", "#c1121f", "#009e73", "#0072b2"
+ALPHA = 0.05
+DOT = {"linestyle": "none", "marker": "o", "markersize": 2.8, "color": "white", "markeredgecolor": "black",
+       "markeredgewidth": 0.6}  # one dataset, seed or random order
+
+
+def style() -> None:
+    """Set matplotlib's parameters to the project's style, for figures drawn outside this package."""
+    plt.rcParams.update(STYLE)
+
+
+def label(text: object, longest: int = 40) -> str:
+    """Return text on one line, cut to `longest` characters, its dollar signs not read as mathematics."""
+    line = " ".join(str(text).split())
+    line = line if len(line) <= longest else line[:longest - 1] + "…"
+    return line.replace("$", r"\$")
+
+
+def line_look(strategy: str) -> dict:
+    """Return the `Axes.plot` properties of a strategy: fusers and the Equal-Training control stand out."""
+    strong, control = strategy in EMPHASISED, strategy in CONTROLS
+    return {
+        "color": COLOURS.get(strategy, UNKNOWN_COLOUR), "marker": MARKERS.get(strategy, "|"),
+        "linestyle": "-." if strategy == "Equal-Training" else ":" if control else "-",
+        "linewidth": 2.2 if strong else 1.3 if control else 1.0,
+        "markersize": 5 if strong or control else 3.5,
+        "alpha": 1.0 if strong or control else 0.8,
+        "zorder": 4 if strong else 3 if control else 2,
+    }
+
+
+def count(n: int, unit: str = "dataset") -> str:
+    """Return a number with its unit, in the plural where it needs one."""
+    return f"{n} {unit}{'' if n == 1 else 's'}"
+
+
+def reachable(n: int, sides: int = 1) -> bool:
+    """Say whether a signed-rank test of `n` pairs can reach p < 0.05: its smallest p-value is sides / 2^n."""
+    return sides / 2**n < ALPHA
+
+
+def too_small(n: int) -> str:
+    """Return the note that stands where asterisks would mislead."""
+    return f"n too small for a test to reach p < {ALPHA} (n = {n})"
+
+
+def asterisk_key(colour: str, text: str) -> Line2D:
+    """Return a legend entry that explains one colour of asterisk."""
+    return Line2D([], [], linestyle="none", marker=ASTERISK, color=colour, markersize=8, label=text)
+
+
+def note_key(text: str) -> Line2D:
+    """Return a legend entry that is text alone."""
+    return Line2D([], [], linestyle="none", label=text)
+
+
+def test_note(n: int, units: str, sides: int = 1) -> Line2D:
+    """Return a legend entry that names the test, or says that `n` is too small for it."""
+    if not reachable(n, sides):
+        return note_key(too_small(n))
+    return note_key(f"Wilcoxon signed-rank over {n} {units},\np < {ALPHA}, not corrected for multiple tests")
+
+
+def dot_key(text: str) -> Line2D:
+    """Return a legend entry for the small open dots."""
+    return Line2D([], [], label=text, **DOT)
+
+
+def dataset_key(values: pd.DataFrame, bars: str = "bar: mean, whisker: s.e.m.") -> Line2D:
+    """Return the legend entry for dots that stand for the columns of `values`."""
+    n = values.shape[1]
+    return dot_key(f"one of {n} datasets ({bars})" if n > 1 else "one dataset only")
+
+
+def legend_above(ax: Axes, handles: Sequence, columns: int = 1, title: str | None = None) -> None:
+    """Put a legend on top of the axes, where no label or bar can meet it."""
+    above = ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, title=title,
+                      alignment="left", borderaxespad=0.3, columnspacing=1.4)
+    above.get_title().set_fontweight("bold")
+
+
+def row_positions(names: Sequence[str]) -> np.ndarray:
+    """Return one vertical place per row, with a gap before the first control."""
+    return np.arange(len(names)) + 0.6 * np.isin(list(names), CONTROLS)
+
+
+def bar_rows(ax: Axes, values: pd.DataFrame, colours: Sequence[str], errors: bool = True) -> None:
+    """Draw a horizontal bar (mean, optionally +- s.e.m.) and one dot per column for each row of `values`."""
+    rows, several = row_positions(values.index), values.shape[1] > 1
+    spread = values.apply(sem, axis=1) if errors and several else None
+    ax.barh(rows, values.mean(axis=1), height=0.72, color=colours, alpha=0.85, xerr=spread,
+            error_kw={"elinewidth": 1.2, "capsize": 2, "zorder": 4})
+    offsets = np.linspace(-0.24, 0.24, values.shape[1]) if several else [0.0]
+    for offset, column in zip(offsets, values.columns):  # a dataset has the same height within every bar
+        ax.plot(values[column], rows + offset, zorder=3, **DOT)
+    ax.set_yticks(rows, [label(name) for name in values.index])
+    ax.set_ylim(rows[-1] + 0.6, -0.6)  # first row on top
+    ax.tick_params(axis="y", length=0)
+
+
+def mark_rows(
+    ax: Axes, significant: pd.Series, names: Sequence[str], colour: str, column: int, name: str
+) -> None:
+    """Put asterisks of one colour in their own column right of the axes, at the rows that are significant."""
+    rows = row_positions(names)[significant.reindex(names).fillna(False).to_numpy(dtype=bool)]
+    if len(rows):  # an empty line outside the axes would upset the layout
+        places = np.full(len(rows), 1.03 + 0.045 * column)
+        ax.plot(places, rows, linestyle="none", marker=ASTERISK, markersize=8, color=colour, clip_on=False,
+                label=name, transform=ax.get_yaxis_transform())
+
+
+def mark(figure: Figure, banner: str | None) -> None:
+    """Draw a banner, if there is one, across the top of a figure; a second time changes nothing."""
+    if banner:
+        box = {"facecolor": RED, "edgecolor": RED, "boxstyle": "square,pad=0.3"}
+        figure.suptitle(label(banner, 100), color="white", fontsize=10, fontweight="bold", bbox=box)
+
+
+def save(
+    figure: Figure, folder: Path | str, name: str, alt: str, banner: str | None = None, stamp: str = ""
+) -> Path:
+    """Write <name>.png, <name>.svg and <name>.alt.txt, close the figure and return the picture's path.
+
+    The bytes depend on what is drawn alone, not on the time. `banner` is drawn across the top, `stamp` in
+    small grey print at the foot. Raises UserError when the folder cannot be written.
+    """
+    mark(figure, banner)
+    if stamp:
+        figure.supxlabel(label(stamp, 200), x=0.005, ha="left", color="grey", fontsize=6)
+    hidden = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None, "Title": alt}}
+    with plt.rc_context(STYLE):
+        for kind, metadata in hidden.items():
+            content = io.BytesIO()
+            figure.savefig(content, format=kind, metadata=metadata)
+            atomic_write_bytes(Path(folder) / f"{name}.{kind}", content.getvalue())
+    atomic_write_text(Path(folder) / f"{name}.alt.txt", alt + "\n")
+    plt.close(figure)
+    return Path(folder) / f"{name}.png"

@@ -1,0 +1,208 @@
+"""Figures 5, 6 and 8: the fusers looked at closely. Numbers in, a matplotlib figure and its alt text out."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from paperlib.evidence import statistics
+from paperlib.figures.drawing import (  # fmt: skip
+    ALPHA,
+    ASTERISK,
+    BLUE,
+    COLOURS,
+    DOT,
+    GREEN,
+    RED,
+    STYLE,
+    asterisk_key,
+    bar_rows,
+    count,
+    dataset_key,
+    dot_key,
+    label,
+    legend_above,
+    mark_rows,
+    note_key,
+    reachable,
+    test_note,
+)
+from paperlib.names import FUSERS, STRATEGIES
+from paperlib.params import DATASETS
+
+FOREST = "Random-Forest"
+WHISKER = {"linewidth": 1.2, "color": "black"}
+HATCHED = {"facecolor": "white", "hatch": "/////", "linewidth": 1.0}
+MODELS = {  # model in distillation.csv -> name and look of its bar
+    "teacher": ("original", {"color": "#555555"}),
+    "pruned": ("pruned", {"color": "#f3ab92"}),
+    "distilled": ("pruned + distilled", {"color": COLOURS[FOREST]}),
+    "ce_control": (
+        "control: pruned + as much training without teacher", {"edgecolor": COLOURS[FOREST], **HATCHED}),
+}
+ORDERS = {  # test in randomization.csv -> look of its bar, name and colour of its asterisk
+    "Random-All": ({"color": "#a6a6a6"}, "left", RED),
+    "Random-Inner": ({"edgecolor": "#8c8c8c", **HATCHED}, "right", GREEN),
+}
+
+
+@plt.rc_context(STYLE)
+def distillation_bars(distillation: pd.DataFrame) -> tuple[Figure, str]:
+    """Draw Figure 5: test accuracy (%) of the original, pruned, distilled and cross-entropy-only models.
+
+    One group per dataset, labelled with the layers removed; error bars = s.e.m. over seeds when several.
+    """
+    rows = distillation.rename(columns={"model": "bar"})
+    kinds = {model: look for model, look in MODELS.items() if model in set(rows["bar"])}
+    figure, ax, names = _grouped_bars(rows, kinds, errorbar="se")
+    ax.set_xticks(range(len(names)), [
+        f"{label(name, 18)}\n{_removed(rows[rows['dataset'] == name])}" for name in names])
+    seeds = int(rows["seed"].nunique())
+    note = note_key(f"whisker: s.e.m. over {seeds} seeds" if seeds > 1 else "one seed")
+    legend_above(ax, [*ax.containers, note], columns=2)
+    return figure, _distillation_text(rows)
+
+
+@plt.rc_context(STYLE)
+def fuser_weights(fusion: pd.DataFrame) -> tuple[Figure, str]:
+    """Draw Figure 6: scaled weights (LR) and importances (RF) of the signals, mean +- s.e.m. over datasets.
+
+    Asterisks (one-sided Wilcoxon over datasets): blue, LR weight above 0; red, RF importance above the
+    median importance of the same dataset.
+    """
+    weights = statistics.scaled_weights(fusion)
+    fusers = [fuser for fuser in FUSERS if fuser in set(weights["strategy"])]
+    size = (1.6 + 3.7 * len(fusers), 5.0)
+    figure, axes = plt.subplots(1, len(fusers), figsize=size, sharey=True, squeeze=False)
+    leaders = []
+    for ax, fuser in zip(axes.flat, fusers):
+        table = _signal_table(weights[weights["strategy"] == fuser])
+        _weight_bars(ax, table, fuser)
+        mean = table.mean(axis=1)
+        leaders.append(f"{mean.idxmax()} in {fuser} ({mean.max():+.2f})")
+    return figure, (f"Scaled weights of {len(table)} signals, mean over {count(table.shape[1])}. "
+                    f"Largest: {' and '.join(leaders)}.")
+
+
+@plt.rc_context(STYLE)
+def randomization(steps: pd.DataFrame, randomization: pd.DataFrame) -> tuple[Figure, str]:
+    """Draw Figure 8: Random-Forest's maximum accuracy (%) against those of random orders, per dataset.
+
+    Bars are means, dots the single orders (or seeds). Red asterisk: significantly above random orders of all
+    layers; green: above random orders that never remove the first or last layer.
+    """
+    tests, orders = statistics.randomization_tests(steps, randomization), _order_names(steps, randomization)
+    kinds = {FOREST: (FOREST, {"color": COLOURS[FOREST]})} | {
+        test: (name, ORDERS[test][0]) for test, name in orders.items()}
+    drawn = randomization.rename(columns={"test": "bar", "max_accuracy": "accuracy"})
+    informed = statistics.forest_maxima(steps).reset_index(name="accuracy").assign(bar=FOREST)
+    informed = informed[informed["dataset"].isin(drawn["dataset"])]
+    figure, ax, names = _grouped_bars(pd.concat([informed, drawn]), kinds, errorbar=None)
+    _dots(ax, pd.concat([informed, drawn]), names, list(kinds))
+    keys = [*ax.containers, dot_key("one random order (or one seed)")]
+    legend_above(ax, keys + _random_marks(ax, tests, names, orders), columns=2)
+    return figure, _randomization_text(tests, orders)
+
+
+def _grouped_bars(rows: pd.DataFrame, kinds: dict, errorbar: str | None) -> tuple[Figure, Axes, list[str]]:
+    """Draw accuracy (%), a group of bars per dataset; return figure, axes and the datasets in order."""
+    place = {name: rank for rank, name in enumerate(DATASETS)}
+    names = sorted(rows["dataset"].unique(), key=lambda name: (place.get(name, len(place)), name))
+    figure, ax = plt.subplots(figsize=(max(6.8, 1.4 + 1.15 * len(names)), 4.3))
+    data = rows.assign(percent=100 * rows["accuracy"]).reset_index(drop=True)
+    seaborn.barplot(data, x="dataset", y="percent", hue="bar", order=names, hue_order=list(kinds), ax=ax,
+                    errorbar=errorbar, capsize=0.25, err_kws=WHISKER, legend=False)
+    for bars, (text, look) in zip(ax.containers, kinds.values()):
+        bars.set_label(text)
+        plt.setp(bars.patches, **look)
+    margin = max(0.55, 1.5 - len(names) / 2)  # or a single group would fill the page
+    ax.set(xlabel="", ylabel="test accuracy (%)", xlim=(-margin, len(names) - 1 + margin))
+    ax.set_xticks(range(len(names)), [label(name, 18) for name in names])
+    ax.tick_params(axis="x", length=0)
+    return figure, ax, names
+
+
+def _bar_places(groups: int, bars: int) -> np.ndarray:
+    """Return where seaborn puts the centres of grouped bars, shape (bars, groups)."""
+    width = 0.8 / bars
+    return np.arange(groups) + width * (np.arange(bars) - (bars - 1) / 2)[:, None]
+
+
+def _dots(ax: Axes, rows: pd.DataFrame, names: list[str], kinds: list[str]) -> None:
+    """Put one dot per row of `rows` on its bar, side by side in the order of the rows."""
+    places = pd.DataFrame(_bar_places(len(names), len(kinds)), index=kinds, columns=names)
+    for (kind, dataset), cell in rows.groupby(["bar", "dataset"]):
+        reach = 0.38 * (1 - 1 / len(cell)) * 0.8 / len(kinds)  # 0 for a single dot, within the bar for many
+        spread = np.linspace(-reach, reach, len(cell))
+        ax.plot(places.loc[kind, dataset] + spread, 100 * cell["accuracy"], **DOT)
+
+
+def _removed(rows: pd.DataFrame) -> str:
+    pruned = rows.loc[rows["bar"] == "pruned", "removed"].astype(object).fillna("")  # read as missing
+    counts = pruned.map(lambda removed: len(str(removed).split("-")) if removed != "" else 0)
+    return f"{counts.mean():.3g} of {rows['layers'].iloc[0]}\nlayers removed"
+
+
+def _distillation_text(rows: pd.DataFrame) -> str:
+    mean = 100 * rows.groupby(["dataset", "bar"])["accuracy"].mean().unstack()
+    numbers = ", ".join(f"{MODELS[model][0]} {mean[model].mean():.1f} %" for model in MODELS if model in mean)
+    text = f"Test accuracy, mean over {count(len(mean))}: {numbers}."
+    if {"distilled", "teacher"} <= set(mean):
+        text += f" Distilled above original on {(mean['distilled'] > mean['teacher']).sum()} of {len(mean)}."
+    return text
+
+
+def _signal_table(weights: pd.DataFrame) -> pd.DataFrame:
+    """Return (signals, datasets): mean weight over seeds, signals in the order of Table 1."""
+    table = weights.groupby(["signal", "dataset"])["weight"].mean().unstack()
+    return table.loc[[name for name in STRATEGIES if name in table.index]]
+
+
+def _weight_bars(ax: Axes, table: pd.DataFrame, fuser: str) -> None:
+    n, forest = table.shape[1], fuser == FOREST
+    bar_rows(ax, table, [COLOURS[name] for name in table.index])
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_xlabel("scaled importance" if forest else "scaled weight")
+    keys = [dataset_key(table)]
+    if reachable(n):
+        colour, name = (RED, "above the median importance") if forest else (BLUE, "above 0")
+        above = table - table.median() if forest else table
+        p = above.apply(statistics.wilcoxon_p, axis=1, alternative="greater")
+        mark_rows(ax, p < ALPHA, table.index, colour, 0, name)
+        keys += [asterisk_key(colour, f"significantly {name} (one-sided)")]
+    legend_above(ax, [*keys, test_note(n, "datasets")], title=fuser)
+
+
+def _order_names(steps: pd.DataFrame, randomization: pd.DataFrame) -> dict[str, str]:
+    """Return test -> the paper's name, which counts the layers that may be removed (Random12, Random10)."""
+    depths, run = steps["layers"].unique(), set(randomization["test"])
+    return {test: f"Random{depths[0] - kept}" if len(depths) == 1 else test
+            for test, kept in (("Random-All", 0), ("Random-Inner", 2)) if test in run}
+
+
+def _random_marks(ax: Axes, tests: pd.DataFrame, names: list[str], orders: dict[str, str]) -> list:
+    """Put asterisks above Random-Forest's bars; return the legend entries that explain them."""
+    n, keys, margin = int(tests["n"].min()), [], 0.05 * ax.get_ylim()[1]
+    forest_bars = _bar_places(len(names), 1 + len(orders))[0]
+    for test, name in orders.items():
+        _, side, colour = ORDERS[test]
+        rows = tests.xs(test, level="test").reindex(names)
+        marked = (rows["p"] < ALPHA).to_numpy()
+        shift = 0.07 if side == "right" else -0.07
+        ax.plot(forest_bars[marked] + shift, (100 * rows["informed"] + margin)[marked], linestyle="none",
+                marker=ASTERISK, color=colour, markersize=7, label=f"above {name}")
+        if reachable(n):
+            keys += [asterisk_key(colour, f"{side}: significantly above {name} (one-sided)")]
+    return [*keys, test_note(n, "random orders")]
+
+
+def _randomization_text(tests: pd.DataFrame, orders: dict[str, str]) -> str:
+    parts = []
+    for test, name in orders.items():
+        rows = tests.xs(test, level="test")
+        gain = 100 * (rows["informed"] - rows["random"])
+        parts.append(f"{gain.mean():+.1f} points against {name} (above its mean on {(gain > 0).sum()} "
+                     f"of {len(gain)}, significantly on {(rows['p'] < ALPHA).sum()})")
+    return f"Maximum accuracy of {FOREST}, mean over {count(len(gain))}: {' and '.join(parts)}."

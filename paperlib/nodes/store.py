@@ -1,0 +1,164 @@
+"""Keep node records on disk, whole or not at all, and their weights in a cache of limited size."""
+
+import os
+import warnings
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paperlib.common.errors import UserError
+from paperlib.common.files import atomic_write_json
+from paperlib.common.records import ORIGINAL, STUDY_FILE, is_node, read_sealed, seal
+from paperlib.nodes.fingerprint import of_study
+from paperlib.nodes.node import Node, Removed, label, parse_label
+from paperlib.params import Params
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Store:
+    """The records and weights of one study.
+
+    Records live in `folder` (nodes/*.json). When a folder holds the records of another study (other parameters, data
+    or computing code), they are moved aside to nodes-<fingerprint>, and moved back when that study is opened again.
+    """
+
+    def __init__(self, folder: Path, weights: Path, fingerprint: str, limit_gb: float):
+        self.folder, self.weights, self.fingerprint = folder, weights / fingerprint[:16], fingerprint
+        self.limit_bytes = limit_gb * 1e9
+
+    def claim(self) -> None:
+        """Make `folder` hold this study's records, moving those of another study aside."""
+        owner = self._owner()
+        if owner != self.fingerprint:
+            self._make_way(owner)
+        if (read_sealed(self.folder / STUDY_FILE) or {}).get("fingerprint") != self.fingerprint:
+            atomic_write_json(self.folder / STUDY_FILE, seal({"fingerprint": self.fingerprint}))
+
+    def read(self, removed: Removed) -> Node | None:
+        """Return a node, or None when it is absent or of another study, or damaged and thus deleted: it is computed again."""
+        path = self._record_path(removed)
+        record = read_sealed(path)
+        if record is None:
+            if path.exists():
+                warnings.warn(f"nodes/{path.name} was changed or cut short: computed again", stacklevel=2)
+                path.unlink(missing_ok=True)
+            return None
+        wanted = (self.fingerprint, label(removed))
+        return Node(record) if (record.get("fingerprint"), record.get("removed")) == wanted else None
+
+    def labels(self) -> list[str]:
+        """List the labels of the records present, sound or not; "" is the original model."""
+        names = [path.stem for path in self.folder.glob("*.json")]
+        return ["" if name == ORIGINAL else name for name in names if is_node(name)]
+
+    def write(self, record: dict) -> Node:
+        """Write a record with its study's fingerprint and a checksum; return the node."""
+        record = seal({**record, "fingerprint": self.fingerprint})
+        name = record["removed"] or ORIGINAL
+        atomic_write_json(self.folder / f"{name}.json", record)
+        return Node(record)
+
+    def load_weights(self, removed: Removed) -> dict[str, "torch.Tensor"] | None:
+        """Return a node's state dictionary and mark it as used, or None when it was evicted or is damaged."""
+        from safetensors import (  # with torch; a study that is only read needs neither
+            SafetensorError,
+            safe_open,
+        )
+
+        path = self._weights_path(removed)
+        try:
+            with safe_open(path, "pt") as stream:
+                state = {name: stream.get_tensor(name) for name in stream.keys()}
+                stated = (stream.metadata() or {}).get("checksum")
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, SafetensorError):
+            state, stated = {}, "unreadable"
+        if stated != _weights_checksum(state):
+            warnings.warn(f"weights {path.name} in the cache were changed or cut short: trained again", stacklevel=2)
+            path.unlink(missing_ok=True)
+            return None
+        return state
+
+    def has_weights(self, removed: Removed) -> bool:
+        """Say whether a node's weights are in the cache."""
+        return self._weights_path(removed).exists()
+
+    def save_weights(self, removed: Removed, state: dict[str, "torch.Tensor"]) -> None:
+        """Write a node's state dictionary, whole or not at all."""
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
+        path = self._weights_path(removed)
+        partial = path.with_suffix(f".partial-{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            whole = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+            save_file(whole, partial, metadata={"checksum": _weights_checksum(whole)})
+            partial.replace(path)
+        except (OSError, SafetensorError) as error:
+            partial.unlink(missing_ok=True)
+            raise UserError(f"weights cannot be written to the cache: {error}") from None
+
+    def evict(self, keep: set[Removed]) -> None:
+        """Delete weights until the cache is within its limit, the deepest first, of these the longest unused; spare `keep`.
+
+        Shallow nodes are shared by more walks, and cheaper to keep than to rebuild for all of them.
+        """
+        spared = {self._weights_path(removed) for removed in keep}
+        files = sorted(self.weights.glob("*.safetensors"), key=lambda path: (-_depth(path), path.stat().st_mtime))
+        held = sum(path.stat().st_size for path in files)
+        for path in files:
+            if held <= self.limit_bytes:
+                return
+            if path not in spared:
+                held -= path.stat().st_size
+                path.unlink()
+
+    def _owner(self) -> str | None:
+        """Return the fingerprint of the study that holds the folder; where the file that says so is damaged, its records do."""
+        for path in (self.folder / STUDY_FILE, *sorted(self.folder.glob("*.json"))):
+            if (record := read_sealed(path)) and "fingerprint" in record:
+                return record["fingerprint"]
+        return None
+
+    def _make_way(self, owner: str | None) -> None:
+        """Move the owner's records aside, and bring this study's back if they were moved aside before."""
+        try:
+            if self.folder.exists() and owner is not None:
+                self.folder.replace(_aside(self.folder, owner))
+            if _aside(self.folder, self.fingerprint).exists() and not self.folder.exists():
+                _aside(self.folder, self.fingerprint).replace(self.folder)
+        except OSError as error:
+            raise UserError(f"{self.folder.name}: older records cannot be moved aside ({error.strerror})") from None
+
+    def _record_path(self, removed: Removed) -> Path:
+        return self.folder / f"{label(removed) or ORIGINAL}.json"
+
+    def _weights_path(self, removed: Removed) -> Path:
+        return self.weights / f"{label(removed) or ORIGINAL}.safetensors"
+
+
+def store_of(params: Params) -> Store:
+    """Return the store of this study."""
+    return Store(params.unit_dir / "nodes", params.cache_path / "weights", of_study(params), params.cache_gb)
+
+
+def _depth(path: Path) -> int:
+    return 0 if path.stem == ORIGINAL else len(parse_label(path.stem))
+
+
+def _aside(folder: Path, fingerprint: str) -> Path:
+    return folder.with_name(f"{folder.name}-{fingerprint[:16]}")
+
+
+def _weights_checksum(state: dict[str, "torch.Tensor"]) -> str:
+    """Return a checksum of all tensors, their names, types and shapes: it finds damage, at a gigabyte a second."""
+    total = 0
+    for name in sorted(state):
+        header = f"{name} {state[name].dtype} {list(state[name].shape)}"
+        total = zlib.crc32(state[name].numpy().tobytes(), zlib.crc32(header.encode(), total))
+    return f"{total:08x}"

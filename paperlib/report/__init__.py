@@ -1,0 +1,1 @@
+"""The pages a reader opens: the report, the executed notebooks as HTML, comparisons, the reference."""
