@@ -104,7 +104,8 @@ class _LayerwiseRun:
     def __init__(self, model: PreTrainedModel, batch: Batch):
         self.model, self.batch, self.layers = model.eval(), batch, list(layers(model))
         self.inputs, self.arguments = [], []  # of each layer: hidden state (examples, tokens, hidden), the rest
-        hooks = [layer.register_forward_pre_hook(self._catch, with_kwargs=True) for layer in self.layers]
+        self.wrapped = False  # whether this kind of layer wraps its output in a tuple
+        hooks = [layer.register_forward_hook(self._catch, with_kwargs=True) for layer in self.layers]
         try:
             self.logits = self._forward()
         finally:
@@ -124,7 +125,7 @@ class _LayerwiseRun:
         if not ends:
             return []
         first = {name: self.batch[name][:, :1].repeat(len(ends), 1) for name in ("input_ids", "attention_mask")}
-        with encoder.with_layers(self.model, [_HandOn(torch.cat(ends))]):
+        with encoder.with_layers(self.model, [_HandOn(torch.cat(ends), self.wrapped)]):
             logits = self.model(**first).logits
         return [self.scores(part) for part in logits.split(len(self.batch["labels"]))]
 
@@ -134,7 +135,8 @@ class _LayerwiseRun:
         losses = F.cross_entropy(logits.float(), labels, reduction="none")
         return correct(logits.float(), self.batch).cpu().numpy(), losses.double().cpu().numpy()
 
-    def _catch(self, layer: nn.Module, args: tuple, kwargs: dict) -> None:
+    def _catch(self, layer: nn.Module, args: tuple, kwargs: dict, output: torch.Tensor | tuple) -> None:
+        self.wrapped = isinstance(output, tuple)
         self.inputs.append(args[0])
         self.arguments.append((args[1:], kwargs))
 
@@ -143,14 +145,14 @@ class _LayerwiseRun:
 
 
 class _HandOn(nn.Module):
-    """A layer that puts out a given state, whatever comes in."""
+    """A layer that puts out a given state, whatever comes in, in a tuple where its kind does so."""
 
-    def __init__(self, state: torch.Tensor):
+    def __init__(self, state: torch.Tensor, wrapped: bool):
         super().__init__()
-        self.state = state
+        self.output = (state,) if wrapped else state
 
-    def forward(self, hidden: torch.Tensor, *args, **kwargs) -> torch.Tensor:
-        return self.state
+    def forward(self, hidden: torch.Tensor, *args, **kwargs) -> torch.Tensor | tuple:
+        return self.output
 
 
 def _hidden(output: torch.Tensor | tuple) -> torch.Tensor:

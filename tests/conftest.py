@@ -15,15 +15,15 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for the hub must fail,
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 # torch and transformers take seconds to import: only the tests that build models pay for them.
-ARCHITECTURES = ("bert", "roberta", "distilbert", "electra")
+ARCHITECTURES = ("bert", "roberta", "distilbert", "electra", "mpnet")
 VOCABULARY, CLASSES = 40, 3
-PAD = {"bert": 0, "roberta": 1, "distilbert": 0, "electra": 0}
-START_END = {"bert": (2, 3), "roberta": (0, 2), "distilbert": (2, 3), "electra": (2, 3)}
+PAD = {"bert": 0, "roberta": 1, "distilbert": 0, "electra": 0, "mpnet": 1}
+START_END = {"bert": (2, 3), "roberta": (0, 2), "distilbert": (2, 3), "electra": (2, 3), "mpnet": (0, 2)}
 
 
 def tiny_config(kind="bert", layers=3, classes=CLASSES, hidden=16):
     """Return the configuration of a small encoder; its wide initial weights make predictions differ."""
-    from transformers import BertConfig, DistilBertConfig, ElectraConfig, RobertaConfig
+    from transformers import BertConfig, DistilBertConfig, ElectraConfig, MPNetConfig, RobertaConfig
 
     sizes = {
         "hidden_size": hidden,
@@ -40,6 +40,7 @@ def tiny_config(kind="bert", layers=3, classes=CLASSES, hidden=16):
         "roberta": RobertaConfig,
         "distilbert": DistilBertConfig,
         "electra": ElectraConfig,
+        "mpnet": MPNetConfig,
     }
     return config[kind](
         vocab_size=VOCABULARY, num_labels=classes, max_position_embeddings=32, initializer_range=0.3,

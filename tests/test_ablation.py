@@ -63,7 +63,7 @@ def every_subset(layers):
     return list(chain.from_iterable(combinations(range(layers), size) for size in range(layers + 1)))
 
 
-@pytest.mark.parametrize("kind, layers", [("bert", 4), ("distilbert", 4), ("roberta", 3), ("electra", 3)])
+@pytest.mark.parametrize("kind, layers", [("bert", 4), ("distilbert", 4), ("roberta", 3), ("electra", 3), ("mpnet", 3)])
 def test_all_subsets_equal_brute_force(kind, layers):
     model, batch = tiny_model(kind, layers=layers), padded_batch(kind, examples=70)
     table = ablation.all_subsets(model, batch)

@@ -243,9 +243,9 @@ def test_layers_can_be_exchanged_for_a_while():
     assert torch.equal(logits_of(model, batch), before)
 
 
-@pytest.mark.parametrize("kind, most", [("bert", 32), ("distilbert", 32), ("electra", 32), ("roberta", 30)])
+@pytest.mark.parametrize("kind, most", [("bert", 32), ("distilbert", 32), ("electra", 32), ("roberta", 30), ("mpnet", 30)])
 def test_texts_longer_than_the_model_reads_are_refused(kind, most, tmp_path):
-    """RoBERTa's first position has number 2, so two of its 32 rows are never reached."""
+    """The first position of RoBERTa and MPNet has number 2, so two of its 32 rows are never reached."""
     model, batch = tiny_model(kind), padded_batch(kind, examples=2, tokens=most)
     assert logits_of(model, batch).isfinite().all()
     model.save_pretrained(tmp_path / "model")

@@ -37,12 +37,13 @@ def outputs_of(model, batch):
         caught.append((output[0] if isinstance(output, tuple) else output).detach())
 
     hooks = [layer.register_forward_hook(catch) for layer in encoder.layers(model)]
+    implementation = model.config._attn_implementation
     model.set_attn_implementation("eager")
     with torch.no_grad():
         out = model(
             input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], output_attentions=True
         )
-    model.set_attn_implementation("sdpa")
+    model.set_attn_implementation(implementation)
     for hook in hooks:
         hook.remove()
     attention = np.array([layer.double().numpy() for layer in out.attentions])

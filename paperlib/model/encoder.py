@@ -22,8 +22,14 @@ from paperlib.common.places import ROOT
 from paperlib.data import artifacts, made
 from paperlib.params import Params
 
-LAYER_LISTS = ("encoder.layer", "transformer.layer")  # BERT, RoBERTa, ELECTRA; DistilBERT
-FIRST_TOKEN_HEADS = ("bert", "roberta", "electra")  # the head reads the first token, and layers have attention.output
+LAYER_LISTS = ("encoder.layer", "transformer.layer")  # BERT, RoBERTa, ELECTRA, MPNet; DistilBERT
+# Where the head reads the first token only: the modules of the last layer whose inputs can be cut to it.
+FIRST_TOKEN_CUTS = {
+    "bert": ("attention.output",),
+    "roberta": ("attention.output",),
+    "electra": ("attention.output",),
+    "mpnet": ("attention.attn.o", "attention.LayerNorm"),
+}
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -110,8 +116,9 @@ def first_token_only(model: PreTrainedModel) -> Iterator[None]:
     The logits and gradients are those of the whole computation up to rounding, and three quarters of a layer are
     saved. The last hidden state is then (examples, 1, hidden). Models whose head or layer is built otherwise run whole.
     """
-    last = layers(model)[-1:] if model.config.model_type in FIRST_TOKEN_HEADS else []
-    handles = [layer.attention.output.register_forward_pre_hook(_keep_first_token) for layer in last]
+    cuts = FIRST_TOKEN_CUTS.get(model.config.model_type, ())
+    modules = [layer.get_submodule(name) for layer in layers(model)[-1:] for name in cuts]
+    handles = [module.register_forward_pre_hook(_keep_first_token) for module in modules]
     try:
         yield
     finally:
@@ -120,7 +127,7 @@ def first_token_only(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _keep_first_token(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    """Cut what goes into the block after the attention, its output and the residual, to the first token."""
+    """Cut what goes into the module, such as the attention's output and the residual, to the first token."""
     return tuple(tensor[:, :1] for tensor in inputs)
 
 
