@@ -14,7 +14,7 @@ from paperlib import published
 from paperlib.common import escape
 from paperlib.common.files import atomic_write_text
 from paperlib.common.markdown_table import markdown_table
-from paperlib.evidence import quantities, walk_quantities
+from paperlib.evidence import quantities, truth_quantities, walk_quantities
 from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable
 from paperlib.evidence.statistics import MIN_DATASETS
 
@@ -34,6 +34,7 @@ COLUMNS = [
     "id", "section", "claim", "paper_says", "table1_says", "ours_says", "seeds", "datasets", "tolerance",
     "verdict_table1", "verdict_ours", "rule",
 ]  # fmt: skip
+QUANTITIES = (quantities, walk_quantities, truth_quantities)
 ONE_SIDED = {"greater": "p_greater", "less": "p_less"}
 TESTS = ONE_SIDED | {"no_difference": "p_two_sided", "significant": "p_two_sided"}
 
@@ -46,7 +47,7 @@ class Claim:
     section: str  # where the paper makes it; "ours" for claims of this project
     claim: str  # in our words
     paper_says: str
-    function: str  # name in quantities or walk_quantities
+    function: str  # name in one of QUANTITIES
     rule: str
     unit: str
     stated: float = 0.0
@@ -66,7 +67,7 @@ def measure(claim: Claim, results: Results) -> Estimate:
 
     Raises Untestable when the results lack the numbers.
     """
-    function = getattr(quantities, claim.function, None) or getattr(walk_quantities, claim.function)
+    function = next(getattr(module, claim.function) for module in QUANTITIES if hasattr(module, claim.function))
     estimate = function(results, **claim.arguments)
     if np.isfinite(estimate.spread) or len(results.whole_seeds) < 2:
         return estimate
