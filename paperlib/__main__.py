@@ -169,8 +169,15 @@ def _compare(options: argparse.Namespace) -> int:
     studies, _ = _studies(options)
     from paperlib.report import compare
 
-    print(f"compared: {compare.main(studies[0], options.other or f'outputs/reference/{studies[0].profile}')}")
+    print(f"compared: {compare.main(studies[0], options.other or _usual_other(studies[0]))}")
     return 0
+
+
+def _usual_other(params: Params) -> str:
+    """Return the run that another one is laid beside unasked: for an experiment the default study, else the reference."""
+    if params.is_apart and (params.default_dir / "provenance.json").exists():
+        return str(params.default_dir)
+    return f"outputs/reference/{params.profile}"
 
 
 def _doctor(options: argparse.Namespace) -> int:

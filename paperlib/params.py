@@ -1,9 +1,11 @@
 """Merge and check the parameters of a study: flat, typed, strict."""
 
 import difflib
+import hashlib
 import re
 import shlex
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,9 +17,12 @@ from paperlib.common.places import ROOT
 
 PARAMS_DIR = ROOT / "params"
 DATASETS = ("newsgroup", "dbpedia", "arxiv", "yahoo", "patent", "yelp", "agnews", "imdb", "amazon")  # Table 1's order
-RESERVED = ("reference", "figures", "tables", "notebooks", "failed", "bench", "compare")  # folders beside those of profiles and datasets
+EXPERIMENTS = "experiments"  # folder of runs under other settings than the files of params/ give
+RESERVED = ("reference", EXPERIMENTS, "figures", "tables", "notebooks", "failed", "bench", "compare")  # folders beside those of profiles and datasets
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
+NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.,=+-]+")
+LONGEST_NAME = 100  # characters of an experiment's folder
 LONGEST_QUOTE = 80  # characters of a value in a message
 
 # They say where and how fast a study runs, not what it computes: left out of its fingerprint.
@@ -130,9 +135,27 @@ class Params(BaseModel):
         return _validated({**self.model_dump(), **changes}, dict.fromkeys(changes, "replace()"))
 
     @property
-    def profile_dir(self) -> Path:
-        """Folder of everything this profile writes."""
+    def experiment(self) -> str:
+        """What sets this study apart from the one that the files of params/ describe: "epochs=3,max_removed=2"; else ""."""
+        usual, own = _usual(self.profile, self.dataset), self.model_dump(exclude=RUN_ONLY | {"dataset", "seed"})
+        return _folder_name({name: value for name, value in own.items() if value != usual[name]})
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether this study is an experiment that writes into a folder of its own."""
+        return self.profile_dir != self.default_dir
+
+    @property
+    def default_dir(self) -> Path:
+        """Folder of everything that the study of this profile writes which changes no parameter."""
         return ROOT / self.output_dir / self.profile
+
+    @property
+    def profile_dir(self) -> Path:
+        """Folder of everything this study writes: an experiment has one of its own, unless output_dir names a place for it."""
+        if not self.experiment or self.output_dir != _usual(self.profile, self.dataset)["output_dir"]:
+            return self.default_dir
+        return ROOT / self.output_dir / EXPERIMENTS / self.profile / self.experiment
 
     @property
     def unit_dir(self) -> Path:
@@ -162,6 +185,26 @@ def load(profile: str = "laptop", dataset: str = "newsgroup", seed: int = 0, set
         merged.update(values)
         origin.update(dict.fromkeys(values, source))
     return _validated(merged, origin)
+
+
+@lru_cache
+def _usual(profile: str, dataset: str) -> dict[str, Any]:
+    """Return the parameters that no setting changes, of a profile and dataset that have files."""
+    return load(profile, dataset).model_dump()
+
+
+def _folder_name(changed: dict[str, Any]) -> str:
+    """Write settings as the name of a folder, with a checksum where characters had to go."""
+    exact = ",".join(f"{name}={_plain(value)}" for name, value in changed.items())
+    name = NOT_IN_A_NAME.sub("-", exact)[:LONGEST_NAME]
+    return name if name == exact else f"{name}-{hashlib.sha256(exact.encode()).hexdigest()[:8]}"
+
+
+def _plain(value: Any) -> str:
+    """Write a value as it is set: 2e-05, true, text."""
+    if isinstance(value, list):
+        return "+".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def names(kind: Literal["profile", "dataset"]) -> list[str]:

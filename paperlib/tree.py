@@ -106,6 +106,8 @@ class Study:
         """
         if set(wanted) != {()}:
             ahead.finish()
+        for removed in wanted:
+            self.store.adopt(removed)
         missing = {removed: parts for removed, parts in wanted.items() if not self._complete(removed, parts)}
         parents = {removed[:-1] for removed in missing if removed and not self._trained(removed)}
         evicted = [parent for parent in parents if not self.store.has_weights(parent)]

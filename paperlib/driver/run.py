@@ -14,7 +14,7 @@ from paperlib.common.lock import lock
 from paperlib.common.messages import Fault, shown, unit_name
 from paperlib.driver.study_bar import StudyBar
 from paperlib.evidence import provenance, units
-from paperlib.nodes.store import store_of
+from paperlib.nodes.store import forget_others, store_of
 from paperlib.params import Params
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def reproduce(studies: list[Params], settings: str) -> int:
     A failed notebook stops its own unit and the others go on; the status is then 1, or 2 when all that went wrong is
     for the user to put right.
     """
+    _say_place(studies[0])
     with lock(studies[0].profile_dir):
         sweep(studies[0].profile_dir)
         _say_harmed(studies, "; made again")
@@ -57,6 +58,12 @@ def redraw(studies: list[Params], settings: str) -> int:
     return _summary(studies, failed)
 
 
+def _say_place(params: Params) -> None:
+    """Tell where an experiment puts its results: it overwrites no finished study of other settings."""
+    if params.is_apart:
+        print(f"experiment {params.experiment}: results in {shown(params.profile_dir)}", flush=True)
+
+
 def check(studies: list[Params]) -> int:
     """Print what is not fresh, one line each, after the files that were harmed; return 1 if anything is."""
     _say_harmed(studies)
@@ -77,6 +84,7 @@ def _say_harmed(studies: list[Params], consequence: str = "") -> None:
 def plan(studies: list[Params]) -> int:
     """Print in one line what the units that are not fresh may cost; run nothing."""
     waiting = [params for params in studies if units.stale(params)]
+    _say_place(studies[0])
     _announce(waiting)
     if not waiting:
         print("everything is fresh: nothing to run")
@@ -88,8 +96,9 @@ def _announce(waiting: list[Params]) -> None:
         return
     from paperlib.driver.plan import plan as plan_of  # imports torch
 
+    known = sum(store_of(params).known() for params in waiting)
     named = unit_name(waiting[0].dataset, waiting[0].seed) if len(waiting) == 1 else f"{len(waiting)} units from {unit_name(waiting[0].dataset, waiting[0].seed)}"
-    print(f"{named}: {plan_of(waiting)}", flush=True)
+    print(f"{named}: {plan_of(waiting)}{f'; {known} of the models are at hand' if known else ''}", flush=True)
 
 
 def _check_new(waiting: list[Params]) -> None:
@@ -143,7 +152,7 @@ def _run_unit(params: Params, settings: str, bar: StudyBar, kernel: "Kernel") ->
                 return fault
             _record(params, name, started)
         bar.passed(name)
-    shutil.rmtree(params.cache_path / "weights" / _study(params), ignore_errors=True)  # the student is saved
+    forget_others(params)  # its own stay, for experiments that measure these models in another way
     return None
 
 
@@ -204,8 +213,3 @@ def _summary(studies: list[Params], failed: list[Fault]) -> int:
     print("What was finished is kept: run the same command again to go on from there.", file=sys.stderr)
     return 2 if all(fault.of_user for fault in failed) else 1
 
-
-def _study(params: Params) -> str:
-    from paperlib.nodes.fingerprint import of_study
-
-    return of_study(params)[:16]

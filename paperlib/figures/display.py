@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
+from paperlib.common.messages import shown
 from paperlib.evidence import provenance
 from paperlib.figures.drawing import mark
 from paperlib.params import Params
@@ -16,6 +17,8 @@ _banner = {"text": ""}  # what `begin` was told; like the display options of pan
 def begin(params: Params) -> None:
     """Open a notebook: where its numbers are no results, display the banner that says so, and put it on its figures."""
     _banner["text"] = provenance.banner(params)
+    if params.is_apart:
+        display(Markdown(f"**Experiment** `{params.experiment}`: tables are written to `{shown(params.profile_dir)}`."))
     if _banner["text"]:
         display(Markdown(f"**{_banner['text']}**"))
 

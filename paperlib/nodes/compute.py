@@ -43,7 +43,7 @@ def compute_node(
     On a processor every fine-tune uses one thread, so that its numbers do not depend on how many run beside it.
     """
     bench = bench_of(params)
-    node = bench.store.read(removed)
+    node = bench.store.adopt(removed)
     if node is not None and node.has(parts) and (bench.store.has_weights(removed) or not keep_weights):
         return node
     record = dict(node.record) if node else {}

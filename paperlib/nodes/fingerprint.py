@@ -21,15 +21,29 @@ HARMLESS = ("model/memory.py", "model/together.py", "nodes/fingerprint.py", "nod
 TOGETHER = ("model/batched_training.py", "model/given_dropout.py", "model/step_graph.py", "nodes/compute_together.py")
 # They decide where walks go, not what is measured on the way.
 CHOOSING = {"max_removed", "inhibition_first", "refit", "fusion_rows", "selection_split", "forest_trees", "random_orders"}
+# They decide what is measured of a model, not how it is trained, nor which texts it gets right.
+MEASURING = {
+    "signal_split", "signal_size", "pool_padding", "mi_estimator", "mi_bins", "attention_weight", "sparsity_threshold",
+}  # fmt: skip
+MEASURING_CODE = ("signals.py", "model/per_example_gradients.py")
 DISTILLING = {"kd_alpha", "kd_temperature", "kd_t_squared"}
 
 
 def of_study(params: Params) -> str:
     """Return the SHA-256 of everything that a node's numbers depend on beside its tuple."""
+    return _of(params)
+
+
+def of_training(params: Params) -> str:
+    """Return the SHA-256 of what all of a node's numbers but its signals depend on, and its weights."""
+    return _of(params, MEASURING, MEASURING_CODE)
+
+
+def _of(params: Params, no_matter: Collection[str] = (), no_code: Collection[str] = ()) -> str:
     from paperlib.model import together  # imports torch, which takes seconds
     from paperlib.model.device import device_of, precision_of
 
-    left_out = RUN_ONLY | CHOOSING | DISTILLING | {"together"}
+    left_out = RUN_ONLY | CHOOSING | DISTILLING | {"together", *no_matter}
     without = HARMLESS if together.is_on(params) else (*HARMLESS, *TOGETHER)
     parts = {
         "params": {name: value for name, value in params.model_dump().items() if name not in left_out},
@@ -38,7 +52,7 @@ def of_study(params: Params) -> str:
         "data": of_data(params),
         "model": of_model(params),
         "libraries": {name: version(name).split("+")[0] for name in ("torch", "transformers", "tokenizers")},
-        "code": of_code(*COMPUTING, without=without),
+        "code": of_code(*COMPUTING, without=(*without, *no_code)),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

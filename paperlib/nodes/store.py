@@ -1,20 +1,26 @@
 """Keep node records on disk, whole or not at all, and their weights in a cache of limited size."""
 
 import os
+import shutil
 import warnings
 import zlib
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_json
 from paperlib.common.records import ORIGINAL, STUDY_FILE, is_node, read_sealed, seal
-from paperlib.nodes.fingerprint import of_study
+from paperlib.nodes.fingerprint import of_study, of_training
 from paperlib.nodes.node import Node, Removed, label, parse_label
-from paperlib.params import Params
+from paperlib.params import EXPERIMENTS, Params
 
 if TYPE_CHECKING:
     import torch
+
+
+MEASURED = {"signals"}  # parts of a record that the parameters of measuring change
 
 
 class Store:
@@ -22,11 +28,17 @@ class Store:
 
     Records live in `folder` (nodes/*.json). When a folder holds the records of another study (other parameters, data
     or computing code), they are moved aside to nodes-<fingerprint>, and moved back when that study is opened again.
+
+    `training` is the fingerprint of the fine-tunes alone: studies that measure other signals of the same models share
+    their weights, and everything else that was recorded in one of the folders that `beside` returns.
     """
 
-    def __init__(self, folder: Path, weights: Path, fingerprint: str, limit_gb: float):
-        self.folder, self.weights, self.fingerprint = folder, weights / fingerprint[:16], fingerprint
-        self.limit_bytes = limit_gb * 1e9
+    def __init__(
+        self, folder: Path, weights: Path, fingerprint: str, limit_gb: float, training: str = "", beside: Callable[[], Sequence[Path]] = tuple
+    ):
+        self.folder, self.fingerprint, self.training = folder, fingerprint, training or fingerprint
+        self.weights, self.limit_bytes = weights / self.training[:16], limit_gb * 1e9
+        self._beside = beside  # asked when it is wanted: records are moved aside meanwhile
 
     def claim(self) -> None:
         """Make `folder` hold this study's records, moving those of another study aside."""
@@ -34,7 +46,7 @@ class Store:
         if owner != self.fingerprint:
             self._make_way(owner)
         if (read_sealed(self.folder / STUDY_FILE) or {}).get("fingerprint") != self.fingerprint:
-            atomic_write_json(self.folder / STUDY_FILE, seal({"fingerprint": self.fingerprint}))
+            atomic_write_json(self.folder / STUDY_FILE, seal(self._stamps()))
 
     def read(self, removed: Removed) -> Node | None:
         """Return a node, or None when it is absent or of another study, or damaged and thus deleted: it is computed again."""
@@ -48,6 +60,27 @@ class Store:
         wanted = (self.fingerprint, label(removed))
         return Node(record) if (record.get("fingerprint"), record.get("removed")) == wanted else None
 
+    def adopt(self, removed: Removed) -> Node | None:
+        """Return a node; where only another study trained the same model, take over all it recorded but other signals."""
+        if (node := self.read(removed)) is not None:
+            return node
+        for folder in self.relatives:
+            record = read_sealed(folder / self._record_path(removed).name) or {}
+            if (record.get("training"), record.get("removed")) == (self.training, label(removed)):
+                same = record["fingerprint"] == self.fingerprint
+                return self.write(record if same else {name: part for name, part in record.items() if name not in MEASURED})
+        return None
+
+    @cached_property
+    def relatives(self) -> list[Path]:
+        """Folders of other studies' records of models that were trained as this study's are."""
+        return [folder for folder in self._beside() if folder != self.folder and self._is_kin(folder)]
+
+    def known(self) -> int:
+        """Count the models that need not be trained again, here or in a relative."""
+        folders = [self.folder] * self._is_kin(self.folder) + self.relatives
+        return len({path.name for folder in folders for path in folder.glob("*.json") if is_node(path.stem)})
+
     def labels(self) -> list[str]:
         """List the labels of the records present, sound or not; "" is the original model."""
         names = [path.stem for path in self.folder.glob("*.json")]
@@ -55,7 +88,7 @@ class Store:
 
     def write(self, record: dict) -> Node:
         """Write a record with its study's fingerprint and a checksum; return the node."""
-        record = seal({**record, "fingerprint": self.fingerprint})
+        record = seal({**record, **self._stamps()})
         name = record["removed"] or ORIGINAL
         atomic_write_json(self.folder / f"{name}.json", record)
         return Node(record)
@@ -118,6 +151,12 @@ class Store:
                 held -= path.stat().st_size
                 path.unlink()
 
+    def _is_kin(self, folder: Path) -> bool:
+        return (read_sealed(folder / STUDY_FILE) or {}).get("training") == self.training
+
+    def _stamps(self) -> dict[str, str]:
+        return {"fingerprint": self.fingerprint, "training": self.training}
+
     def _owner(self) -> str | None:
         """Return the fingerprint of the study that holds the folder; where the file that says so is damaged, its records do."""
         for path in (self.folder / STUDY_FILE, *sorted(self.folder.glob("*.json"))):
@@ -144,7 +183,27 @@ class Store:
 
 def store_of(params: Params) -> Store:
     """Return the store of this study."""
-    return Store(params.unit_dir / "nodes", params.cache_path / "weights", of_study(params), params.cache_gb)
+    weights, beside = params.cache_path / "weights", partial(_record_folders, params)
+    return Store(params.unit_dir / "nodes", weights, of_study(params), params.cache_gb, of_training(params), beside)
+
+
+def _record_folders(params: Params) -> list[Path]:
+    """List where this dataset and seed has records: in the default study, in experiments, and moved aside."""
+    unit = params.unit_dir.relative_to(params.profile_dir)
+    runs = [params.default_dir, *sorted((params.default_dir.parent / EXPERIMENTS / params.profile).glob("*"))]
+    return [folder for run in runs for folder in sorted((run / unit).glob("nodes*"))]
+
+
+def forget_others(params: Params) -> None:
+    """Delete the weights of other studies, the longest unused first, until those of all studies are within cache_gb."""
+    own, root = store_of(params).weights, params.cache_path / "weights"
+    others = sorted((path for path in root.glob("*") if path != own), key=lambda path: path.stat().st_mtime)
+    sizes = {path: sum(file.stat().st_size for file in path.glob("*")) for path in (*others, own)}
+    for path in others:
+        if sum(sizes.values()) <= params.cache_gb * 1e9:
+            return
+        shutil.rmtree(path, ignore_errors=True)
+        del sizes[path]
 
 
 def _depth(path: Path) -> int:
