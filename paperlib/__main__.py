@@ -154,7 +154,7 @@ def _bench(options: argparse.Namespace) -> int:
         raise UserError(f"command line: repeats {options.repeats!r} is not a whole number")
     from paperlib.benchmark import bench
 
-    return bench.main(studies[0], settings, int(options.repeats), options.shapes, options.parts)
+    return bench.main(studies[0], int(options.repeats), options.shapes, options.parts)
 
 
 def _reference(options: argparse.Namespace) -> int:

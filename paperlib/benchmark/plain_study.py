@@ -23,86 +23,61 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArgu
 
 from paperlib.data.subsets import Dataset
 from paperlib.model.encoder import layer_numbers, layers
-from paperlib.names import SIGNALS
 from paperlib.params import Params
 
+Model, Examples, Columns, Arrays = PreTrainedModel, datasets.Dataset, dict[str, list[float]], list[np.ndarray]
 
-def examples_of(dataset: Dataset, split: str) -> datasets.Dataset:
+
+def examples_of(dataset: Dataset, split: str) -> Examples:
     """Return a subset of the study's data as a table of tokenised texts, with the tokeniser's own ids."""
     batch = {name: tensor.cpu() for name, tensor in getattr(dataset, split).items()}
     batch["input_ids"] = dataset.token_ids.cpu()[batch["input_ids"]]
     return datasets.Dataset.from_dict({name: tensor.tolist() for name, tensor in batch.items()})
 
 
-def fine_tune(model: PreTrainedModel, train: datasets.Dataset, params: Params, seed: int) -> PreTrainedModel:
+def fine_tune(model: Model, train: Examples, params: Params, seed: int) -> Model:
     """Fine-tune in place with a `Trainer`; return the model."""
     with _trainer(model, params, train_dataset=train, seed=seed) as trainer:
         trainer.train()
     return model.eval()
 
 
-def predict(model: PreTrainedModel, examples: datasets.Dataset, params: Params) -> np.ndarray:
+def predict(model: Model, examples: Examples, params: Params) -> np.ndarray:
     """Return the logits (examples, classes)."""
     with _trainer(model, params) as trainer:
         return trainer.predict(examples).predictions
 
 
-def accuracy(model: PreTrainedModel, examples: datasets.Dataset, params: Params) -> float:
+def accuracy(model: Model, examples: Examples, params: Params) -> float:
     """Return the share of examples that are classified correctly."""
     return float((predict(model, examples, params).argmax(-1) == np.array(examples["labels"])).mean())
 
 
-def accuracy_drops(model: PreTrainedModel, examples: datasets.Dataset, params: Params) -> pd.Series:
+def accuracy_drops(model: Model, examples: Examples, params: Params) -> pd.Series:
     """Return the accuracy lost when each remaining layer is deleted, one at a time: index = original layer numbers."""
-    original = accuracy(model, examples, params)
-    drops = [
-        original - accuracy(without_layer(model, i), examples, params) for i in range(len(layers(model)))
-    ]
+    original, drops = accuracy(model, examples, params), []
+    for position in range(len(layers(model))):
+        smaller = copy.deepcopy(model)
+        del layers(smaller)[position]
+        smaller.config.num_hidden_layers -= 1
+        drops.append(original - accuracy(smaller, examples, params))
     return pd.Series(drops, index=pd.Index(layer_numbers(model), name="layer"), name="drop")
 
 
-def without_layer(model: PreTrainedModel, position: int) -> PreTrainedModel:
-    """Return a copy of the model without one layer."""
-    smaller = copy.deepcopy(model)
-    del layers(smaller)[position]
-    smaller.config.num_hidden_layers -= 1
-    return smaller
-
-
-def measure(model: PreTrainedModel, examples: datasets.Dataset, params: Params) -> pd.DataFrame:
-    """Return the twelve signals, family by family: index = original layer numbers, columns = SIGNALS."""
-    columns = {}
-    for family in FAMILIES:
-        columns |= family(model, examples, params)
-    return pd.DataFrame(columns, index=pd.Index(layer_numbers(model), name="layer"))[list(SIGNALS)]
-
-
-def activation_signals(
-    model: PreTrainedModel, examples: datasets.Dataset, params: Params
-) -> dict[str, list[float]]:
+def activation_signals(model: Model, examples: Examples, params: Params) -> Columns:
     """Mean, mean absolute and mean squared activation (equations 1, 2 and 4)."""
     tokens = _activations(model, examples, params)[0]
-    return {
-        "Activation-Inhibition": [a.mean() for a in tokens],
-        "Activation-Intensity": [np.abs(a).mean() for a in tokens],
-        "Activation-Energy": [np.square(a).mean() for a in tokens],
-    }
+    readings = {"Activation-Inhibition": np.asarray, "Activation-Intensity": np.abs, "Activation-Energy": np.square}
+    return {name: [read(a).mean() for a in tokens] for name, read in readings.items()}
 
 
-def task_relevance(
-    model: PreTrainedModel, examples: datasets.Dataset, params: Params
-) -> dict[str, list[float]]:
+def task_relevance(model: Model, examples: Examples, params: Params) -> Columns:
     """Mutual information of the label and each pooled feature, from nearest neighbours, averaged over features."""
-    pooled = _activations(model, examples, params)[1]
-    labels = np.array(examples["labels"])
-    return {
-        "Task-Relevance-MI": [mutual_info_classif(p, labels, random_state=params.seed).mean() for p in pooled]
-    }
+    pooled, labels = _activations(model, examples, params)[1], np.array(examples["labels"])
+    return {"Task-Relevance-MI": [mutual_info_classif(p, labels, random_state=params.seed).mean() for p in pooled]}
 
 
-def flow_relevance(
-    model: PreTrainedModel, examples: datasets.Dataset, params: Params
-) -> dict[str, list[float]]:
+def flow_relevance(model: Model, examples: Examples, params: Params) -> Columns:
     """Variance of a layer's activations that least squares on the next layer's explains (equations 7 and 8)."""
     tokens, _, logits = _activations(model, examples, params)
     explained = []
@@ -114,9 +89,7 @@ def flow_relevance(
     return {"Flow-Relevance-MI": explained}
 
 
-def gradient_magnitudes(
-    model: PreTrainedModel, examples: datasets.Dataset, params: Params
-) -> dict[str, list[float]]:
+def gradient_magnitudes(model: Model, examples: Examples, params: Params) -> Columns:
     """Mean absolute gradient of the mean loss (equation 9)."""
     model.eval().zero_grad()
     for batch in _batches(model, examples, params.batch_size):
@@ -126,7 +99,7 @@ def gradient_magnitudes(
     return {"Gradient-Magnitudes": magnitudes}
 
 
-def fisher(model: PreTrainedModel, examples: datasets.Dataset, params: Params) -> dict[str, list[float]]:
+def fisher(model: Model, examples: Examples, params: Params) -> Columns:
     """Mean squared gradient of the single examples' losses (equation 10): one backward pass per example."""
     model.eval()
     sums = np.zeros(len(layers(model)))
@@ -138,20 +111,10 @@ def fisher(model: PreTrainedModel, examples: datasets.Dataset, params: Params) -
     return {"Gradient-Fisher": list(sums / len(examples))}
 
 
-def weight_signals(
-    model: PreTrainedModel, examples: datasets.Dataset, params: Params
-) -> dict[str, list[float]]:
+def weight_signals(model: Model, examples: Examples, params: Params) -> Columns:
     """L2 norm, share of near-zeros and entropy of a layer's weight matrices (equations 11, 13 and 14)."""
-    weights = [
-        np.concatenate(
-            [
-                np.abs(p.detach().cpu().numpy().astype(float)).ravel()
-                for p in layer.parameters()
-                if p.dim() > 1
-            ]
-        )
-        for layer in layers(model)
-    ]
+    matrices = [[p.detach().flatten() for p in layer.parameters() if p.dim() > 1] for layer in layers(model)]
+    weights = [torch.cat(each).double().abs().cpu().numpy() for each in matrices]
     shares = [w[w > 0] / w.sum() for w in weights]  # 0 log 0 is 0
     return {
         "Weight-Norm": [np.linalg.norm(w) for w in weights],
@@ -160,9 +123,7 @@ def weight_signals(
     }
 
 
-def attention_signals(
-    model: PreTrainedModel, examples: datasets.Dataset, params: Params
-) -> dict[str, list[float]]:
+def attention_signals(model: Model, examples: Examples, params: Params) -> Columns:
     """Mean attention paid to content tokens, and entropy of attention (equations 15 and 16)."""
     weights, entropies, pairs = np.zeros((3, len(layers(model))))
     implementation = model.config._attn_implementation
@@ -173,12 +134,8 @@ def attention_signals(
         for i, layer in enumerate(out.attentions):
             for attention, mask in zip(layer.double().cpu().numpy(), batch["attention_mask"].cpu().numpy()):
                 length = attention.shape[1] if params.pool_padding else mask.sum()
-                paid = (
-                    attention
-                    if params.attention_weight == "literal"
-                    else attention[:, :length, 1 : mask.sum() - 1]
-                )
                 rows = attention[:, :length]
+                paid = attention if params.attention_weight == "literal" else rows[:, :, 1 : mask.sum() - 1]
                 weights[i] += paid.sum()
                 pairs[i] += paid.size
                 entropies[i] -= (rows * np.log(np.where(rows > 0, rows, 1))).sum() / len(attention)
@@ -198,9 +155,7 @@ FAMILIES = {
 
 
 @contextlib.contextmanager
-def _trainer(
-    model: PreTrainedModel, params: Params, train_dataset: datasets.Dataset | None = None, seed: int = 0
-) -> Iterator[Trainer]:
+def _trainer(model: Model, params: Params, train_dataset: Examples | None = None, seed: int = 0) -> Iterator[Trainer]:
     """Make a `Trainer` that writes nothing: saving and logging would only make it slower."""
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*pin_memory.*")  # it says so at every use of a processor
@@ -216,16 +171,12 @@ def _trainer(
         yield trainer
 
 
-def _batches(
-    model: PreTrainedModel, examples: datasets.Dataset, size: int
-) -> Iterator[dict[str, torch.Tensor]]:
+def _batches(model: Model, examples: Examples, size: int) -> Iterator[dict[str, torch.Tensor]]:
     for batch in DataLoader(examples, batch_size=size, collate_fn=default_data_collator):
         yield {name: tensor.to(model.device) for name, tensor in batch.items()}
 
 
-def _activations(
-    model: PreTrainedModel, examples: datasets.Dataset, params: Params
-) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+def _activations(model: Model, examples: Examples, params: Params) -> tuple[Arrays, Arrays, np.ndarray]:
     """Return each layer's activations of the tokens that count (tokens, hidden) and their means by example.
 
     The third is the logits, repeated for every token (tokens, classes).
@@ -244,5 +195,5 @@ def _activations(
     return [np.concatenate(t) for t in tokens], [np.concatenate(p) for p in pooled], np.concatenate(logits)
 
 
-def _layer_gradients(model: PreTrainedModel) -> list[torch.Tensor]:
+def _layer_gradients(model: Model) -> list[torch.Tensor]:
     return [torch.cat([p.grad.flatten() for p in layer.parameters()]).double() for layer in layers(model)]

@@ -9,7 +9,6 @@ import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedModel
 
 from paperlib.benchmark import plain_study
-from paperlib.common.errors import UserError
 from paperlib.data import subsets
 from paperlib.data.subsets import Batch, Dataset
 from paperlib.model import encoder, training
@@ -20,13 +19,11 @@ from paperlib.params import Params
 # Random weights and made-up token ids in the shapes of known models: for timing, nothing has to be downloaded.
 SHAPES = {
     "bert-base": {},  # what BertConfig says by default: 12 layers, hidden size 768
-    "bert-tiny": {
-        "num_hidden_layers": 2, "hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 512,
-    },
-}  # fmt: skip
+    "bert-tiny": {"num_hidden_layers": 2, "hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 512},
+}
 CLASSES = 20  # of made-up data: as many as newsgroup has
 PLAIN_THREADS = torch.get_num_threads()  # PyTorch's own choice, read before anything changes it
-SHORT_STEPS = 8  # of a shortened fine-tune
+SHORT_BATCHES = 8  # of a fine-tune where its length does not matter
 
 
 @dataclass(frozen=True)
@@ -39,9 +36,7 @@ class Subject:
     @property
     def name(self) -> str:
         """Name the model."""
-        return (
-            f"{self.shapes} shapes, random weights, made-up token ids" if self.shapes else self.params.model
-        )
+        return f"{self.shapes} shapes, random weights, made-up token ids" if self.shapes else self.params.model
 
     @property
     def device(self) -> torch.device:
@@ -80,9 +75,7 @@ class Subject:
     @cached_property
     def examples(self) -> dict[str, datasets.Dataset]:
         """The subsets as the plain version holds them."""
-        return {
-            split: plain_study.examples_of(self.dataset, split) for split in ("train", "validation", "test")
-        }
+        return {split: plain_study.examples_of(self.dataset, split) for split in ("train", "validation", "test")}
 
     @cached_property
     def fitted(self) -> PreTrainedModel:
@@ -110,26 +103,16 @@ class Subject:
         return seed_of(self.params.seed, self.params.dataset, ())
 
     @property
-    def signal_batch(self) -> Batch:
-        """The examples on which signals are measured, for our code."""
-        return subsets.subset(getattr(self.dataset, self.params.signal_split), self.params.signal_size)
+    def signal_batches(self) -> dict[str, Batch | datasets.Dataset]:
+        """The examples on which signals are measured, for our code and for the plain version."""
+        split, size = self.params.signal_split, self.params.signal_size
+        ours = subsets.subset(getattr(self.dataset, split), size)
+        return {"ours": ours, "plain": self.examples[split].select(range(size))}
 
-    @property
-    def signal_examples(self) -> datasets.Dataset:
-        """The same examples, for the plain version."""
-        return self.examples[self.params.signal_split].select(range(self.params.signal_size))
-
-    @property
-    def short(self) -> Params:
-        """Parameters of a shortened fine-tune; on a GPU a whole one, as there the first steps are not like the rest."""
-        if self.device.type == "cuda":
-            return self.params
-        return self.resized(min(self.params.train_size, SHORT_STEPS * self.params.batch_size), epochs=1)
-
-    def resized(self, train_size: int, **changes) -> Params:
-        """Return the parameters for another number of training examples."""
-        signals = min(self.params.signal_size, train_size)
-        return self.params.replace(train_size=train_size, signal_size=signals, **changes)
+    def few(self, batches: int) -> Params:
+        """Return the parameters of a fine-tune of so many batches and one epoch."""
+        size = min(self.params.train_size, batches * self.params.batch_size)
+        return self.params.replace(train_size=size, signal_size=min(self.params.signal_size, size), epochs=1)
 
 
 @lru_cache(maxsize=1)
@@ -138,27 +121,16 @@ def subject_of(params_json: str, shapes: str) -> Subject:
     return Subject(Params.model_validate_json(params_json), shapes)
 
 
-def check(shapes: str) -> None:
-    """Raise UserError when there are no such shapes."""
-    if shapes and shapes not in SHAPES:
-        raise UserError(f"command line: unknown shapes {shapes!r}; there are: {', '.join(SHAPES)}")
-
-
 def _made_up(params: Params, vocabulary: int) -> Dataset:
-    """Draw token ids as often as words occur (Zipf's law), so that as many different ones are in use as in real texts."""
+    """Draw token ids as often as words occur (Zipf's law), so that as many are in use as in real texts."""
     draw = torch.Generator().manual_seed(params.seed)
     sizes = {"train": params.train_size, "validation": params.validation_size, "test": params.test_size}
     weights = 1 / torch.arange(1, vocabulary + 1, dtype=torch.float64)
     total, tokens = sum(sizes.values()), params.max_tokens
     ids = torch.multinomial(weights, total * tokens, replacement=True, generator=draw).reshape(total, tokens)
     token_ids = torch.unique(torch.cat([torch.tensor([0]), ids.flatten()]))  # 0 is the padding
-    labels = torch.randint(CLASSES, (total,), generator=draw)
-    whole = {
-        "input_ids": torch.searchsorted(token_ids, ids),
-        "attention_mask": torch.ones_like(ids),
-        "labels": labels,
-    }
+    whole = {"input_ids": torch.searchsorted(token_ids, ids), "attention_mask": torch.ones_like(ids),
+             "labels": torch.randint(CLASSES, (total,), generator=draw)}  # fmt: skip
     parts = {name: tensor.split(list(sizes.values())) for name, tensor in whole.items()}
     batches = {split: {name: part[i] for name, part in parts.items()} for i, split in enumerate(sizes)}
-    names = [str(label) for label in range(CLASSES)]
-    return Dataset("made-up", names, **batches, token_ids=token_ids, fingerprint="")
+    return Dataset("made-up", list(map(str, range(CLASSES))), **batches, token_ids=token_ids, fingerprint="")

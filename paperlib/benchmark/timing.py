@@ -1,75 +1,26 @@
 """Time variants of one computation side by side: taken in turn, each run by each, so that a busy moment meets all."""
 
-import contextlib
-import statistics
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from tqdm import tqdm
 
+Seconds = dict[str, list[float]]
 Prepare = Callable[[], Callable[[], Any]]  # makes ready what is not timed, and returns what is
 
 
-@dataclass(frozen=True)
-class Timed:
-    """The seconds of every repeat by variant, and what each variant returned last."""
-
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    results: dict[str, Any] = field(default_factory=dict)
-
-    def median(self, variant: str) -> float:
-        """Return the median seconds of a variant."""
-        return statistics.median(self.seconds[variant])
-
-
-class Bar:
-    """One bar for the whole benchmark, in seconds as estimated beforehand; plain lines where there is no terminal."""
-
-    def __init__(self, estimate: float):
-        shown, layout = sys.stderr.isatty(), "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
-        # smoothing=0: the time left goes by the average so far, as single steps differ a lot
-        self.bar = tqdm(total=estimate, bar_format=layout, smoothing=0, disable=not shown)
-        self.lines = not shown
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.bar.close()
-
-    def show(self, what: str) -> None:
-        """Say what is being timed."""
-        self.bar.set_description_str(what)
-        if self.lines:
-            print(f"{time.strftime('%H:%M:%S')}  bench: {what}", flush=True)
-
-    def advance(self, seconds: float) -> None:
-        """Move on by what this step was estimated to take."""
-        self.bar.update(min(seconds, max(0.0, self.bar.total - self.bar.n)))
-
-
-def side_by_side(
-    variants: dict[str, Prepare],
-    repeats: int,
-    device: torch.device,
-    passed: Callable[[float], None] = lambda share: None,
-) -> Timed:
+def side_by_side(variants: dict[str, Prepare], repeats: int, device: torch.device) -> tuple[Seconds, dict[str, Any]]:
     """Time every variant `repeats` times, in turn, the order reversed at every other repeat.
 
-    `passed` is called after each run with its share of them all.
+    Return the seconds of every repeat by variant, and what each variant returned last.
     """
-    timed = Timed({name: [] for name in variants})
+    seconds, results = {name: [] for name in variants}, {}
     for repeat in range(repeats):
-        order = list(variants) if repeat % 2 == 0 else list(reversed(variants))
-        for name in order:
-            seconds, timed.results[name] = stopwatch(variants[name](), device)
-            timed.seconds[name].append(seconds)
-            passed(1 / (repeats * len(variants)))
-    return timed
+        for name in list(variants) if repeat % 2 == 0 else list(reversed(variants)):
+            took, results[name] = stopwatch(variants[name](), device)
+            seconds[name].append(took)
+    return seconds, results
 
 
 def stopwatch(run: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
@@ -81,23 +32,16 @@ def stopwatch(run: Callable[[], Any], device: torch.device) -> tuple[float, Any]
     return time.perf_counter() - started, result
 
 
-@contextlib.contextmanager
-def threads(n: int) -> Iterator[None]:
-    """Let PyTorch use `n` threads inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def on(n: int, run: Callable[[], Any]) -> Callable[[], Any]:
-    """Return `run` on `n` threads."""
+def on(threads: int, run: Callable[[], Any]) -> Callable[[], Any]:
+    """Return `run` with so many of PyTorch's threads, given back when it ends."""
 
     def limited():
-        with threads(n):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
             return run()
+        finally:
+            torch.set_num_threads(before)
 
     return limited
 
