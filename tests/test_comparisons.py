@@ -10,7 +10,7 @@ from scipy import stats
 
 from paperlib import fusers
 from paperlib.common.errors import UserError
-from paperlib.evidence import comparisons, statistics
+from paperlib.evidence import claims, comparisons, statistics
 from paperlib.evidence.estimates import Results
 from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
 from paperlib.nodes.node import parse_label
@@ -63,10 +63,10 @@ def test_shuffled_fits_differ_from_each_other_and_repeat(signals, drops):
     assert first.equals(second) and first["r2"].nunique() > 1
 
 
-def test_agreement_counts_choices_and_chance():
+def test_same_choices_counts_choices_and_chance():
     fits = pd.DataFrame({"strategy": ["A"] * 3 + ["B"] * 3, "step": [1, 2, 3] * 2,
                          "same_as_greedy": [True, False, True, False, False, True]})  # fmt: skip
-    table = comparisons.agreement(fits, layers=4)
+    table = comparisons.same_choices(fits, layers=4)
     assert list(table["step_1"]) == [True, False]
     assert list(table["all_steps"]) == pytest.approx([2 / 3, 1 / 3])
     assert list(table["by_chance"]) == pytest.approx([(1 / 4 + 1 / 3 + 1 / 2) / 3] * 2)
@@ -180,9 +180,9 @@ def test_rivals_by_hand():
 
 def test_rivals_verdict_needs_twice_the_larger_error():
     ahead, level = made_results(best=0.9), made_results(best=0.505)
-    assert comparisons.rivals(ahead, "Random-Forest").loc["Baseline", "verdict"] == "ahead"
-    assert comparisons.rivals(level, "Random-Forest").loc["Baseline", "verdict"] == "too close to tell"
-    assert comparisons.rivals(made_results(best=0.2), "Random-Forest").loc["Baseline", "verdict"] == "behind"
+    assert comparisons.rivals(ahead, "Random-Forest").loc["Baseline", "verdict"] == claims.HOLDS
+    assert comparisons.rivals(level, "Random-Forest").loc["Baseline", "verdict"] == claims.NOISE
+    assert comparisons.rivals(made_results(best=0.2), "Random-Forest").loc["Baseline", "verdict"] == claims.FAILS
 
 
 def test_rivals_says_when_both_maxima_are_of_the_same_model():

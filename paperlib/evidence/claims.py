@@ -85,12 +85,17 @@ def verdict(claim: Claim, estimate: Estimate) -> str:
     if claim.rule in TESTS:
         return _test_verdict(claim.rule, estimate)
     if claim.rule == "beyond_noise":
-        return _graded(estimate.value - claim.stated, free=-2 * estimate.spread, noise=4 * estimate.spread)
+        return beyond(estimate.value - claim.stated, estimate.spread)
     if claim.of:
         stated = round(claim.stated * estimate.of / claim.of)
         return _graded(_margin(claim.rule, estimate.value, stated), free=0, noise=claim.tolerance)
     noise = 2 * estimate.spread if np.isfinite(estimate.spread) else 0
     return _graded(_margin(claim.rule, estimate.value, claim.stated), free=claim.tolerance, noise=noise)
+
+
+def beyond(difference: float, error: float) -> str:
+    """Say whether a difference is above zero: holds if by two errors, fails if below by two, else within noise."""
+    return _graded(difference, free=-2 * error, noise=4 * error) if np.isfinite(error) else UNTESTABLE
 
 
 def _test_verdict(rule: str, estimate: Estimate) -> str:

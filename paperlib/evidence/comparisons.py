@@ -4,11 +4,10 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from paperlib import fusers
 from paperlib.common.errors import UserError
-from paperlib.evidence import statistics, tables, units
+from paperlib.evidence import claims, statistics, tables, unit_numbers, units
 from paperlib.evidence.estimates import LEVEL, TABLES, Results
 from paperlib.fusers import Fit
 from paperlib.names import SIGNALS
@@ -47,7 +46,7 @@ def shuffled_fits(
     return pd.DataFrame(rows)
 
 
-def agreement(fits: pd.DataFrame, layers: int) -> pd.DataFrame:
+def same_choices(fits: pd.DataFrame, layers: int) -> pd.DataFrame:
     """Return, per fuser, how often it chose as plain ablation would at the same model.
 
     `fits`: rows of fusion_fit.csv; `layers`: those of the original model. Columns: step_1 (bool),
@@ -70,17 +69,13 @@ def paired(correct: dict[str, np.ndarray], first: str) -> pd.DataFrame:
     One row per rival: examples that only the first, and only the rival, gets right; the difference in
     points of accuracy with its standard error; p of McNemar's exact two-sided test of those examples.
     """
-    rows = {}
-    for rival in (name for name in correct if name != first):
-        ours, theirs = correct[first], correct[rival]
-        only_first, only_rival = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-        discordant, gap = only_first + only_rival, ours.mean() - theirs.mean()
-        error = np.sqrt((discordant / len(ours) - gap**2) / len(ours))
-        p = binomtest(only_first, discordant).pvalue if discordant else 1.0
-        rows[rival] = [only_first, only_rival, 100 * gap, 100 * error, p]
-    columns = ["only first right", "only rival right", "difference (points)", "standard error", "p"]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    return table.rename_axis(columns=f"{first}, against")
+    tested = {rival: unit_numbers.paired_difference(correct[first], right) for rival, right in correct.items()}
+    pairs = pd.DataFrame(tested).T.drop(index=first)
+    columns = {
+        "only first right": pairs["lost"].astype(int), "only rival right": pairs["gained"].astype(int),
+        "difference (points)": 100 * pairs["difference"], "standard error": 100 * pairs["standard_error"], "p": pairs["p"],
+    }  # fmt: skip
+    return pd.DataFrame(columns).rename_axis(columns=f"{first}, against")
 
 
 # One informed order against random ones (section 3.4)
@@ -156,8 +151,8 @@ def rivals(results: Results, strategy: str) -> pd.DataFrame:
     Columns: mean and sem (over datasets), seed_sd (of the mean, over seeds), sampling_error (of the mean; the
     test examples of both taken as independent, which overstates it), ahead and datasets (counts), p
     (one-sided signed-rank test over datasets), same_models (share of units in which one model has both
-    maxima), verdict (ahead or behind by twice the larger of the two errors, or neither). What cannot be told
-    from so few datasets or seeds is nan.
+    maxima), verdict (the words of the claims: the strategy is more accurate than the rival, by the rule
+    `beyond_noise` with the larger of the two errors). What cannot be told from so few datasets or seeds is nan.
     """
     maxima = _with_rivals(results)
     by_seed = [_with_rivals(results.of_seed(seed)) for seed in results.whole_seeds]
@@ -168,7 +163,7 @@ def rivals(results: Results, strategy: str) -> pd.DataFrame:
         sampling = 100 * _sampling_error(results.steps, maxima.loc[[strategy, rival], gap.index])
         sem, p = statistics.sem(gap), statistics.wilcoxon_p(gap, "greater")
         same = (models[strategy] == models[rival]).mean() if rival in models else float("nan")
-        verdict = "the same models" if same == 1 else _verdict(gap.mean(), 2 * np.fmax(sem, sampling))
+        verdict = "the same models" if same == 1 else claims.beyond(gap.mean(), np.fmax(sem, sampling))
         rows[rival] = {
             "mean": gap.mean(), "sem": sem, "seed_sd": seeds.std(), "sampling_error": sampling,
             "ahead": int((gap > SAME).sum()), "datasets": len(gap), "p": p, "same_models": same,
@@ -207,7 +202,3 @@ def _sampling_error(steps: pd.DataFrame, pair: pd.DataFrame) -> float:
     examples = steps.drop_duplicates(["dataset", "seed"]).groupby("dataset")["test_size"].sum()
     variance = (pair * (1 - pair)).sum() / examples.reindex(pair.columns)
     return float(np.sqrt(variance.sum()) / pair.shape[1])
-
-
-def _verdict(mean: float, margin: float) -> str:
-    return "ahead" if mean > margin else "behind" if mean < -margin else "too close to tell"

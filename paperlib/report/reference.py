@@ -121,7 +121,7 @@ def _rivals(folder: Path) -> str:
         [rival, f"{row['mean']:+z.1f} ± {row['sem']:.1f}", f"{row['ahead']} of {row['datasets']}", row["verdict"]]
         for rival, row in found.iterrows()
     ]
-    return markdown_table(["", "points (± s.e.m. over datasets)", "datasets ahead", ""], rows)
+    return markdown_table(["", "points (± s.e.m. over datasets)", "datasets ahead", "more accurate?"], rows)
 
 
 def _verdict_columns() -> dict[str, str]:
