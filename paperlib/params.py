@@ -212,6 +212,11 @@ def names(kind: Literal["profile", "dataset"]) -> list[str]:
     return sorted(path.stem for path in (PARAMS_DIR / f"{kind}s").glob("*.yaml"))
 
 
+def of_dataset(dataset: str, name: str) -> Any:
+    """Return what a dataset's file, or else the file of defaults, says of a parameter."""
+    return {**_read(PARAMS_DIR / "defaults.yaml"), **_named_layer("dataset", dataset)[1]}[name]
+
+
 def parse_settings(text: str) -> dict[str, Any]:
     """Parse `"train_size=1024 seed=3"` into a mapping; values are YAML scalars or lists."""
     settings: dict[str, Any] = {}

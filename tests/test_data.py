@@ -356,10 +356,13 @@ def test_true_and_false_are_two_classes(tmp_path):
     assert names == ["False", "True"] and frames["train"]["label"].tolist() == [1, 0] * 6
 
 
-def test_a_stray_huge_label_does_not_exhaust_the_memory(tmp_path):
+def test_a_stray_huge_label_is_one_class_and_said(tmp_path):
     write(tmp_path, spoiled("label", 10**9).astype({"label": int}), rows(8, prefix="test"))
+    _, names, remarks = sources.reading(local(tmp_path, class_names=[]))
+    assert names == ["0", "1", "2", "3", "1000000000"]
+    assert remarks == ["newsgroup/train: a single text of class 1000000000"]
     with pytest.raises(UserError, match="^newsgroup/train: row 6: label 1000000000 is not a whole number"):
-        sources.read(local(tmp_path, class_names=[]))
+        sources.read(local(tmp_path))
 
 
 FAULTY_FILES = {

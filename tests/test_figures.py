@@ -210,6 +210,22 @@ def test_five_datasets_allow_one_sided_tests_only():
 # ---------------------------------------------------------------- Figure 4
 
 
+@pytest.mark.parametrize("datasets", [("imdb",), ("imdb", "yelp")])
+def test_a_baseline_that_is_never_right_has_no_per_cent(datasets):
+    """The others keep their bars; without any other there is nothing to draw, and nothing dies."""
+    steps = made_steps(datasets, seeds=1)
+    steps.loc[(steps["dataset"] == "imdb") & (steps["step"] == 0), "accuracy"] = 0.0
+    maxima, baseline = statistics.maximum_accuracy(steps), statistics.baseline_accuracy(steps)
+    change, improvement = statistics.percent_change(maxima, baseline), statistics.accuracy_to_size(steps)
+    assert change["imdb"].isna().all() and improvement["imdb"].isna().all() and len(improvement) == len(maxima)
+    for figure, alt in (paper.baseline_change(maxima, baseline), paper.size_improvement(improvement)):
+        assert ("not defined, as the baseline is never right" in alt) == (len(datasets) == 1)
+        assert "nan" not in alt and "inf" not in alt
+        figure.canvas.draw()
+    if len(datasets) > 1:
+        assert change["yelp"].to_numpy() == pytest.approx(100 * (maxima["yelp"] / baseline["yelp"] - 1).to_numpy())
+
+
 def test_size_improvement_marks_what_differs_from_random_in_either_direction():
     rng = np.random.default_rng(1)
     improvement = pd.DataFrame(rng.normal(10, 3, (15, 8)), index=STRATEGIES, columns=list("abcdefgh"))

