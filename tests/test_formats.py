@@ -1,0 +1,303 @@
+"""File formats: whatever holds the same rows is read as the same data, and what is read is fingerprinted."""
+
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import smoke_params
+
+from paperlib.common.errors import UserError
+from paperlib.data import sources, splits, subsets, tables
+from paperlib.model import encoder
+from paperlib.nodes import fingerprint
+
+TEXTS = ["NA", "null", "007", "1e5", "True", 'a "quoted", text', "two\nlines", "naïve", " spaces ", "<b>", "2001-01-01", "x"]
+CLASSES = ["b", "a", "c"]
+
+
+def rows(split):
+    return pd.DataFrame({"text": [f"{text}" if split == "train" else f"{text} {split}" for text in TEXTS], "label": CLASSES * 4})
+
+
+def save(frame, path, part=None):
+    """Write a frame in the format of its suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = path.name.removesuffix(".gz").rpartition(".")[2]
+    if kind == "parquet":
+        frame.to_parquet(path)
+    elif kind in ("csv", "tsv"):
+        frame.to_csv(path, index=False, sep={"csv": ",", "tsv": "\t"}[kind])
+    else:
+        frame.to_json(path, orient="records", lines=kind == "jsonl", force_ascii=False)
+
+
+def files(suffix):
+    def write(folder):
+        for split in tables.SPLITS:
+            save(rows(split), folder / f"{split}{suffix}")
+
+    return write
+
+
+def parts(names):
+    """Return a writer of each split in two parts, called as `names` says."""
+
+    def write(folder):
+        for split in tables.SPLITS:
+            for i, part in enumerate((rows(split)[:5], rows(split)[5:])):
+                save(part, folder / names.format(split=split, i=i))
+            if (folder / split).is_dir() or (folder / f"{split}.parquet").is_dir():
+                for beside in ("_SUCCESS", ".part.crc"):  # as Spark does
+                    ((folder / names.format(split=split, i=0)).parent / beside).write_text("")
+
+    return write
+
+
+def saved(folder):
+    import datasets
+
+    made = {split: datasets.Dataset.from_pandas(rows(split)) for split in tables.SPLITS}
+    datasets.DatasetDict(made).save_to_disk(folder)
+
+
+FORMATS = {suffix: files(suffix) for suffix in tables.SUFFIXES} | {
+    "parts in a folder (Spark)": parts("{split}.parquet/part-0000{i}-ab12.snappy.parquet"),
+    "parts in a folder without a suffix": parts("{split}/{i}.csv.gz"),
+    "shards (hub)": parts("{split}-0000{i}-of-00002.parquet"),
+    "save_to_disk": saved,
+}
+
+
+@pytest.fixture
+def quiet(monkeypatch, tmp_path):
+    """Let the library's progress bars be still, and the temporary folder be an empty one."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    yield
+    datasets.enable_progress_bars()
+    assert not list((tmp_path / "tmp").iterdir()), "nothing may be left behind"
+
+
+def local(tmp_path, **settings):
+    sizes = {"train_size": 6, "validation_size": 4, "test_size": 6, "signal_size": 4, "class_names": []}
+    return smoke_params(tmp_path, data_source="data_dir", data_dir=str(tmp_path / "data"), **{**sizes, **settings})
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_same_rows_are_read_in_every_format(form, quiet, tmp_path):
+    FORMATS[form](tmp_path / "data" / "newsgroup")
+    read = [sources.read_table(tmp_path / "data" / "newsgroup"), sources.reading(local(tmp_path))]
+    for frames, names, remarks in read:
+        assert names == ["a", "b", "c"] and remarks == []
+        for split, frame in frames.items():
+            assert frame["text"].tolist() == rows(split)["text"].tolist()
+            assert [names[code] for code in frame["label"]] == rows(split)["label"].tolist()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_file_that_is_read_counts_in_the_fingerprint(form, quiet, tmp_path):
+    FORMATS[form](tmp_path / "data" / "newsgroup")
+    params = local(tmp_path)
+    read, before = sources.files_of(params), fingerprint.of_data(params)
+    assert len(before) == len(read) == len(set(read)) >= 2
+    assert {path for path in (tmp_path / "data").rglob("*") if path.is_file() and path.name.endswith((*tables.SUFFIXES, ".arrow"))} - {
+        path for path in read
+    } <= {path for path in (tmp_path / "data").rglob("*.json")} - set(read), "all tables are read"
+    for path in read:
+        content = path.read_bytes()
+        path.write_bytes(content + b"\n")
+        assert fingerprint.of_data(params) != before, path.name
+        path.write_bytes(content)
+    (tmp_path / "data" / "newsgroup" / "notes.txt").write_text("not read")
+    fingerprint._sha256_of.cache_clear()
+    assert fingerprint.of_data(params) == before
+
+
+ONE_TABLE = {
+    "newsgroup.csv": lambda folder, frame: save(frame, folder / "newsgroup.csv"),
+    "newsgroup.jsonl.gz": lambda folder, frame: save(frame, folder / "newsgroup.jsonl.gz"),
+    "newsgroup.parquet": lambda folder, frame: save(frame, folder / "newsgroup.parquet"),
+    "newsgroup": lambda folder, frame: [save(frame[i::3], folder / "newsgroup" / f"part-{i}.csv") for i in range(3)],
+}
+
+
+@pytest.mark.parametrize("name", ONE_TABLE)
+def test_a_table_without_a_test_split_has_one_drawn(name, quiet, tmp_path):
+    frame = pd.DataFrame({"text": [f"text {i % 90}" for i in range(100)], "label": (["a"] * 6 + ["b"] * 3 + ["c"]) * 10})
+    ONE_TABLE[name](tmp_path / "data", frame)
+    drawn, names, remarks = sources.read_table(tmp_path / "data" / name)
+    assert remarks == [f"{name}: has no test split; 18 of its 90 distinct texts are drawn for it, always the same"]
+    assert {split: len(frame) for split, frame in drawn.items()} == {"train": 72, "test": 18}
+    assert not set(drawn["train"]["text"]) & set(drawn["test"]["text"])
+    shares = drawn["test"]["label"].value_counts()
+    assert names == ["a", "b", "c"] and abs(shares - 18 * pd.Series([0.6, 0.3, 0.1])).max() < 1
+    again = sources.read_table(tmp_path / "data" / name).frames
+    assert all(again[split].equals(drawn[split]) for split in drawn)
+    frames = [sources.reading(local(tmp_path, seed=seed, train_size=54, validation_size=18, test_size=18)) for seed in (0, 1)]
+    assert frames[0].remarks == remarks and frames[0].frames["test"].equals(frames[1].frames["test"]), "of every seed the same"
+
+
+def test_a_class_of_one_text_stays_in_the_training_split():
+    frame = pd.DataFrame({"text": [f"t{i}" for i in range(12)], "label": [0] * 5 + [1] * 5 + [2, 3]})
+    for share in (0.2, 0.5, 0.9):
+        drawn = splits.with_test(frame, share, "here")
+        assert {2, 3} <= set(drawn["train"]["label"]) and not {2, 3} & set(drawn["test"]["label"])
+
+
+def test_one_saved_split_and_several(quiet, tmp_path):
+    import datasets
+
+    one = datasets.Dataset.from_pandas(pd.concat([rows("train"), rows("test")]), preserve_index=False)
+    one.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict(train=one).save_to_disk(tmp_path / "train only")
+    for folder in ("one", "train only"):
+        drawn, _, remarks = sources.read_table(tmp_path / folder)
+        assert len(drawn["test"]) == 5 and len(remarks) == 1
+    datasets.DatasetDict(train=one, dev=one).save_to_disk(tmp_path / "dev")
+    with pytest.raises(UserError, match="^dev: there is no split test; there are: train, dev$"):
+        sources.read_table(tmp_path / "dev")
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_names_that_a_schema_states_are_honoured(suffix, quiet, tmp_path):
+    import datasets
+
+    features = datasets.Features(text=datasets.Value("string"), label=datasets.ClassLabel(names=["positive", "negative"]))
+    made = datasets.Dataset.from_dict({"text": [f"t{i}" for i in range(20)], "label": [0, 1] * 10}, features=features)
+    if suffix == ".parquet":
+        made.to_parquet(tmp_path / "mine.parquet")
+    else:
+        made.save_to_disk(tmp_path / "mine.arrow")
+    path = tmp_path / f"mine{suffix}"
+    frames, names, _ = sources.read_table(path)
+    assert names == ["positive", "negative"]
+    assert all(int(text[1:]) % 2 == label for frame in frames.values() for text, label in zip(frame["text"], frame["label"]))
+    assert sources.read_table(path, class_names=["Positive", "Negative"]).class_names == ["Positive", "Negative"]
+    with pytest.raises(UserError, match="the names that the table states for its labels .positive, negative. are not class_names$"):
+        sources.read_table(path, class_names=["negative", "positive"])
+
+
+def test_fields_that_are_named_are_never_ignored(quiet, tmp_path):
+    frame = rows("train").assign(body=lambda rows: rows["text"] + " body", topic=["x", "y"] * 6)
+    for split in tables.SPLITS:
+        save(frame, tmp_path / "data" / "newsgroup" / f"{split}.csv")
+    frames, names = sources.read(local(tmp_path, text_fields=["body"], label_field="topic"))
+    assert names == ["x", "y"] and frames["train"]["text"].tolist() == frame["body"].tolist()
+    with pytest.raises(UserError, match="^newsgroup/train: no column 'Body'; there are: text, label, body, topic; set text_fields=.text.$"):
+        sources.read(local(tmp_path, text_fields=["Body"]))
+    with pytest.raises(UserError, match="^newsgroup/train: no column 'kind'; .*; set label_field=label$"):
+        sources.read(local(tmp_path, label_field="kind"))
+
+
+def test_a_mirror_may_call_the_hubs_columns_text_and_label(quiet, tmp_path):
+    for split in tables.SPLITS:
+        save(rows(split), tmp_path / "data" / "yahoo" / f"{split}.csv")
+    params = local(tmp_path, dataset="yahoo")
+    assert params.label_field == "topic" and len(params.text_fields) == 3
+    assert sources.read(params)[0]["train"]["text"].tolist() == rows("train")["text"].tolist()
+    with pytest.raises(UserError, match="^yahoo/train: no column 'question_title'"):
+        sources.read(params.replace(text_fields=["question_title"]))
+    for split in tables.SPLITS:
+        frame = rows(split).assign(topic=["x", "y"] * 6, question_title="q", question_content="?", best_answer=range(12))
+        save(frame, tmp_path / "data" / "yahoo" / f"{split}.csv")
+    frames, names = sources.read(params)
+    assert names == ["x", "y"] and frames["train"]["text"].iloc[3] == "q ? 3"
+
+
+@pytest.mark.parametrize("columns, advice", [(("Text", "label"), "set text_fields=.Text."), (("sentence", "label"), "set text_fields=.sentence."),
+    (("text", "Class"), "set label_field=Class"), (("my text", "label"), "name it with text_fields")])  # fmt: skip
+def test_columns_in_other_spellings_are_named(columns, advice, quiet, tmp_path):
+    save(rows("train").set_axis(columns, axis=1), tmp_path / "mine.csv")
+    with pytest.raises(UserError, match=f"^mine.csv: no column '(text|label)'; there are: {columns[0]}, {columns[1]}; {advice}$"):
+        sources.read_table(tmp_path / "mine.csv")
+
+
+FAULTS = {
+    "two tables": (["a.csv", "b.csv"], "mine: it holds a.csv and b.csv; call them train and test"),
+    "two formats": (["part-0.csv", "part-1.jsonl"], r"mine: its parts are of several formats \(.csv, .jsonl\)"),
+    "twice": (["train.csv", "train.tsv", "test.csv"], "mine: there are both train.csv and train.tsv; remove one"),
+    "no test": (["train.csv"], "mine: there is no test.parquet or test.csv, nor one of another format .*"),
+    "nothing": (["notes.md"], "mine: there is no train.parquet or train.csv, nor one of another format .*"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_folder_that_does_not_say_what_is_what_is_refused(fault, quiet, tmp_path):
+    names, says = FAULTS[fault]
+    for name in names:
+        save(rows("train"), tmp_path / "mine" / name) if not name.endswith("md") else save(rows("train"), tmp_path / "mine" / "x.md")
+    with pytest.raises(UserError, match=f"^{says}$"):
+        sources.read_table(tmp_path / "mine")
+
+
+def test_rows_longer_than_the_first_line_are_not_shifted(quiet, tmp_path):
+    (tmp_path / "mine.csv").write_text("text,label\nhello, world,1\nfoo, bar,2\n")
+    with pytest.raises(UserError, match="^mine.csv: its rows have more cells than its first line; put texts with commas in quotes$"):
+        sources.read_table(tmp_path / "mine.csv")
+
+
+@pytest.mark.parametrize("name", ["mine.xlsx", "mine.pkl", "mine"])
+def test_another_format_is_refused(name, tmp_path):
+    (tmp_path / name).write_bytes(b"?")
+    with pytest.raises(UserError, match=f"^{name}: not one of the formats that are read: .parquet, .csv, .*save_to_disk$"):
+        sources.read_table(tmp_path / name)
+    with pytest.raises(UserError, match="^there is no file or folder .*/absent$"):
+        sources.read_table(tmp_path / "absent")
+
+
+def test_odd_names_of_folders_are_no_patterns(quiet, tmp_path):
+    folder = tmp_path / "we [i]rd * {x}" / ".hidden"
+    save(rows("train"), folder / "mine?.csv")
+    save(rows("test"), folder / "mine1.csv")
+    assert "NA test" not in sources.read_table(folder / "mine?.csv").frames["train"]["text"].tolist()
+
+
+def test_a_test_class_that_training_never_shows(quiet, tmp_path):
+    folder = tmp_path / "data" / "newsgroup"
+    save(rows("train"), folder / "train.csv")
+    save(rows("test").assign(label=["b", "z", "c"] * 4), folder / "test.csv")
+    with pytest.raises(UserError, match="^newsgroup/test: row 2: class 'z' does not occur in newsgroup/train$"):
+        sources.reading(local(tmp_path))
+    declared = sources.reading(local(tmp_path, class_names=["a", "b", "c", "z"]))  # a mirror may lack a class
+    assert declared.remarks == ["newsgroup/test: row 2: class 'z' does not occur in newsgroup/train"]
+
+
+def test_a_class_of_one_text_is_said(quiet, tmp_path):
+    save(pd.DataFrame({"text": [f"t{i}" for i in range(21)], "label": [0, 1] * 10 + [7]}), tmp_path / "mine.csv")
+    assert sources.read_table(tmp_path / "mine.csv").remarks[1] == "mine.csv: a single text of class 7"
+
+
+def drawn(tmp_path, train, test, **settings):
+    for split, labels in (("train", train), ("test", test)):
+        save(pd.DataFrame({"text": [f"{split} {i}" for i in range(len(labels))], "label": labels}), tmp_path / "data/newsgroup" / f"{split}.csv")
+    params = local(tmp_path, **settings)
+    return subsets.load(params, encoder.load_tokenizer(params))
+
+
+def test_subsets_on_which_an_accuracy_says_nothing_are_refused(quiet, tmp_path):
+    few, many = ["a"] * 99 + ["b"], ["a", "b"] * 50
+    with pytest.raises(UserError, match="^newsgroup: all 6 texts drawn for test are of class 'a'; raise test_size$"):
+        drawn(tmp_path, many, few)
+    with pytest.raises(UserError, match="^newsgroup: all 6 texts drawn for train are of class 'a'; raise train_size$"):
+        drawn(tmp_path, few, many)
+    with pytest.raises(UserError, match="^newsgroup: all 4 texts drawn for validation are of class 'a'; raise validation_size$"):
+        drawn(tmp_path, ["a"] * 94 + ["b"] * 6, many, train_size=40, validation_size=4)
+    with pytest.raises(UserError, match="^newsgroup/train: 150 classes, more than train_size = 64$"):
+        drawn(tmp_path, list(range(150)), list(range(150)), train_size=64)
+
+
+def test_classes_that_are_not_drawn_are_said(quiet, tmp_path):
+    labels = ["a"] * 60 + ["b"] * 60 + ["c"] * 2
+    (said,) = drawn(tmp_path, labels, labels).remarks
+    assert said == "newsgroup: 1 of 3 classes, such as 'c', are so rare that none of their texts is among the 6 to train on"
+
+
+def test_the_readme_lists_every_format():
+    text = Path(__file__).with_name("README.md").read_text()
+    section = text.split("## File formats")[1].split("\n## ")[0]
+    assert all(f"`{suffix}`" in section for suffix in tables.SUFFIXES) and "save_to_disk" in section
+    assert all(test in globals() for test in section.split("`") if test.startswith("test_"))
