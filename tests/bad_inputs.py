@@ -63,7 +63,7 @@ COMMAND_LINES = {
     "seed in both": Bad("command line: give seeds with SEEDS, or one with SET, not both", "--seeds 1 2 --set seed=3"),
     "unknown option": Bad(r"unrecognized arguments: --epochs 3 \(see .*\)", "--epochs 3"),
     "shortened option": Bad(r"unrecognized arguments: --dataset imdb \(see .*\)", "--dataset imdb"),
-    "profile with a path": Bad("unknown profile '../smoke'; there are: laptop, paper, smoke .*", profile="../smoke"),
+    "profile with a path": Bad("unknown profile '../smoke'; there are: base, laptop, paper, smoke .*", profile="../smoke"),
     "profile through a path": Bad("unknown profile 'smoke/../laptop'; there are: .*", profile="smoke/../laptop"),
     "profile of no file": Bad("unknown profile 'huge'; there are: .*", profile="huge"),
     "profile without a name": Bad("unknown profile ''; there are: .*", profile=""),

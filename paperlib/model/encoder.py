@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
-from paperlib.data import artifacts, made
+from paperlib.data import made, pretrained
 from paperlib.params import Params
 
 LAYER_LISTS = ("encoder.layer", "transformer.layer")  # BERT, RoBERTa, ELECTRA, MPNet; DistilBERT
@@ -195,8 +195,8 @@ def _check_length(model: PreTrainedModel, params: Params) -> None:
 
 def _from_pretrained(auto_class, params: Params, **kwargs):
     name, revision = params.model, params.model_revision
-    if name == "all-MiniLM-L6-v2":
-        name, revision = artifacts.minilm_folder(params.cache_path), "main"
+    if name in pretrained.MODELS:
+        name, revision = pretrained.folder(name, params.cache_path), "main"
     elif (ROOT / Path(name).expanduser()).is_dir():
         name, revision = ROOT / Path(name).expanduser(), "main"
     elif name.startswith((".", "/", "~")):

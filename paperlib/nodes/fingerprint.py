@@ -11,7 +11,7 @@ from pathlib import Path
 from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file
 from paperlib.common.places import ROOT
-from paperlib.data import artifacts, sources
+from paperlib.data import artifacts, pretrained, sources
 from paperlib.params import RUN_ONLY, Params
 
 # The storeys whose code makes a node's numbers: strategies choose among nodes, and drawing reads them.
@@ -80,8 +80,8 @@ def _files_of(params: Params) -> dict[str, Path]:
 
 def of_model(params: Params) -> list[str]:
     """Return what identifies the pretrained weights."""
-    if params.model == "all-MiniLM-L6-v2":
-        return [artifacts.MINILM_SHA256]
+    if params.model in pretrained.MODELS:
+        return [pretrained.MODELS[params.model].files[pretrained.WEIGHTS]]
     folder = ROOT / Path(params.model).expanduser()
     if folder.is_dir():
         files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
