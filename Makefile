@@ -58,8 +58,8 @@ bench: $(STAMP) ## Time the study beside a plain version, here (DEVICE=cuda REPE
 compare: $(STAMP) ## Lay the run beside another one, the reference or WITH=outputs/bf16/laptop: what differs, and by how much
 	@$(RUN) compare $(STUDY) $(if $(WITH),--with $(call quoted,$(WITH)))
 
-reference: $(STAMP) ## Keep the small files of finished units in outputs/reference, and show them in the README
-	@$(RUN) reference $(STUDY)
+reference: $(STAMP) ## Keep finished units and executed notebooks in outputs/reference, and show them (ONLY=numbers, ONLY=notebooks)
+	@$(RUN) reference $(STUDY) $(if $(ONLY),--only $(call quoted,$(ONLY)))
 
 doctor: ## Check Python, packages, memory, disk, GPU and network, and say what to do
 	@$(or $(wildcard $(VENV)/bin/python),$(PYTHON)) -m paperlib.driver.doctor

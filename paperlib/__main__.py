@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--repeats", default="3", help="how often each thing is timed (default: 3)")
             command.add_argument("--shapes", default="", help="time random weights in the shapes of bert-base or bert-tiny")
             command.add_argument("--parts", nargs="+", help="only these parts (default: all)")
+        if name == "reference":
+            command.add_argument("--only", default="", choices=["numbers", "notebooks"],
+                                 help="numbers of all units, or the executed notebooks of one beside them (default: both)")
         if name == "compare":
             command.add_argument("--with", dest="other", default="", metavar="FOLDER",
                                  help="a profile's folder of another run (default: the reference)")
@@ -161,7 +164,7 @@ def _reference(options: argparse.Namespace) -> int:
     studies, _ = _studies(options)
     from paperlib.report import reference
 
-    print(reference.make(studies[0]))
+    print(reference.make(studies[0], options.only))
     return 0
 
 

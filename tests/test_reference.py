@@ -1,15 +1,21 @@
 """The reference run: small files only, and the README says of it what they say."""
 
+import base64
+import io
+import json
 import re
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import smoke_params
+from PIL import Image
 
 from paperlib.common.errors import UserError
+from paperlib.common.places import ROOT
 from paperlib.evidence import claims, comparisons, tables, units
-from paperlib.report import reference
+from paperlib.report import kept_notebooks, reference
 
 KEPT = {path: path.stat().st_size for path in reference.REFERENCE.rglob("*") if path.is_file()}
 PROFILES = sorted(path for path in reference.REFERENCE.glob("*") if (path / "claims.csv").exists())
@@ -22,21 +28,30 @@ def laptop():
     return folder
 
 
-def test_no_texts_weights_or_notebooks_are_kept() -> None:
-    assert {path.suffix for path in KEPT} == {".csv", ".json", ".md", ".png", ".svg", ".tex", ".txt"}
+def test_no_texts_or_weights_are_kept() -> None:
+    assert {path.suffix for path in KEPT} - {".ipynb"} == {".csv", ".json", ".md", ".png", ".svg", ".tex", ".txt"}
     alt_texts = {f"figure{n}.alt.txt" for n in range(1, 9)} | {"compare.alt.txt"}
     assert {path.name for path in KEPT if path.suffix == ".txt"} <= alt_texts
     assert max(KEPT.values()) < 1_000_000 and sum(KEPT.values()) < 20_000_000
 
 
-def test_the_readme_says_what_the_files_say(laptop, tmp_path) -> None:
-    copy = shutil.copy(reference.README, tmp_path)
-    reference.show_in_readme(laptop, tmp_path / "README.md")
-    assert (tmp_path / "README.md").read_text() == reference.README.read_text(), f"run make reference; {copy}"
+def test_executed_notebooks_are_small_and_name_no_path() -> None:
+    notebooks = [path for path in KEPT if path.suffix == ".ipynb"]
+    for profile in PROFILES:
+        assert sum(KEPT[path] for path in notebooks if path.is_relative_to(profile)) < 2_000_000
+    for path in notebooks:
+        notebook = json.loads(path.read_text())
+        assert kept_notebooks.scrubbed(notebook) == notebook
+        assert all(cell.get("execution_count") for cell in notebook["cells"] if cell["cell_type"] == "code")
+
+
+def test_the_pages_say_what_the_files_say() -> None:
+    for path, text in reference.pages().items():
+        assert path.read_text() == text, f"{path.name}: run make reference"
 
 
 def test_the_account_counts_what_is_there(laptop) -> None:
-    text = reference.section(laptop)
+    text = reference.page([laptop])
     found = sorted(path.parent.parent.name for path in laptop.glob("*/seed-*/steps.csv"))
     datasets, seeds = sorted(set(found)), {found.count(name) for name in set(found)}
     said = re.search(r"(\d) of the paper's 9 datasets with (.+?) seeds? each \((.+?)\)", text)
@@ -49,19 +64,32 @@ def test_the_account_counts_what_is_there(laptop) -> None:
     maxima = best.groupby(["strategy", "dataset"]).mean()
     gap = 100 * (maxima["Random-Forest"] - maxima["Equal-Training"]).mean()
     assert re.search(rf"\| Equal-Training \| {re.escape(f'{gap:+z.1f}')} ± ", text)
-    text = text.partition("<details><summary>Two runs compared")[0]
+    assert re.search(rf"trails a model that loses no layer .+ \({re.escape(f'{gap:+z.1f}')} ± ", text) or gap > 0
     assert len(re.findall(r"^\| ", text, re.MULTILINE)) == 2 + 4 + 2 + len(table) + 2 + len(comparisons.RIVALS)
 
 
-def test_a_comparison_is_shown_where_there_is_one(laptop, tmp_path) -> None:
-    shutil.copytree(laptop, tmp_path, dirs_exist_ok=True)
-    shutil.rmtree(tmp_path / "compare", ignore_errors=True)
-    without = reference.section(tmp_path)
-    (tmp_path / "compare").mkdir()
-    (tmp_path / "compare" / "compare.md").write_text("# Two runs\n\nThey differ.\n\n![dots](compare.png)\n")
-    link = f"outputs/reference/{tmp_path.name}/compare/compare.png"
-    shown = f"<summary>Two runs</summary>\n\nThey differ.\n\n![dots]({link})\n\n</details>\n"
-    assert reference.section(tmp_path) == f"{without}\n<details>{shown}"
+def test_a_comparison_is_linked_where_there_is_one(laptop, tmp_path) -> None:
+    copy = tmp_path / "laptop"
+    shutil.copytree(laptop, copy)
+    shutil.rmtree(copy / "compare", ignore_errors=True)
+    without = reference.page([copy])
+    (copy / "compare").mkdir()
+    (copy / "compare" / "compare.md").write_text("# Two runs\n\nThey differ.\n")
+    assert reference.page([copy]) == f"{without}\n### Two runs beside each other\n\n[Two runs](laptop/compare/compare.md)\n"
+
+
+@pytest.mark.parametrize(
+    "sources, said",
+    [
+        ({"newsgroup": ""}, "The texts are those that `make reproduce` fetches."),
+        ({"newsgroup": "texts"}, "All texts were read from a local folder (`data_dir`): **its newsgroup is not the one"),
+        ({"newsgroup": "", "imdb": "texts"}, "The texts of imdb were read from a local folder (`data_dir`)."),
+    ],
+)
+def test_the_source_of_the_texts_is_said(sources, said, monkeypatch) -> None:
+    runs = [{"dataset": name, "data_dir": folder, "data_source": "auto"} for name, folder in sources.items()]
+    monkeypatch.setattr(reference, "_runs", lambda folder: runs)
+    assert reference.texts(None).startswith(said)
 
 
 def test_keeping_replaces_what_was_kept(laptop, tmp_path) -> None:
@@ -71,9 +99,75 @@ def test_keeping_replaces_what_was_kept(laptop, tmp_path) -> None:
     chosen = (unit.parent.name, int(unit.name.removeprefix("seed-")))
     reference.keep(laptop, [chosen], tmp_path)
     kept = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
-    others = {path for path in laptop.glob("*/seed-*/*") if path.parent != unit}
+    others = {path for path in laptop.glob("*/seed-*/*") if path.parent != unit} | set(laptop.glob("notebooks/**/*"))
     assert kept == {path.relative_to(laptop) for path in laptop.rglob("*") if path.is_file() and path not in others}
     assert all((tmp_path / path).read_bytes() == (laptop / path).read_bytes() for path in kept)
+
+
+def executed(text, picture=None):
+    """Return a notebook of one executed cell that printed a text, and drew where there is a picture (PNG in base64)."""
+    outputs = [{"output_type": "stream", "name": "stdout", "text": [text]}]
+    if picture:
+        data = {"image/png": picture, "image/svg+xml": "<svg/>", "text/plain": ["<Figure>"]}
+        outputs.append({"output_type": "display_data", "data": data, "metadata": {"image/png": {"width": 400}}})
+    cell = {"cell_type": "code", "execution_count": 1, "source": ["print(1)\n"], "outputs": outputs,
+            "metadata": {"tags": ["parameters"], "execution": {"iopub.status.busy": "2026"}}}  # fmt: skip
+    metadata = {"kernelspec": {"name": "python3"}, "papermill": {"input_path": "/home/someone/in.ipynb"}}
+    return {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def as_base64(image):
+    written = io.BytesIO()
+    image.save(written, "PNG")
+    return base64.b64encode(written.getvalue()).decode()
+
+
+def test_a_notebook_loses_paths_times_and_colours() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 2400, 4), dtype=np.uint8)
+    noise[:, :, 3], noise[:50, :, :3], noise[50:100] = 255, (214, 58, 0), 0  # a red band, one that is not there, noise
+    notebook = executed(f"saved {ROOT}/outputs/x.csv and /home/someone/data.csv\n", as_base64(Image.fromarray(noise)))
+    before = json.dumps(notebook)
+    copied = kept_notebooks.small(notebook)
+    assert json.dumps(notebook) == before, "the run's own copy stays as it is"
+    (cell,) = copied["cells"]
+    assert cell["outputs"][0]["text"] == ["saved ./outputs/x.csv and …/data.csv\n"] and cell["source"] == ["print(1)\n"]
+    assert cell["metadata"] == {"tags": ["parameters"]} and copied["metadata"] == {"kernelspec": {"name": "python3"}}
+    assert set(cell["outputs"][1]["data"]) == {"image/png", "text/plain"}
+    assert cell["outputs"][1]["metadata"] == {"image/png": {"width": 400}}
+    small = Image.open(io.BytesIO(base64.b64decode(cell["outputs"][1]["data"]["image/png"])))
+    assert small.mode == "P" and small.size == (kept_notebooks.WIDEST, 150)
+    colours = small.convert("RGB")
+    assert len(colours.getcolors(1000)) <= kept_notebooks.COLOURS
+    assert np.allclose(colours.getpixel((600, 10)), (214, 58, 0), atol=6) and colours.getpixel((600, 38)) == (255, 255, 255)
+
+
+def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> None:
+    """Those of one unit replace another's; the numbers may then be kept anew without them."""
+    target, params = tmp_path / "reference", smoke_params(tmp_path)
+    for folder, name in ((params.profile_dir, "00_published"), (params.unit_dir, "01_signals")):
+        (folder / "notebooks").mkdir(parents=True)
+        (folder / "notebooks" / f"{name}.ipynb").write_text(json.dumps(executed(f"{folder}/{name}\n")))
+    (params.unit_dir / "provenance.json").write_text(json.dumps({"parameters": params.model_dump()}))
+    (target / "notebooks" / "imdb-seed-3").mkdir(parents=True)
+    reference.keep_unit_notebooks(params, target)
+    reference.keep(params.profile_dir, [], target)
+    kept = sorted(str(path.relative_to(target)) for path in target.rglob("*.ipynb"))
+    assert kept == ["notebooks/00_published.ipynb", "notebooks/newsgroup-seed-0/01_signals.ipynb"]
+    assert not (target / "notebooks" / "imdb-seed-3").exists()
+    assert str(tmp_path) not in "".join(path.read_text() for path in target.rglob("*.ipynb"))
+    listed = reference.notebooks(target)
+    assert listed == (
+        "- About all units: [00_published](reference/notebooks/00_published.ipynb)\n"
+        "- Of newsgroup seed 0, its texts from where `make reproduce` takes them: "
+        "[01_signals](reference/notebooks/newsgroup-seed-0/01_signals.ipynb)\n"
+    )
+
+
+def test_notebooks_of_a_unit_that_is_not_fresh_are_not_kept(tmp_path, monkeypatch) -> None:
+    params = smoke_params(tmp_path).replace(profile="laptop")
+    monkeypatch.setattr(units, "comparable", lambda params: [("imdb", 0)])
+    with pytest.raises(UserError, match="newsgroup seed 0: not fresh"):
+        reference.make(params, only="notebooks")
 
 
 def test_units_of_different_sizes_are_refused(laptop, tmp_path) -> None:
@@ -94,11 +188,11 @@ def test_figures_of_other_units_are_not_kept(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(units, "comparable", lambda params: [("newsgroup", 0), ("newsgroup", 1)])
     monkeypatch.setattr(units, "provenance", lambda folder: {"results": {"tables": {"newsgroup 0": {}}}})
     with pytest.raises(UserError, match="run make figures first"):
-        reference.make(params)
+        reference.make(params, only="numbers")
 
 
-def test_a_readme_without_marks_is_left_alone(laptop, tmp_path) -> None:
+def test_a_readme_without_marks_is_left_alone(tmp_path) -> None:
     (tmp_path / "README.md").write_text("# Nothing\n")
     with pytest.raises(UserError, match="README.md: the marks"):
-        reference.show_in_readme(laptop, tmp_path / "README.md")
-    assert (tmp_path / "README.md").read_text() == "# Nothing\n"
+        reference.show(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "# Nothing\n" and len(list(tmp_path.rglob("*"))) == 1

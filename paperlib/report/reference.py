@@ -1,103 +1,177 @@
-"""Keep a finished run as the reference that the project shows: its small files, and what the README says of them."""
+"""Keep a finished run as the reference that the project shows: small files, executed notebooks, and what is said of them."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from paperlib.common import escape
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_bytes, atomic_write_text
 from paperlib.common.markdown_table import markdown_table
+from paperlib.common.messages import unit_name
 from paperlib.common.places import ROOT
-from paperlib.evidence import claims, comparisons, tables, units
+from paperlib.evidence import claims, comparisons, provenance, tables, units
 from paperlib.evidence.estimates import TABLES, Results
 from paperlib.params import DATASETS, Params
-from paperlib.report import compare
+from paperlib.report import compare, kept_notebooks
 
 REFERENCE = ROOT / "outputs" / "reference"
-README = ROOT / "README.md"
 START, END = "<!-- from here on written by make reference -->", "<!-- up to here -->"
-# No texts, no weights, no records of models, no notebooks: what can be read, compared and drawn again.
+ORDER = ("laptop", "base", "paper")  # of profiles; the first that is there is shown in README.md
+NUMBERS, NOTEBOOKS = "numbers", "notebooks"  # what `ONLY` may be
+# No texts, no weights, no records of models: what can be read, compared and drawn again.
 OF_PROFILE = ("claims.csv", "claims.md", units.PROVENANCE, "tables/*", "figures/*", "bench/bench.*", "compare/*")
 OF_UNIT = (*(f"{table}.csv" for table in units.UNIT_TABLES), "distillation.json", units.PROVENANCE)
 SHORT = {
     "claim": "claim", "paper_says": "the paper says", "verdict_table1": "by its Table 1", "ours_says": "this run says",
     "verdict_ours": "by this run",
 }  # fmt: skip
+FUSION, ABLATION, CONTROL = "Random-Forest", "Greedy-Ablation", "Equal-Training"
+WORDS = {claims.HOLDS: "is ahead of", claims.NOISE: "ties with", claims.FAILS: "trails", "the same models": "equals"}
 
 
-def make(params: Params) -> str:
-    """Keep the finished units of a profile with these settings, and show them in the README; return what was done.
+def make(params: Params, only: str = "") -> str:
+    """Keep the finished units of a profile with these settings, and this unit's executed notebooks; say what was done.
 
-    Raises UserError when there are none, when figures and claims are not of exactly these units, or in the smoke
-    profile, whose numbers are no results.
+    `only`: "numbers" (with the notebooks about all units) or "notebooks" (of this unit, beside the numbers that are
+    kept already). Raises UserError in the smoke profile, whose numbers are no results, when there are no such units, or
+    when figures and claims are not of exactly these units.
     """
-    found = units.comparable(params)
+    found, folder = units.comparable(params), REFERENCE / params.profile
     if params.profile == "smoke" or not found:
         raise UserError(f"profile {params.profile}: no results to keep as the reference")
-    drawn = units.provenance(params.profile_dir).get("results", {}).get("tables", {})
-    if set(drawn) != {f"{dataset} {seed}" for dataset, seed in found} or units.harmed_results(params):
-        raise UserError(f"profile {params.profile}: figures and claims are not of these units: run make figures first")
-    keep(params.profile_dir, found, REFERENCE / params.profile)
-    show_in_readme(REFERENCE / params.profile)
-    return f"kept {len(found)} units in outputs/reference/{params.profile}, shown in README.md"
+    name = unit_name(params.dataset, params.seed)
+    if only != NUMBERS and ((params.dataset, params.seed) not in found or units.stale(params)):
+        raise UserError(f"{name}: not fresh, so its notebooks are not kept: run make reproduce first")
+    if only != NOTEBOOKS:
+        drawn = units.provenance(params.profile_dir).get("results", {}).get("tables", {})
+        if set(drawn) != {f"{dataset} {seed}" for dataset, seed in found} or units.harmed_results(params):
+            raise UserError(f"profile {params.profile}: figures and claims are not of these units: run make figures first")
+        keep(params.profile_dir, found, folder)
+    if only != NUMBERS:
+        keep_unit_notebooks(params, folder)
+    show()
+    what = [f"{len(found)} units"] * (only != NOTEBOOKS) + [f"the notebooks of {name}"] * (only != NUMBERS)
+    return f"kept {' and '.join(what)} in outputs/reference/{params.profile}"
 
 
 def keep(source: Path, found: list[tuple[str, int]], target: Path) -> None:
-    """Replace the reference in `target` by the small files of a profile's folder and of these units in it."""
+    """Replace the numbers in `target` by the small files of a profile's folder and of these units in it.
+
+    The executed notebooks about all units are kept with them; those of a unit that is there already stay.
+    """
     wanted = [path for pattern in OF_PROFILE for path in sorted(source.glob(pattern))]
     wanted += [source / dataset / f"seed-{seed}" / name for dataset, seed in found for name in OF_UNIT]
-    shutil.rmtree(target, ignore_errors=True)
+    for path in target.glob("*"):
+        if path.is_file():
+            path.unlink()
+        elif path.name != NOTEBOOKS:
+            shutil.rmtree(path)
     for path in wanted:
         atomic_write_bytes(target / path.relative_to(source), path.read_bytes())
+    kept_notebooks.keep(sorted((source / NOTEBOOKS).glob("*.ipynb")), target / NOTEBOOKS)
 
 
-def show_in_readme(folder: Path, readme: Path = README) -> None:
-    """Write what the README says of a reference between its two marks; UserError when it lacks them."""
-    text = readme.read_text(encoding="utf-8")
+def keep_unit_notebooks(params: Params, target: Path) -> None:
+    """Keep the executed notebooks of this unit, with its provenance, in place of any other unit's."""
+    for folder in (target / NOTEBOOKS).glob("*-seed-*"):
+        shutil.rmtree(folder)
+    folder = target / NOTEBOOKS / f"{params.dataset}-seed-{params.seed}"
+    kept_notebooks.keep(sorted((params.unit_dir / NOTEBOOKS).glob("*.ipynb")), folder)
+    atomic_write_bytes(folder / units.PROVENANCE, (params.unit_dir / units.PROVENANCE).read_bytes())
+
+
+def show(root: Path = ROOT) -> None:
+    """Write what the pages of the project say of the references."""
+    for path, text in pages(root).items():
+        atomic_write_text(path, text)
+
+
+def pages(root: Path = ROOT) -> dict[Path, str]:
+    """Return the pages that speak of the references: README.md and notebooks/README.md between two marks, and their own.
+
+    Raises UserError when the marks are gone.
+    """
+    reference = root / "outputs" / "reference"
+    kept = profiles(reference)
+    shown = {root / "README.md": section(kept[0]) if kept else "",
+             root / "notebooks" / "README.md": notebooks(kept[0], "../outputs/reference/") if kept else ""}  # fmt: skip
+    return {path: _between_marks(path, text) for path, text in shown.items()} | {reference / "README.md": page(kept)}
+
+
+def _between_marks(path: Path, shown: str) -> str:
+    text = path.read_text(encoding="utf-8")
     marked = re.compile(f"{re.escape(START)}\n.*?{re.escape(END)}\n", re.DOTALL)
     if not marked.search(text):
-        raise UserError(f"{readme.name}: the marks between which the reference is shown are gone")
-    shown = f"{START}\n{section(folder)}{END}\n"
-    atomic_write_text(readme, marked.sub(lambda _: shown, text))
+        raise UserError(f"{path.name}: the marks between which the reference is shown are gone")
+    return marked.sub(lambda _: f"{START}\n{shown}{END}\n", text)
+
+
+def profiles(reference: Path = REFERENCE) -> list[Path]:
+    """List the folders of the profiles whose numbers are kept."""
+    kept = [path.parent for path in reference.glob("*/claims.csv")]
+    return sorted(kept, key=lambda path: (path.name not in ORDER, [*ORDER, path.name].index(path.name)))
 
 
 def section(folder: Path) -> str:
-    """Return the README's account of a reference as Markdown: what was run, Figure 1, the claims; all from its files."""
-    steps, verdicts = tables.collect(folder, "steps"), pd.read_csv(folder / "claims.csv", keep_default_na=False)
+    """Return README.md's account of a reference as Markdown: Figure 1, the headline, what was run; all from its files."""
     address = f"outputs/reference/{folder.name}"
-    counts = pd.DataFrame({name: verdicts[column].value_counts() for name, column in _verdict_columns().items()})
+    return (
+        f"![Accuracy against layers removed: the walks of all strategies and controls on each dataset]"
+        f"({address}/figures/figure1.png)\n\n"
+        f"{headline(folder)}\n\n"
+        f"Figure 1 of {account(folder)} {texts(folder)}\n\n"
+        f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(folder)}\n"
+        f"Every claim with its verdict, the comparison of two runs and the machine that ran this: "
+        f"[outputs/reference](outputs/reference/README.md).\n"
+    )
+
+
+def page(kept: list[Path]) -> str:
+    """Return the page about all references as Markdown."""
+    opening = (
+        "# Reference runs\n\nReal runs, kept by `make reference`, which writes this page too: tables, figures, claims, executed "
+        "notebooks; no texts and no weights. `make compare` lays a run of yours beside them.\n"
+    )
+    return "\n".join([opening, *map(_chapter, kept)])
+
+
+def _chapter(folder: Path) -> str:
+    verdicts = pd.read_csv(folder / "claims.csv", keep_default_na=False)
+    counts = pd.DataFrame({SHORT[name]: verdicts[name].value_counts() for name in ("verdict_table1", "verdict_ours")})
     counts = counts.reindex([claims.HOLDS, claims.NOISE, claims.FAILS, claims.UNTESTABLE]).fillna(0).astype(int)
     rows = [[escape.markdown(verdict), *map(str, row)] for verdict, row in zip(counts.index, counts.to_numpy())]
     every = [[escape.markdown(cell) for cell in row] for row in verdicts[list(SHORT)].to_numpy()]
     return (
-        f"![Accuracy against layers removed: the walks of all strategies and controls on each dataset]"
-        f"({address}/figures/figure1.png)\n\n"
-        f"Figure 1 of {_account(folder, steps)}\n\n"
-        f"Maximum accuracy over depths of the Random-Forest walk, minus that of:\n\n{_rivals(folder)}\n"
-        f"Of {len(verdicts)} claims, the paper's and ours about it:\n\n"
-        f"{markdown_table(['', *counts], rows)}\n"
-        f"<details><summary>Claim by claim</summary>\n\n{markdown_table(list(SHORT.values()), every)}\n</details>\n\n"
-        f"How each verdict is reached is in [`claims.md`]({address}/claims.md).\n"
-        f"{_compared(folder, address)}"
+        f"## {folder.name}\n\n{headline(folder)}\n\nThis is {account(folder)} {texts(folder)} {_machine(folder)}\n\n"
+        f"![Accuracy against layers removed]({folder.name}/figures/figure1.png)\n\n"
+        f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(folder)}\n"
+        f"### Notebooks, executed\n\n{notebooks(folder)}\n"
+        f"### Claims\n\nOf {len(verdicts)} claims, the paper's and ours about it:\n\n{markdown_table(['', *counts], rows)}\n"
+        f"{markdown_table(list(SHORT.values()), every)}\n"
+        f"How each verdict is reached is in [claims.md]({folder.name}/claims.md).\n{_compared(folder)}"
     )
 
 
-def _compared(folder: Path, address: str) -> str:
-    """Return the page of `make compare`, where there is one, folded up and with links that hold from the README."""
-    path = folder / compare.FOLDER / "compare.md"
-    if not path.exists():
-        return ""
-    title, _, text = path.read_text(encoding="utf-8").partition("\n\n")
-    text = text.replace("](compare.png)", f"]({address}/{compare.FOLDER}/compare.png)")
-    return f"\n<details><summary>{title.removeprefix('# ')}</summary>\n\n{text}\n</details>\n"
+def headline(folder: Path) -> str:
+    """Say in one sentence what fusion gains over the measurement that it imitates, and over training alone."""
+    found = _rivals(folder)
+    ablation, control = found.loc[ABLATION], found.loc[CONTROL]
+    return (
+        f"**Over {control['datasets']} datasets, random-forest fusion {WORDS.get(ablation['verdict'], '?')} greedy ablation, its own "
+        f"target without any signal ({_points(ablation)} points of accuracy), and {WORDS.get(control['verdict'], '?')} a model that "
+        f"loses no layer and trains for as many rounds ({_points(control)} points; ahead of it on {control['ahead']} of "
+        f"{control['datasets']}).**"
+    )
 
 
-def _account(folder: Path, steps: pd.DataFrame) -> str:
+def account(folder: Path) -> str:
     """Say in one sentence what was run, from the tables and the provenance of the units."""
-    runs = [record["parameters"] for record in units.finished(folder).values()]
+    runs, steps = _runs(folder), tables.collect(folder, "steps")
     models, trained = {run["model"] for run in runs}, {run["train_size"] for run in runs}
     layers, tested = steps["layers"].unique(), steps["test_size"].unique()
     if max(map(len, (models, trained, layers, tested))) > 1:
@@ -113,16 +187,71 @@ def _account(folder: Path, steps: pd.DataFrame) -> str:
     )
 
 
-def _rivals(folder: Path) -> str:
-    """Tabulate what the forest's fusion gains over baseline, single signals, random order, ablation and equal training."""
+def texts(folder: Path) -> str:
+    """Say which texts the numbers are of, and what follows for whoever compares a run with them."""
+    local = [run["dataset"] for run in _runs(folder) if _is_local(run)]
+    if not local:
+        return "The texts are those that `make reproduce` fetches."
+    all_of_them = "All texts" if len(local) == len(_runs(folder)) else f"The texts of {', '.join(dict.fromkeys(local))}"
+    said = f"{all_of_them} were read from a local folder (`data_dir`)"
+    if "newsgroup" not in local:
+        return f"{said}."
+    return (
+        f"{said}: **its newsgroup is not the one that `make reproduce` fetches** (from a package: letters only, lower case, subject "
+        "first), so `make compare` after `make reproduce` shows different texts beside each other, and different numbers."
+    )
+
+
+def _is_local(run: dict) -> bool:
+    return bool(run.get("data_dir")) and run.get("data_source") in ("auto", "data_dir")
+
+
+def _machine(folder: Path) -> str:
+    records = units.finished(folder).values()
+    machines = sorted({provenance.summary(record)[6][1] for record in records})
+    commits = sorted({record["commit"][:7] for record in records})
+    hours = sum(record["wall_seconds"] for record in records) / 3600
+    return f"It took {hours:.1f} hours in all on {'; '.join(machines)}; at commit {', '.join(commits)}."
+
+
+def notebooks(folder: Path, address: str = "") -> str:
+    """List the executed notebooks, those about all units first, and say of which unit and texts the others are."""
+    records = {path.parent: json.loads(path.read_text(encoding="utf-8"))["parameters"]
+               for path in sorted((folder / NOTEBOOKS).glob(f"*/{units.PROVENANCE}"))}  # fmt: skip
+    titles = {folder / NOTEBOOKS: "About all units"}
+    for each, run in records.items():
+        source = "a local folder (`data_dir`)" if _is_local(run) else "where `make reproduce` takes them"
+        titles[each] = f"Of {unit_name(run['dataset'], run['seed'])}, its texts from {source}"
+    lists = {title: [f"[{path.stem}]({address}{path.relative_to(folder.parent)})" for path in sorted(each.glob("*.ipynb"))]
+             for each, title in titles.items()}  # fmt: skip
+    lines = [f"- {title}: {', '.join(links)}" for title, links in lists.items() if links]
+    return "\n".join(lines or ["None is kept yet."]) + "\n"
+
+
+def _compared(folder: Path) -> str:
+    """Link to the page of `make compare`, where there is one, by its title."""
+    path = folder / compare.FOLDER / "compare.md"
+    if not path.exists():
+        return ""
+    title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+    return f"\n### Two runs beside each other\n\n[{title}]({path.relative_to(folder.parent)})\n"
+
+
+def _runs(folder: Path) -> list[dict]:
+    return [record["parameters"] for record in units.finished(folder).values()]
+
+
+def _rivals(folder: Path) -> pd.DataFrame:
     results = Results.from_tables(**{name: tables.collect(folder, name) for name in TABLES})
-    found = comparisons.rivals(results, "Random-Forest")
-    rows = [
-        [rival, f"{row['mean']:+z.1f} ± {row['sem']:.1f}", f"{row['ahead']} of {row['datasets']}", row["verdict"]]
-        for rival, row in found.iterrows()
-    ]
-    return markdown_table(["", "points (± s.e.m. over datasets)", "datasets ahead", "more accurate?"], rows)
+    return comparisons.rivals(results, FUSION)
 
 
-def _verdict_columns() -> dict[str, str]:
-    return {SHORT[column]: column for column in ("verdict_table1", "verdict_ours")}
+def _rivals_table(folder: Path) -> str:
+    """Tabulate what the forest's fusion gains over baseline, single signals, random order, ablation and equal training."""
+    found = _rivals(folder).iterrows()
+    rows = [[rival, _points(row), f"{row['ahead']} of {row['datasets']}", row["verdict"]] for rival, row in found]
+    return markdown_table(["", "points (± s.e.m. over datasets)", "datasets ahead", "fusion is more accurate"], rows)
+
+
+def _points(row: pd.Series) -> str:
+    return f"{row['mean']:+z.1f}" + (f" ± {row['sem']:.1f}" if np.isfinite(row["sem"]) else "")

@@ -1,0 +1,60 @@
+"""Keep executed notebooks where a forge shows them: no path of this machine in them, pictures with a small palette."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from paperlib.common.files import atomic_write_text
+from paperlib.evidence.provenance import scrub
+
+WIDEST = 1200  # pixels: more than a forge shows
+COLOURS, ROUNDS = 128, 3  # rounds of k-means: without them thin lines lose their colour
+PNG = "image/png"
+UNSHOWN = ("image/svg+xml", "application/pdf", "application/javascript")  # a forge shows the PNG
+
+
+def keep(executed: list[Path], folder: Path) -> None:
+    """Write small copies of executed notebooks into `folder`, in place of what it holds."""
+    copies = {path.name: small(json.loads(path.read_text(encoding="utf-8"))) for path in executed}
+    for path in folder.glob("*.ipynb"):
+        path.unlink()
+    for name, notebook in copies.items():
+        atomic_write_text(folder / name, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+
+
+def small(notebook: dict) -> dict:
+    """Return a copy of a notebook (JSON) without absolute paths and times of execution, its pictures made small."""
+    copied = scrubbed(notebook)
+    copied["metadata"].pop("papermill", None)
+    for cell in copied["cells"]:
+        cell["metadata"] = {name: cell["metadata"][name] for name in ("tags",) if name in cell["metadata"]}
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if PNG in data:
+                data = {kind: value for kind, value in data.items() if kind not in UNSHOWN}
+                output["data"] = data | {PNG: palette(data[PNG])}
+    return copied
+
+
+def scrubbed(value: Any) -> Any:
+    """Return JSON with every text scrubbed of absolute paths, but for pictures."""
+    if isinstance(value, dict):
+        return {name: part if str(name).startswith("image/png") else scrubbed(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [scrubbed(part) for part in value]
+    return scrub(value) if isinstance(value, str) else value
+
+
+def palette(png: str | list[str]) -> str:
+    """Return a picture (PNG in base64) of at most `WIDEST` pixels' width and `COLOURS` colours, on white."""
+    image = Image.open(io.BytesIO(base64.b64decode("".join(png)))).convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    image = Image.alpha_composite(white, image).convert("RGB")
+    image.thumbnail((WIDEST, image.height), Image.Resampling.LANCZOS)
+    shrunk = io.BytesIO()
+    image.quantize(COLOURS, kmeans=ROUNDS, dither=Image.Dither.NONE).save(shrunk, "PNG", optimize=True)
+    return base64.b64encode(shrunk.getvalue()).decode()
