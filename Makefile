@@ -36,8 +36,8 @@ test: $(STAMP) ## Run the tests, on all cores
 torture: $(STAMP) ## Kill a smoke study a hundred times and compare what it ends with (half an hour)
 	@PAPERLIB_KILLS=100 $(VENV)/bin/python -m pytest tests/test_faults.py -k killed
 
-lab: $(STAMP) ## Open the notebooks in JupyterLab, on this computer only
-	@$(VENV)/bin/python -m jupyterlab --ip=127.0.0.1 --notebook-dir=notebooks
+lab: $(STAMP) ## Open copies of the notebooks in JupyterLab, on this computer only
+	@$(VENV)/bin/python -m paperlib.driver.lab
 
 figures: $(STAMP) ## Redraw figures, tables and report from stored numbers, without training
 	@$(RUN) figures $(STUDY)

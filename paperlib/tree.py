@@ -57,6 +57,7 @@ class Study:
             root = self._ensure({(): root_parts}, progress)[()]
             paths = {name: [root] for name in names}
             choices = defaultdict(list)
+            progress.expect(self._still_wanted(paths))
             while wanted := self._next_level(paths, choices):
                 taught = {node.removed for node in paths.get(DISTILLED, ())}
                 nodes = self._ensure(wanted, progress, spared=taught)

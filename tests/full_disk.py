@@ -19,7 +19,7 @@ from paperlib.evidence import units
 WALKS = ("Weight-Norm", "Gradient-Fisher")
 CELLS = (
     "profile = ''\ndataset = ''\nseed = 0\nsettings = ''",
-    "from paperlib import params, tables\nfrom paperlib.tree import Study\n"
+    "from paperlib import params\nfrom paperlib.evidence import tables\nfrom paperlib.tree import Study\n"
     "study = Study(params.load(profile, dataset, seed, settings))",
     f"walks = study.grow({list(WALKS)})",
     "written = tables.write(study, 'steps')['steps']",

@@ -32,9 +32,20 @@ def test_packages_tell_missing_from_different_versions(monkeypatch):
     monkeypatch.setattr(doctor, "_installed", {"torch": "2.13.0+cpu", "numpy": "1.0"}.get)
     assert [f.status for f in doctor.packages({"torch": "2.13.0"})] == ["OK"]
     assert [f.status for f in doctor.packages({"numpy": "2.0"})] == ["NOTE"]
+    monkeypatch.setattr(doctor, "of_a_study", lambda wanted: set(wanted))
     missing, other = doctor.packages({"absent": "1", "numpy": "2.0", "torch": "2.13.0"})
     assert missing.status == "FAIL" and "absent" in missing.what and "make env" in missing.advice
     assert "numpy 1.0 (tested: 2.0)" in other.what and "torch" not in other.what
+
+
+def test_a_study_does_without_jupyterlab(monkeypatch):
+    wanted, installed = doctor.locked(doctor.LOCK), doctor._installed
+    needed = doctor.of_a_study(wanted)
+    assert {"torch", "safetensors", "numpy", "nbclient", "tornado"} <= needed
+    absent = {"jupyterlab", "jupyterlab_server", "jupyter_server", "json5", "pytest", "grimp"}
+    assert absent <= wanted.keys() and not absent & needed
+    monkeypatch.setattr(doctor, "_installed", lambda name: None if name in absent else installed(name))
+    assert [(found.status, "json5" in found.what) for found in doctor.packages(wanted) if "missing" in found.what] == [("NOTE", True)]
 
 
 def test_lock_file_is_read_with_its_comments():
@@ -95,7 +106,7 @@ def test_exit_status_follows_the_failures(monkeypatch, capsys, status, code):
     assert capsys.readouterr().out.startswith(f"{status:<5} a thing: do this\n")
 
 
-@pytest.mark.parametrize("name", ["__init__", "driver/doctor", "common/hardware"])
+@pytest.mark.parametrize("name", ["__init__", "driver/__init__", "driver/doctor", "common/__init__", "common/errors", "common/hardware", "common/places"])
 def test_an_old_python_can_read_it_and_be_told_that_it_is_too_old(name):
     source = (doctor.ROOT / "paperlib" / f"{name}.py").read_text(encoding="utf-8")
     ast.parse(source, feature_version=(3, 8))

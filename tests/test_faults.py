@@ -199,7 +199,7 @@ def test_a_second_driver_is_told_who_holds_the_outputs(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_dead_driver_is_no_lock(tmp_path: Path) -> None:
     """The file of a driver that was killed stays; the system has freed the lock on it."""
-    code = f"from pathlib import Path; from paperlib import lock\nwith lock.lock(Path({str(tmp_path)!r})): print('held', flush=True); input()"
+    code = f"from pathlib import Path; from paperlib.common import lock\nwith lock.lock(Path({str(tmp_path)!r})): print('held', flush=True); input()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     holder = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes)
     assert holder.stdout.readline() == "held\n"

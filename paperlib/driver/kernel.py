@@ -4,10 +4,15 @@ import asyncio
 import contextlib
 import logging
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
+import zmq
 from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 
@@ -16,8 +21,9 @@ from paperlib.nodes.progress import HEADLESS
 
 ANSWER_SECONDS = 600  # in which a kernel that lives answers; the code it was sent before comes first
 LOOK_SECONDS = 1  # how often to see if it lives: a dead one never answers
-# Every kernel would warn that it listens on this computer without encryption, and write down what it runs.
+# Every kernel would write down what it runs, and warn of what is no news.
 ARGUMENTS = ["--log-level=CRITICAL", "--HistoryManager.hist_file=:memory:"]
+LONGEST_SOCKET = 100  # bytes of the path of a socket, which systems limit to 104 or 108
 # What a notebook leaves behind must not reach the next one.
 FORGET = "__import__('pandas').reset_option('^display')\nget_ipython().reset(new_session=True)"
 # After an interrupt the task that ran a cell ends with its kernel, and nobody waits for it: that is no news.
@@ -30,6 +36,7 @@ class Kernel:
     def __init__(self):
         self.manager: AsyncKernelManager | None = None
         self.sender: AsyncKernelClient | None = None
+        self.sockets: tempfile.TemporaryDirectory | None = None
 
     def __enter__(self) -> "Kernel":
         return self
@@ -54,12 +61,26 @@ class Kernel:
             self.sender.stop_channels()
         if self.manager is not None and self.manager.has_kernel:
             run_sync(self.manager.shutdown_kernel)(now=True)
-        self.manager = self.sender = None
+        if self.sockets is not None:
+            self.sockets.cleanup()
+        self.manager = self.sender = self.sockets = None
 
     async def _start(self) -> None:
-        self.manager = AsyncKernelManager(kernel_name="python3")  # python3 is always this interpreter
+        # Without folders to look in, python3 is this interpreter, whatever kernel of that name the account has.
+        self.manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+        self._use_sockets()
         with _environment():
             await self.manager.start_kernel(extra_arguments=ARGUMENTS)
+
+    def _use_sockets(self) -> None:
+        """Talk to the kernel through files that only this account can open, where the system has such sockets.
+
+        A port would be open to everybody on this computer, and there is none where the network has no loopback.
+        """
+        self.sockets = tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True)
+        prefix = os.path.join(self.sockets.name, "s")
+        if zmq.has("ipc") and len(os.fsencode(prefix)) <= LONGEST_SOCKET:
+            self.manager.transport, self.manager.ip = "ipc", prefix
 
     async def _send(self, code: str) -> None:
         if self.manager is None:
@@ -94,12 +115,13 @@ class Kernel:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    """Set what a kernel needs: find paperlib from any folder, draw no bars, and keep inline figures."""
+    """Set what a kernel needs: find paperlib from any folder, draw no bars, keep inline figures, of our style."""
     before = dict(os.environ)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), before.get("PYTHONPATH")]))
     os.environ[HEADLESS] = "1"
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ["MATPLOTLIBRC"] = str(Path(find_spec("matplotlib").origin).parent / "mpl-data" / "matplotlibrc")
     os.environ.pop("MPLBACKEND", None)  # Agg would silently drop every figure
     try:
         yield

@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from paperlib.evidence.statistics import sem
 from paperlib.names import CONTROLS, FUSERS
 
 STYLE = {
+    # What an account has in a matplotlibrc (text.usetex, say) must not reach our figures.
+    **{name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith(("backend", "interactive", "toolbar"))},
     "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": 0.06,
     "figure.dpi": 100, "savefig.dpi": 144,
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "axes.titlesize": 10,

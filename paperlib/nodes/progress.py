@@ -26,7 +26,7 @@ class Progress:
     def __init__(self, params: Params, walks: int):
         self.path = params.unit_dir / FILE
         hidden = bool(os.environ.get(HEADLESS)) or not (sys.stderr.isatty() or "ipykernel" in sys.modules)
-        self.bar = tqdm(total=None, unit="layer", disable=hidden, desc=f"{params.dataset}: {walks} walks", leave=False)
+        self.bar = tqdm(total=None, unit=" layers", disable=hidden, desc=f"{params.dataset}: {walks} walks", leave=False)
         self.made, self.nodes, self.started = 0.0, 0, time.time()
 
     def __enter__(self) -> "Progress":
@@ -40,12 +40,12 @@ class Progress:
         """Count one computed node."""
         self.made += cost(len(node.remaining))
         self.nodes += 1
-        self.bar.update(round(cost(len(node.remaining)), 1))
+        self.bar.update(round(self.made) - self.bar.n)
         self._write()
 
     def expect(self, layers: list[int]) -> None:
         """State the layers of the models still to come, at most."""
-        self.bar.total = round(self.made + sum(map(cost, layers)), 1)
+        self.bar.total = round(self.made + sum(map(cost, layers)))
         self.bar.refresh()
         self._write()
 
