@@ -16,7 +16,7 @@ from conftest import padded_batch, smoke_params, tiny_model
 
 from paperlib import __main__ as command_line
 from paperlib import ablation, strategies
-from paperlib.benchmark import bench, levels, memory, study, subsets, table, timing, unit
+from paperlib.benchmark import bench, levels, memory, session, study, subsets, table, unit
 from paperlib.benchmark.session import Session, cost
 from paperlib.benchmark.subject import CLASSES, Subject
 from paperlib.common.errors import UserError
@@ -141,7 +141,7 @@ def test_variants_take_turns():
 
         return prepare
 
-    seconds, results = timing.side_by_side({"ours": variant("a"), "plain": variant("b")}, 3, CPU)
+    seconds, results = session.side_by_side({"ours": variant("a"), "plain": variant("b")}, 3, CPU)
     assert [call for call in calls if len(call) == 1] == ["a", "b", "b", "a", "a", "b"]
     assert calls[:4] == ["prepare a", "a", "prepare b", "b"]
     assert results == {"ours": "a", "plain": "b"} and {len(values) for values in seconds.values()} == {3}
@@ -153,9 +153,9 @@ def test_threads_are_given_back():
         raise RuntimeError
 
     before = torch.get_num_threads()
-    assert timing.on(3, torch.get_num_threads)() == 3
+    assert session.on(3, torch.get_num_threads)() == 3
     with pytest.raises(RuntimeError):
-        timing.on(3, fails)()
+        session.on(3, fails)()
     assert torch.get_num_threads() == before
 
 

@@ -57,9 +57,7 @@ def main(params: Params, repeats: int, shapes: str = "", parts: list[str] | None
 
 def page(frame: pd.DataFrame, params: Params, record: dict, model: str) -> str:
     """Return the benchmark as a Markdown page: what was compared, the tables, and where the numbers are from."""
-    source = "made up" if record["shapes"] else unit_name(params.dataset, params.seed)
-    sizes = f"{params.train_size} training, {params.validation_size} validation and {params.test_size} test examples"
-    about = f"Model: {model}. Data: {source}, {sizes} of {params.max_tokens} tokens."
+    about = f"Examples: {params.train_size} training, {params.validation_size} validation, {params.test_size} test."
     lines = [f"- {name}: {model if name == 'Model' else value}" for name, value in provenance.summary(record)]
     opening = ["# Benchmark", *_warnings(params, record), INTRODUCTION, about]
     tables = table.to_markdown(frame, {part: title for part, (title, _) in PARTS.items()})

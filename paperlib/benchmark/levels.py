@@ -3,9 +3,8 @@
 import torch
 
 from paperlib.benchmark import study, unit
-from paperlib.benchmark.session import Session, cost
+from paperlib.benchmark.session import Session, cost, side_by_side
 from paperlib.benchmark.table import Row, count, row, skipped
-from paperlib.benchmark.timing import side_by_side
 from paperlib.common.errors import UserError
 from paperlib.model import memory, together
 from paperlib.nodes.node import seed_of

@@ -1,13 +1,21 @@
-"""What the parts of the benchmark share: the subject, how often to repeat, and the costs found so far."""
+"""What the parts of the benchmark share: a clock, how often to repeat, and the costs found so far.
+
+Variants of one computation are timed in turn, each run by each, so that a busy moment meets all.
+"""
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import torch
 
 from paperlib.benchmark.subject import Subject
 
+Seconds = dict[str, list[float]]
+Prepare = Callable[[], Callable[[], Any]]  # makes ready what is not timed, and returns what is
 # The median seconds of each activity by who does it (ours, full, plain, together), and by the layers left.
 Costs = dict[tuple[str, str], dict[int, float]]
 
@@ -33,3 +41,40 @@ class Session:
     def say(self, what: str) -> None:
         """Tell a person what is being timed."""
         print(f"{time.strftime('%H:%M:%S')}  bench: {what}", flush=True)
+
+
+def side_by_side(variants: dict[str, Prepare], repeats: int, device: torch.device) -> tuple[Seconds, dict[str, Any]]:
+    """Time every variant `repeats` times, in turn, the order reversed at every other repeat.
+
+    Return the seconds of every repeat by variant, and what each variant returned last.
+    """
+    seconds, results = {name: [] for name in variants}, {}
+    for repeat in range(repeats):
+        for name in list(variants) if repeat % 2 == 0 else list(reversed(variants)):
+            took, results[name] = stopwatch(variants[name](), device)
+            seconds[name].append(took)
+    return seconds, results
+
+
+def stopwatch(run: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
+    """Return the seconds that `run` takes, the device's unfinished work included, and its result."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait()
+    started = time.perf_counter()
+    result = run()
+    wait()
+    return time.perf_counter() - started, result
+
+
+def on(threads: int, run: Callable[[], Any]) -> Callable[[], Any]:
+    """Return `run` with so many of PyTorch's threads, given back when it ends."""
+
+    def limited():
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            return run()
+        finally:
+            torch.set_num_threads(before)
+
+    return limited

@@ -8,9 +8,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from paperlib import ablation
-from paperlib.benchmark.session import Session
+from paperlib.benchmark.session import Session, on, side_by_side
 from paperlib.benchmark.table import Row, row, skipped
-from paperlib.benchmark.timing import on, side_by_side
 from paperlib.data import subsets
 from paperlib.data.subsets import Batch
 from paperlib.model import encoder

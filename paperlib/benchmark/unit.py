@@ -11,10 +11,9 @@ import pandas as pd
 
 from paperlib import ablation, signals
 from paperlib.benchmark import plain_study
-from paperlib.benchmark.session import Session
+from paperlib.benchmark.session import Prepare, Session, on, side_by_side, stopwatch
 from paperlib.benchmark.subject import PLAIN_THREADS, Subject, subject_of
 from paperlib.benchmark.table import Row, count, row
-from paperlib.benchmark.timing import Prepare, on, side_by_side, stopwatch
 from paperlib.data import subsets
 from paperlib.model import training
 from paperlib.model.device import forward_context
@@ -63,14 +62,14 @@ def timed(session: Session, what: str, left: int) -> list[Row]:
         costs[who, what][left] = statistics.median(values)
     for family, took in families.items():
         costs["plain", family][left] = took
-    setting = f"{count(left, 'layer')}, one at a time: {_alone(subject)}"
+    setting = f"{count(left, 'layer')}, {_settings(subject)['ours']}"
     if left < subject.layers:
         return [row("unit", what, setting, **seconds)]
     full = seconds.pop("full", None)
     difference, note = differences(what, results["ours"], results["plain"])
     listed = [row("unit", what, setting, **seconds, difference=difference, note=note)]
     if full:
-        listed.append(row("unit", what, _full(subject), full, seconds["plain"], note="seconds for each"))
+        listed.append(row("unit", what, _settings(subject)["full"], full, seconds["plain"], note="seconds for each"))
     return [*listed, *(row("unit", f"signals: {name}", plain=[took]) for name, took in families.items())]
 
 
@@ -92,23 +91,19 @@ def _whole(session: Session) -> list[Row]:
     subject, costs = session.subject, session.costs
     seconds = {who: [sum(costs[who, what][subject.layers] for what in ACTIVITIES)]
                for who in ("ours", "full", "plain") if (who, "fine-tune") in costs}  # fmt: skip
-    settings = {"ours": f"one at a time: {_alone(subject)}", "full": _full(subject)}
     return [row("unit", "the whole unit", setting, seconds[who], seconds["plain"])
-            for who, setting in settings.items() if who in seconds]  # fmt: skip
+            for who, setting in _settings(subject).items() if who in seconds]  # fmt: skip
 
 
 def _workers(subject: Subject) -> int:
     return parallel.workers_of(subject.params)
 
 
-def _alone(subject: Subject) -> str:
+def _settings(subject: Subject) -> dict[str, str]:
     threads = count(PLAIN_THREADS, "thread")
-    return "both on the GPU" if subject.device.type == "cuda" else f"ours 1 thread, plain {threads}"
-
-
-def _full(subject: Subject) -> str:
-    threads = count(PLAIN_THREADS, "thread")
-    return f"machine full: ours {_workers(subject)} at a time, 1 thread each; plain 1, {threads}"
+    alone = "both on the GPU" if subject.device.type == "cuda" else f"ours 1 thread, plain {threads}"
+    full = f"machine full: ours {_workers(subject)} at a time, 1 thread each; plain 1, {threads}"
+    return {"ours": f"one at a time: {alone}", "full": full}
 
 
 def variants_of(subject: Subject, what: str, left: int) -> dict[str, Prepare]:

@@ -25,25 +25,11 @@ if TYPE_CHECKING:
     from IPython.display import Markdown
 
 PACKAGES = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "datasets",
-    "numpy",
-    "scipy",
-    "pandas",
-    "scikit-learn",
-    "matplotlib",
-    "seaborn",
-    "papermill",
-    "nbconvert",
-    "jupyterlab",
-)
+    "torch", "transformers", "tokenizers", "safetensors", "datasets", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib",
+    "seaborn", "papermill", "nbconvert", "jupyterlab",
+)  # fmt: skip
 SMOKE_BANNER = "SMOKE RUN: random weights and made-up sentences; not a result"
-FOREIGN_PATH = re.compile(
-    r"(?<![\w./:<~)])/(?:[\w.@+-]+/)+([\w.@+-]+)"
-)  # absolute, outside the known folders
+FOREIGN_PATH = re.compile(r"(?<![\w./:<~)])/(?:[\w.@+-]+/)+([\w.@+-]+)")  # absolute, outside the known folders
 STARTED = time.time()  # used when the system does not tell when the process began
 
 
@@ -54,8 +40,7 @@ def collect(params: Params, **extra: Any) -> dict[str, Any]:
     """
     record = {
         "parameters": {
-            name: scrub(value) if isinstance(value, str) else value
-            for name, value in params.model_dump().items()
+            name: scrub(value) if isinstance(value, str) else value for name, value in params.model_dump().items()
         },
         "fingerprint": fingerprint(params),
         "seeds": [params.seed],
@@ -122,10 +107,7 @@ def summary(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("Hardware", _hardware_line(record)),
         ("Finished", str(record.get("finished", UNKNOWN))),
-        (
-            "Wall time, peak memory",
-            f"{duration(record.get('wall_seconds'))}, {_gb(record.get('peak_memory_gb'))}",
-        ),
+        ("Wall time, peak memory", f"{duration(record.get('wall_seconds'))}, {_gb(record.get('peak_memory_gb'))}"),
     ]
 
 
@@ -198,15 +180,8 @@ def _output(*command: str) -> str:
 def _private_folders() -> list[tuple[str, str]]:
     """List (folder, short name), the longest folder first, as one may lie inside another."""
     standard_library = str(Path(os.__file__).parent)
-    pairs = [
-        (str(ROOT), "."),
-        (sys.prefix, "(environment)"),
-        (standard_library, "(python)"),
-        (str(Path.home()), "~"),
-    ]
-    return sorted(
-        ((folder, name) for folder, name in pairs if len(folder) > 1), key=lambda pair: -len(pair[0])
-    )
+    pairs = [(str(ROOT), "."), (sys.prefix, "(environment)"), (standard_library, "(python)"), (str(Path.home()), "~")]
+    return sorted(((folder, name) for folder, name in pairs if len(folder) > 1), key=lambda pair: -len(pair[0]))
 
 
 def _commit_line(record: Mapping[str, Any]) -> str:
