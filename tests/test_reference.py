@@ -163,6 +163,32 @@ def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    "only, said, kept",
+    [
+        ("", "2 units and the notebooks of newsgroup seed 0", {"claims.csv", "00_published.ipynb", "01_signals.ipynb"}),
+        ("numbers", "2 units", {"claims.csv", "00_published.ipynb"}),
+        ("notebooks", "the notebooks of newsgroup seed 0", {"01_signals.ipynb"}),
+    ],
+)
+def test_numbers_and_notebooks_are_kept_as_asked(only, said, kept, tmp_path, monkeypatch) -> None:
+    params = smoke_params(tmp_path).replace(profile="laptop")
+    for folder, name in ((params.profile_dir, "00_published"), (params.unit_dir, "01_signals")):
+        (folder / "notebooks").mkdir(parents=True)
+        (folder / "notebooks" / f"{name}.ipynb").write_text(json.dumps(executed("1\n")))
+    (params.unit_dir / "provenance.json").write_text("{}")
+    (params.profile_dir / "claims.csv").write_text("claim\n")
+    record = {"results": {"tables": {"newsgroup 0": {}, "newsgroup 1": {}}}}
+    for name, value in {"comparable": [("newsgroup", 0), ("newsgroup", 1)], "stale": [], "harmed_results": [], "provenance": record}.items():
+        monkeypatch.setattr(units, name, lambda given, value=value: value)
+    monkeypatch.setattr(reference, "OF_UNIT", ())
+    monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setattr(reference, "show", lambda: None)
+    assert reference.make(params, only) == f"kept {said} in outputs/reference/laptop"
+    found = {path.name for path in (tmp_path / "reference" / "laptop").rglob("*") if path.is_file()}
+    assert found - {"provenance.json"} == kept
+
+
 def test_notebooks_of_a_unit_that_is_not_fresh_are_not_kept(tmp_path, monkeypatch) -> None:
     params = smoke_params(tmp_path).replace(profile="laptop")
     monkeypatch.setattr(units, "comparable", lambda params: [("imdb", 0)])
