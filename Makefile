@@ -4,6 +4,7 @@ DATASETS ?= $(if $(filter paper,$(PROFILE)),newsgroup dbpedia arxiv yahoo patent
 SEEDS    ?= 0
 SET      ?=
 PYTHON   ?= python3
+OFFLINE  ?=
 
 VENV  := .venv
 RUN   := $(VENV)/bin/python -m paperlib
@@ -14,9 +15,16 @@ each   = $(foreach item,$1,$(call quoted,$(item)))
 STUDY  = --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(DATASETS)) --seeds $(call each,$(SEEDS)) \
 	$(if $(strip $(SET)),--set $(call quoted,$(SET)))
 
+# Where there is no network, pip reads the folder that `make bundle` filled, and nobody asks the hub.
+ifneq ($(strip $(OFFLINE)),)
+export PIP_NO_INDEX    := 1
+export PIP_FIND_LINKS  := file://$(subst $() ,%20,$(CURDIR))/bundle/wheels
+export HF_HUB_OFFLINE  := 1
+endif
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env reproduce smoke test lab figures plan check bench compare reference torture doctor clean distclean
+.PHONY: help env reproduce smoke test lab figures plan check bench compare reference bundle torture doctor clean distclean
 
 help: ## Show this help
 	@echo 'Usage: make TARGET [PROFILE=$(PROFILE)] [DATASETS="$(DATASETS)"] [SEEDS="$(SEEDS)"] [SET="name=value ..."]'
@@ -60,6 +68,9 @@ compare: $(STAMP) ## Lay the run beside another one, the reference or WITH=outpu
 
 reference: $(STAMP) ## Keep finished units and executed notebooks in outputs/reference, and show them (ONLY=numbers, ONLY=notebooks)
 	@$(RUN) reference $(STUDY) $(if $(ONLY),--only $(call quoted,$(ONLY)))
+
+bundle: $(STAMP) ## Gather packages, models and data in bundle/ for a machine without network (PYTHON_VERSION=3.12); OFFLINE=1 uses it
+	@$(RUN) bundle $(STUDY) $(if $(PYTHON_VERSION),--python-version $(call quoted,$(PYTHON_VERSION)))
 
 doctor: ## Check Python, packages, memory, disk, GPU and network, and say what to do
 	@$(or $(wildcard $(VENV)/bin/python),$(PYTHON)) -m paperlib.driver.doctor

