@@ -101,7 +101,18 @@ def test_another_setting_is_named_and_its_effect_counted(laptop, tmp_path):
     assert "| precision | auto | bf16, auto |" in text and r"a \| b" in text and "workers" not in text
     assert text.startswith("# Two runs compared: precision, cpu\n")
     assert text.count("| +0.8 | 0.8 |") == 19, "four of 256 examples more in one of two units"
-    assert "1.6 at most" in text
+    assert "1.6 at most" in text and "different texts" not in text
+
+
+def test_other_texts_are_said_to_be_others(laptop, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(laptop.profile_dir, other)
+    for unit in other.glob("*/seed-0"):
+        record = units.provenance(unit)
+        record["parameters"]["data_dir"] = "elsewhere"
+        provenance.write(unit / units.PROVENANCE, record)
+    text = Path(compare.main(laptop, str(other))).read_text()
+    assert "**The two may have read different texts** (`data_dir`): accuracies then differ" in text
 
 
 def test_the_figure_shows_both(laptop):

@@ -18,6 +18,11 @@ from paperlib.params import Params
 FOLDER = "compare"
 FEW = 3  # differences, which the title can name
 HEADS = ["strategy", "this run", "the other", "difference (points)", "s.e.m.", "removed alike", "of steps"]
+OF_TEXTS = {"data_dir", "data_source", "hub_id", "hub_revision", "hub_slices", "text_fields"}  # which texts a run reads
+OTHER_TEXTS = (
+    "**The two may have read different texts** ({}): accuracies then differ for that reason before any other, and which "
+    "run is the more accurate says nothing about the rest of what differs."
+)
 READING = (
     "Maximum accuracy over 1 to L removed layers, mean over units; difference: the other minus this run, with its standard "
     "error over units where there are several; removed alike: steps from the start at which both removed the same layer."
@@ -67,7 +72,7 @@ def page(one: Run, other: Run, walks: pd.DataFrame, alt: str, banner: str = "") 
     ]  # fmt: skip
     parts = [
         f"# Two runs compared{named}", f"**{banner}**" if banner else "", places, _account(one, walks),
-        f"What differs:\n\n{settings}", _models_text(two_runs.models(one, other)),
+        f"What differs:\n\n{settings}", _texts_text(found.index), _models_text(two_runs.models(one, other)),
         f"![{escape.markdown(alt)}](compare.png)", markdown_table(HEADS, cells, HEADS[1:]), READING,
     ]  # fmt: skip
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
@@ -84,6 +89,12 @@ def _account(run: Run, walks: pd.DataFrame) -> str:
         f"This run: {escape.markdown(model)}, {train} training and {test} test examples, walks down to {depth:.0f} of "
         f"{layers} layers removed."
     )
+
+
+def _texts_text(differing: pd.Index) -> str:
+    """Say that the texts may be others, where what decides on them differs."""
+    named = [f"`{name}`" for name in differing if name in OF_TEXTS]
+    return OTHER_TEXTS.format(", ".join(named)) if named else ""
 
 
 def _models_text(found: pd.Series) -> str:
