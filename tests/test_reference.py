@@ -148,18 +148,18 @@ def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> Non
         (folder / "notebooks").mkdir(parents=True)
         (folder / "notebooks" / f"{name}.ipynb").write_text(json.dumps(executed(f"{folder}/{name}\n")))
     (params.unit_dir / "provenance.json").write_text(json.dumps({"parameters": params.model_dump()}))
-    (target / "notebooks" / "imdb-seed-3").mkdir(parents=True)
+    (target / "notebooks").mkdir(parents=True)
+    (target / "notebooks" / "02_ablation.ipynb").write_text("of another unit")
     reference.keep_unit_notebooks(params, target)
     reference.keep(params.profile_dir, [], target)
     kept = sorted(str(path.relative_to(target)) for path in target.rglob("*.ipynb"))
-    assert kept == ["notebooks/00_published.ipynb", "notebooks/newsgroup-seed-0/01_signals.ipynb"]
-    assert not (target / "notebooks" / "imdb-seed-3").exists()
+    assert kept == ["notebooks/00_published.ipynb", "notebooks/01_signals.ipynb"]
     assert str(tmp_path) not in "".join(path.read_text() for path in target.rglob("*.ipynb"))
     listed = reference.notebooks(target)
     assert listed == (
         "- About all units: [00_published](reference/notebooks/00_published.ipynb)\n"
         "- Of newsgroup seed 0, its texts from where `make reproduce` takes them: "
-        "[01_signals](reference/notebooks/newsgroup-seed-0/01_signals.ipynb)\n"
+        "[01_signals](reference/notebooks/01_signals.ipynb)\n"
     )
 
 

@@ -73,16 +73,13 @@ def keep(source: Path, found: list[tuple[str, int]], target: Path) -> None:
             shutil.rmtree(path)
     for path in wanted:
         atomic_write_bytes(target / path.relative_to(source), path.read_bytes())
-    kept_notebooks.keep(sorted((source / NOTEBOOKS).glob("*.ipynb")), target / NOTEBOOKS)
+    kept_notebooks.keep(sorted((source / NOTEBOOKS).glob("*.ipynb")), target / NOTEBOOKS, of_unit=False)
 
 
 def keep_unit_notebooks(params: Params, target: Path) -> None:
     """Keep the executed notebooks of this unit, with its provenance, in place of any other unit's."""
-    for folder in (target / NOTEBOOKS).glob("*-seed-*"):
-        shutil.rmtree(folder)
-    folder = target / NOTEBOOKS / f"{params.dataset}-seed-{params.seed}"
-    kept_notebooks.keep(sorted((params.unit_dir / NOTEBOOKS).glob("*.ipynb")), folder)
-    atomic_write_bytes(folder / units.PROVENANCE, (params.unit_dir / units.PROVENANCE).read_bytes())
+    kept_notebooks.keep(sorted((params.unit_dir / NOTEBOOKS).glob("*.ipynb")), target / NOTEBOOKS, of_unit=True)
+    atomic_write_bytes(target / NOTEBOOKS / units.PROVENANCE, (params.unit_dir / units.PROVENANCE).read_bytes())
 
 
 def show(root: Path = ROOT) -> None:
@@ -216,15 +213,14 @@ def _machine(folder: Path) -> str:
 
 def notebooks(folder: Path, address: str = "") -> str:
     """List the executed notebooks, those about all units first, and say of which unit and texts the others are."""
-    records = {path.parent: json.loads(path.read_text(encoding="utf-8"))["parameters"]
-               for path in sorted((folder / NOTEBOOKS).glob(f"*/{units.PROVENANCE}"))}  # fmt: skip
-    titles = {folder / NOTEBOOKS: "About all units"}
-    for each, run in records.items():
+    lists: dict[bool, list[str]] = {False: [], True: []}
+    for path in sorted((folder / NOTEBOOKS).glob("*.ipynb")):
+        lists[path.stem in units.UNIT_NOTEBOOKS].append(f"[{path.stem}]({address}{path.relative_to(folder.parent)})")
+    lines = [f"- About all units: {', '.join(lists[False])}"] if lists[False] else []
+    if lists[True]:
+        run = json.loads((folder / NOTEBOOKS / units.PROVENANCE).read_text(encoding="utf-8"))["parameters"]
         source = "a local folder (`data_dir`)" if _is_local(run) else "where `make reproduce` takes them"
-        titles[each] = f"Of {unit_name(run['dataset'], run['seed'])}, its texts from {source}"
-    lists = {title: [f"[{path.stem}]({address}{path.relative_to(folder.parent)})" for path in sorted(each.glob("*.ipynb"))]
-             for each, title in titles.items()}  # fmt: skip
-    lines = [f"- {title}: {', '.join(links)}" for title, links in lists.items() if links]
+        lines.append(f"- Of {unit_name(run['dataset'], run['seed'])}, its texts from {source}: {', '.join(lists[True])}")
     return "\n".join(lines or ["None is kept yet."]) + "\n"
 
 
