@@ -57,17 +57,13 @@ def main(params: Params, repeats: int, shapes: str = "", parts: list[str] | None
 
 def page(frame: pd.DataFrame, params: Params, record: dict, model: str) -> str:
     """Return the benchmark as a Markdown page: what was compared, the tables, and where the numbers are from."""
-    about = f"Examples: {params.train_size} training, {params.validation_size} validation, {params.test_size} test."
-    lines = [f"- {name}: {model if name == 'Model' else value}" for name, value in provenance.summary(record)]
-    opening = ["# Benchmark", *_warnings(params, record), INTRODUCTION, about]
-    tables = table.to_markdown(frame, {part: title for part, (title, _) in PARTS.items()})
-    return "\n\n".join([*opening, tables, "## Provenance", "\n".join(lines)]) + "\n"
-
-
-def _warnings(params: Params, record: dict) -> list[str]:
     banner, load, cores = provenance.banner(params), record["load_before"], record["cores"]
-    busy = BUSY.format(load, cores) if load > cores / 2 else ""
-    return [text for text in (banner and f"**{banner}**", busy) if text]
+    warnings = [f"**{banner}**"] * bool(banner) + [BUSY.format(load, cores)] * (load > cores / 2)
+    about = f"Examples: {params.train_size} training, {params.validation_size} validation, {params.test_size} test."
+    tables = table.to_markdown(frame, {part: title for part, (title, _) in PARTS.items()})
+    lines = [f"- {name}: {model if name == 'Model' else value}" for name, value in provenance.summary(record)]
+    parts = ["# Benchmark", *warnings, INTRODUCTION, about, tables, "## Provenance", "\n".join(lines)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _check(repeats: int, shapes: str, parts: list[str] | None) -> None:

@@ -1,7 +1,4 @@
-"""What the parts of the benchmark share: a clock, how often to repeat, and the costs found so far.
-
-Variants of one computation are timed in turn, each run by each, so that a busy moment meets all.
-"""
+"""What the parts of the benchmark share: a clock that times variants in turn, and the costs found so far."""
 
 import time
 from collections import defaultdict
@@ -44,7 +41,7 @@ class Session:
 
 
 def side_by_side(variants: dict[str, Prepare], repeats: int, device: torch.device) -> tuple[Seconds, dict[str, Any]]:
-    """Time every variant `repeats` times, in turn, the order reversed at every other repeat.
+    """Time every variant `repeats` times, in turn, the order reversed at every other repeat, so that a busy moment meets all.
 
     Return the seconds of every repeat by variant, and what each variant returned last.
     """

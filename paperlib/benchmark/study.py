@@ -1,7 +1,4 @@
-"""Work out the whole study of one dataset both ways, from the costs of the unit and the walks to be made.
-
-The walks are those of the stored tree where the study is finished, else drawn at random.
-"""
+"""Work out the whole study of one dataset both ways, from the costs of the unit and the walks to be made."""
 
 import zlib
 from collections import Counter, defaultdict

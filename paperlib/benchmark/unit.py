@@ -57,7 +57,7 @@ def timed(session: Session, what: str, left: int) -> list[Row]:
     seconds, results = side_by_side(variants_of(subject, what, left), repeats, subject.device)
     families = results["plain"][1] if what == "signals" else {}
     if "full" in seconds:
-        seconds["full"] = [took / _workers(subject) for took in seconds["full"]]
+        seconds["full"] = [took / parallel.workers_of(subject.params) for took in seconds["full"]]
     for who, values in seconds.items():
         costs[who, what][left] = statistics.median(values)
     for family, took in families.items():
@@ -95,14 +95,10 @@ def _whole(session: Session) -> list[Row]:
             for who, setting in _settings(subject).items() if who in seconds]  # fmt: skip
 
 
-def _workers(subject: Subject) -> int:
-    return parallel.workers_of(subject.params)
-
-
 def _settings(subject: Subject) -> dict[str, str]:
     threads = count(PLAIN_THREADS, "thread")
     alone = "both on the GPU" if subject.device.type == "cuda" else f"ours 1 thread, plain {threads}"
-    full = f"machine full: ours {_workers(subject)} at a time, 1 thread each; plain 1, {threads}"
+    full = f"machine full: ours {parallel.workers_of(subject.params)} at a time, 1 thread each; plain 1, {threads}"
     return {"ours": f"one at a time: {alone}", "full": full}
 
 
@@ -118,8 +114,8 @@ def variants_of(subject: Subject, what: str, left: int) -> dict[str, Prepare]:
         model = subject.fitted_whole if fitted else subject.plain(left)
         return on(PLAIN_THREADS, lambda: act_plainly(subject, what, model))
 
-    full = {"full": lambda: _on_every_core(subject, what)} if left == subject.layers and _workers(subject) > 1 else {}
-    return {"ours": ours, **full, "plain": plain}
+    full = left == subject.layers and parallel.workers_of(subject.params) > 1
+    return {"ours": ours, **({"full": lambda: _on_every_core(subject, what)} if full else {}), "plain": plain}
 
 
 def act(subject: Subject, what: str, model) -> Any:
@@ -153,7 +149,7 @@ def act_plainly(subject: Subject, what: str, model) -> Any:
 
 def _on_every_core(subject: Subject, what: str) -> Callable[[], Any]:
     """Have every worker load what it needs, then return the activity run once by each at the same time."""
-    given, workers = (subject.params.model_dump_json(), subject.shapes), _workers(subject)
+    given, workers = (subject.params.model_dump_json(), subject.shapes), parallel.workers_of(subject.params)
 
     def spread(function: Callable, *more: Any) -> list:
         return list(parallel.run(function, [(*given, *more)] * workers, subject.params))
