@@ -41,7 +41,7 @@ class Session:
 
 
 def side_by_side(variants: dict[str, Prepare], repeats: int, device: torch.device) -> tuple[Seconds, dict[str, Any]]:
-    """Time every variant `repeats` times, in turn, the order reversed at every other repeat, so that a busy moment meets all.
+    """Time every variant `repeats` times, in turn, so that a busy moment meets all; every other repeat in reverse order.
 
     Return the seconds of every repeat by variant, and what each variant returned last.
     """
