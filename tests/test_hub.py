@@ -19,8 +19,9 @@ import json, sys
 import datasets.config
 datasets.config.STREAMING_READ_MAX_RETRIES = 1  # the library is patient: twenty times five seconds
 datasets.config.STREAMING_READ_RETRY_INTERVAL = 0
-from paperlib import params, sources
-from paperlib.errors import UserError
+from paperlib import params
+from paperlib.common.errors import UserError
+from paperlib.data import sources
 settings = json.loads(sys.argv[1])
 p = params.load("paper", "agnews", 0, {"hub_revision": "refs/convert/parquet", "hub_config": "default", **settings})
 try:
@@ -83,4 +84,4 @@ def test_a_hub_that_fails_is_one_line(fault, files, tmp_path):
 def test_wrong_columns_are_named(files, tmp_path):
     wrong = {name: parquet(300, column="body") for name in files}
     message = load(Hub(wrong), tmp_path, hub_slices=2)
-    assert message == "fancyzhx/ag_news: no column 'text'; there are: body, label, id"
+    assert message == "fancyzhx/ag_news: no column 'text'; there are: body, label, id; set text_fields=[body]"

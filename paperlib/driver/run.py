@@ -82,9 +82,10 @@ def _say_harmed(studies: list[Params], consequence: str = "") -> None:
 
 
 def plan(studies: list[Params]) -> int:
-    """Print in one line what the units that are not fresh may cost; run nothing."""
+    """Check the inputs of the units that are not fresh and print in one line what they may cost; run nothing."""
     waiting = [params for params in studies if units.stale(params)]
     _say_place(studies[0])
+    _check(waiting)
     _announce(waiting)
     if not waiting:
         print("everything is fresh: nothing to run")
@@ -104,16 +105,27 @@ def _announce(waiting: list[Params]) -> None:
 def _check_new(waiting: list[Params]) -> None:
     """Check the inputs of units that were not begun yet, and announce what they cost; those of others were sound."""
     new = [params for params in waiting if not store_of(params).read(())]
-    for params in reversed(new):  # the first one last: its inputs are then at hand for the plan
-        check_inputs(params)
+    _check(new)
     _announce(new)
 
 
-def check_inputs(params: Params) -> None:
-    """Load tokeniser, data and encoder once, so that what is wrong with them is said before anything is written."""
+def _check(waiting: list[Params]) -> None:
+    """Check the inputs of units, and print what is remarkable about their data, each line once."""
+    remarks = []
+    for params in reversed(waiting):  # the first one last: its inputs are then at hand for the plan
+        remarks = [*check_inputs(params), *remarks]
+    for remark in dict.fromkeys(remarks):
+        print(remark, flush=True)
+
+
+def check_inputs(params: Params) -> tuple[str, ...]:
+    """Load tokeniser, data and encoder once, so that what is wrong with them is said before anything is written.
+
+    Return remarks on the data, each one line.
+    """
     from paperlib.nodes import compute  # torch takes seconds to import; a fresh study never needs it
 
-    compute.bench_of(params)
+    return compute.bench_of(params).dataset.remarks
 
 
 @contextlib.contextmanager
