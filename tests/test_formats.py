@@ -296,6 +296,27 @@ def test_classes_that_are_not_drawn_are_said(quiet, tmp_path):
     assert said == "newsgroup: 1 of 3 classes, such as 'c', are so rare that none of their texts is among the 6 to train on"
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "vocab.txt", "merges.txt", "spiece.model", "bpe.codes"])
+def test_every_file_of_a_model_counts_in_the_fingerprint(name, tmp_path):
+    """A tokeniser of byte pairs keeps its merges beside its vocabulary, one of sentence pieces a single file."""
+    (tmp_path / "model").mkdir()
+    params, seen = local(tmp_path, model=str(tmp_path / "model")), []
+    for content in ("", "a", "b"):
+        (tmp_path / "model" / name).write_text(content)
+        (tmp_path / "model" / "notes.md").write_text(content)
+        seen.append(tuple(fingerprint.of_model(params)))
+    assert len(set(seen)) == 3 and all(len(files) == 1 for files in seen)
+
+
+def test_remarks_on_data_are_said_once_and_in_order(monkeypatch, capsys, tmp_path):
+    from paperlib.driver import run
+
+    said = {0: ("newsgroup: a", "newsgroup: b"), 1: ("newsgroup: a", "newsgroup: c")}
+    monkeypatch.setattr(run, "check_inputs", lambda params: said[params.seed])
+    run._check([local(tmp_path, seed=seed) for seed in said])
+    assert capsys.readouterr().out == "newsgroup: a\nnewsgroup: b\nnewsgroup: c\n"
+
+
 def test_the_readme_lists_every_format():
     text = Path(__file__).with_name("README.md").read_text()
     section = text.split("## File formats")[1].split("\n## ")[0]

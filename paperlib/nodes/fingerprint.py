@@ -19,7 +19,7 @@ COMPUTING = ("data", "model", "nodes", "signals.py", "ablation.py", "names.py")
 # What stands in them and changes no number. A module that is forgotten here only makes more stale than it need.
 HARMLESS = ("model/memory.py", "model/together.py", "nodes/fingerprint.py", "nodes/parallel.py", "nodes/progress.py", "nodes/store.py")
 # What transformers reads of a model's folder: weights, configuration, and a tokeniser of any kind.
-MODEL_FILES = ("*.safetensors", "*.json", "vocab*", "merges.txt", "*.model", "*.vocab", "*.bpe", "*.codes", "*.txt")
+MODEL_FILES = ("*.safetensors", "*.json", "vocab*", "merges.txt", "*.model", "*.vocab", "*.bpe", "*.codes")
 # These count only in a study that trains models together; how many at a time changes nothing but rounding.
 TOGETHER = ("model/batched_training.py", "model/given_dropout.py", "model/step_graph.py", "nodes/compute_together.py")
 # They decide where walks go, not what is measured on the way.
