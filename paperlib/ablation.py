@@ -10,11 +10,20 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from paperlib.data.subsets import Batch
-from paperlib.model import encoder
-from paperlib.model.encoder import first_token_only, layer_numbers, layers
+from paperlib.model.encoder import layer_numbers
+from paperlib.model.families import (
+    HandOn,
+    Output,
+    first_token_only,
+    hidden_of,
+    layers,
+    reads_first_token,
+    with_layers,
+)
 from paperlib.model.training import EVALUATION_CHUNK, correct
 
 HEADS_AT_ONCE = 64  # subsets whose last states wait for one pass through the head
+WHOLE_AT_ONCE = 4  # where they are whole, not their first tokens only
 Scores = tuple[np.ndarray, np.ndarray]  # of each example: whether it is classified correctly, its loss
 
 
@@ -68,7 +77,7 @@ def _single_removals_of(model: PreTrainedModel, batch: Batch) -> Scores:
         for position, state in enumerate(run.inputs):
             for later in range(position + 1, len(run.layers)):
                 state = run.apply(later, state)
-            ends.append(state[:, :1])
+            ends.append(state[:, run.read])
         hits, losses = zip(*run.scores_of(ends), run.scores(run.logits))
     return np.array(hits), np.array(losses)
 
@@ -81,6 +90,7 @@ def _subsets_of(model: PreTrainedModel, batch: Batch, numbers: list[int]) -> Ite
         if not run.layers:
             yield (), run.scores(run.logits)
             return
+        at_once = HEADS_AT_ONCE if reads_first_token(model) else WHOLE_AT_ONCE
         pending, ended = [(0, (), run.inputs[0])], {}
         while pending:
             position, removed, state = pending.pop()
@@ -88,8 +98,8 @@ def _subsets_of(model: PreTrainedModel, batch: Batch, numbers: list[int]) -> Ite
                 pending.append((position + 1, (*removed, numbers[position]), state))
                 pending.append((position + 1, removed, run.apply(position, state)))
             else:
-                ended[removed] = state[:, :1]
-            if len(ended) == HEADS_AT_ONCE or not pending:
+                ended[removed] = state[:, run.read]
+            if len(ended) == at_once or not pending:
                 yield from zip(ended, run.scores_of(list(ended.values())))
                 ended = {}
 
@@ -103,8 +113,9 @@ class _LayerwiseRun:
 
     def __init__(self, model: PreTrainedModel, batch: Batch):
         self.model, self.batch, self.layers = model.eval(), batch, list(layers(model))
+        self.read = slice(1) if reads_first_token(model) else slice(None)  # the tokens that the head reads
         self.inputs, self.arguments = [], []  # of each layer: hidden state (examples, tokens, hidden), the rest
-        self.wrapped = False  # whether this kind of layer wraps its output in a tuple
+        self.like: Output = ()  # what the last layer puts out
         hooks = [layer.register_forward_hook(self._catch, with_kwargs=True) for layer in self.layers]
         try:
             self.logits = self._forward()
@@ -115,18 +126,18 @@ class _LayerwiseRun:
     def apply(self, position: int, state: torch.Tensor) -> torch.Tensor:
         """Return the output of one layer, (examples, tokens, hidden)."""
         args, kwargs = self.arguments[position]
-        return _hidden(self.layers[position](state, *args, **kwargs))
+        return hidden_of(self.layers[position](state, *args, **kwargs))
 
     def scores_of(self, ends: list[torch.Tensor]) -> list[Scores]:
-        """Return the scores of the models whose last remaining layers put out these states (examples, 1, hidden).
+        """Return the scores of the models whose last remaining layers put out these states (examples, tokens, hidden).
 
-        One pass through the model's head for all: heads read the first token only, so the rest is not even embedded.
+        One pass through the model's head for all; of tokens that the head does not read, none is even embedded.
         """
         if not ends:
             return []
-        first = {name: self.batch[name][:, :1].repeat(len(ends), 1) for name in ("input_ids", "attention_mask")}
-        with encoder.with_layers(self.model, [_HandOn(torch.cat(ends), self.wrapped)]):
-            logits = self.model(**first).logits
+        read = {name: self.batch[name][:, self.read].repeat(len(ends), 1) for name in ("input_ids", "attention_mask")}
+        with with_layers(self.model, [HandOn(self.layers[-1], self.like, torch.cat(ends))]):
+            logits = self.model(**read).logits
         return [self.scores(part) for part in logits.split(len(self.batch["labels"]))]
 
     def scores(self, logits: torch.Tensor) -> Scores:
@@ -135,29 +146,13 @@ class _LayerwiseRun:
         losses = F.cross_entropy(logits.float(), labels, reduction="none")
         return correct(logits.float(), self.batch).cpu().numpy(), losses.double().cpu().numpy()
 
-    def _catch(self, layer: nn.Module, args: tuple, kwargs: dict, output: torch.Tensor | tuple) -> None:
-        self.wrapped = isinstance(output, tuple)
+    def _catch(self, layer: nn.Module, args: tuple, kwargs: dict, output: Output) -> None:
+        self.like = output
         self.inputs.append(args[0])
         self.arguments.append((args[1:], kwargs))
 
     def _forward(self) -> torch.Tensor:
         return self.model(input_ids=self.batch["input_ids"], attention_mask=self.batch["attention_mask"]).logits
-
-
-class _HandOn(nn.Module):
-    """A layer that puts out a given state, whatever comes in, in a tuple where its kind does so."""
-
-    def __init__(self, state: torch.Tensor, wrapped: bool):
-        super().__init__()
-        self.output = (state,) if wrapped else state
-
-    def forward(self, hidden: torch.Tensor, *args, **kwargs) -> torch.Tensor | tuple:
-        return self.output
-
-
-def _hidden(output: torch.Tensor | tuple) -> torch.Tensor:
-    """Return the hidden state of a layer's output, which some architectures wrap in a tuple."""
-    return output[0] if isinstance(output, tuple) else output
 
 
 def _chunks(batch: Batch) -> Iterator[Batch]:

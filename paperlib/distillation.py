@@ -107,9 +107,10 @@ def _save(model: PreTrainedModel, params: Params) -> None:
     """
     bench, folder = compute.bench_of(params), params.unit_dir / STUDENT
     partial = folder.with_name(f".{STUDENT}.partial")
-    full_table = encoder.load_model(params, bench.dataset.class_names).get_input_embeddings().weight.detach()
-    whole = encoder.restore_vocabulary(model.cpu(), full_table, bench.dataset.token_ids)
     tokenizer = encoder.load_tokenizer(params)
+    original = encoder.load_model(params, bench.dataset.class_names, tokenizer)
+    full_table = original.get_input_embeddings().weight.detach()
+    whole = encoder.as_plain(encoder.restore_vocabulary(model.cpu(), full_table, bench.dataset.token_ids))
     shutil.rmtree(partial, ignore_errors=True)
     try:
         whole.save_pretrained(partial)

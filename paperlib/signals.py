@@ -1,6 +1,8 @@
 """Measure the paper's twelve layer signals (section 2.2), together, in one forward and one backward pass."""
 
+import contextlib
 from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -10,8 +12,9 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from paperlib.data.subsets import Batch
-from paperlib.model.encoder import layer_numbers, layers
-from paperlib.model.per_example_gradients import squared_gradients
+from paperlib.model.encoder import layer_numbers
+from paperlib.model.families import caught_outputs, family, layers, own
+from paperlib.model.per_example_gradients import one_by_one, squared_gradients
 from paperlib.names import SIGNALS
 from paperlib.params import Params
 
@@ -48,7 +51,9 @@ def task_relevance(model: PreTrainedModel, batch: Batch, params: Params) -> pd.S
     kept = []
     model.eval()
     for ids, mask in zip(*(batch[name].split(CHUNK) for name in ("input_ids", "attention_mask"))):
-        kept.append(model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states[1:])
+        with caught_outputs(model) as outputs:
+            model(input_ids=ids, attention_mask=mask)
+        kept.append(outputs)
     tokens = _counted(batch, params)
     values = [_task_mi(torch.cat(parts), tokens, batch["labels"], params) for parts in zip(*kept)]
     return pd.Series(values, index=pd.Index(layer_numbers(model), name="layer"), name="Task-Relevance-MI", dtype=float)
@@ -73,15 +78,14 @@ def _forward_backward(model: PreTrainedModel, batch: Batch, params: Params) -> d
     model.zero_grad()
     model.set_attn_implementation("eager")  # the fused kernels never hold the attention weights
     try:
-        with squared_gradients(layers(model)) as squares:
-            for ids, mask, labels in zip(*(batch[k].split(CHUNK) for k in ("input_ids", "attention_mask", "labels"))):
-                out = model(
-                    input_ids=ids, attention_mask=mask, output_hidden_states=True, output_attentions=True
-                )
+        with _squares(model, batch) as squares:
+            for ids, mask, labels in _chunks(batch, CHUNK):
+                with caught_outputs(model) as outputs:
+                    out = model(input_ids=ids, attention_mask=mask, output_attentions=True)
                 (F.cross_entropy(out.logits, labels, reduction="sum") / n).backward()
-                kept["activations"].append([hidden.detach() for hidden in out.hidden_states[1:]])
+                kept["activations"].append([hidden.detach() for hidden in outputs])
                 kept["logits"].append(out.logits.detach())
-                attention += [_attention_sums(a.detach(), mask, params) for a in out.attentions]
+                attention += [_attention_sums(a.detach(), mask, params) for a in own(model, out.attentions)]
     finally:
         model.set_attn_implementation(implementation)
     weight, entropy, pairs = attention.T
@@ -93,6 +97,23 @@ def _forward_backward(model: PreTrainedModel, batch: Batch, params: Params) -> d
         "attention_weight": weight / pairs,
         "attention_entropy": entropy / n,
     }
+
+
+@contextlib.contextmanager
+def _squares(model: PreTrainedModel, batch: Batch) -> Iterator[list[torch.Tensor]]:
+    """Yield the sums of squared gradients of each layer, complete at the end of the block with the passes over `batch`."""
+    if family(model).maps_once:
+        with squared_gradients(layers(model)) as sums:
+            yield sums
+        return
+    n = len(batch["labels"])
+    losses = (F.cross_entropy(model(input_ids=ids, attention_mask=mask).logits, label) / n for ids, mask, label in _chunks(batch, 1))
+    yield one_by_one(layers(model), losses)
+
+
+def _chunks(batch: Batch, size: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Yield input_ids, attention_mask and labels of so many examples at a time."""
+    return zip(*(batch[name].split(size) for name in ("input_ids", "attention_mask", "labels")))
 
 
 def _counted(batch: Batch, params: Params) -> torch.Tensor:

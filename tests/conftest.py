@@ -17,34 +17,26 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # torch and transformers take seconds to import: only the tests that build models pay for them.
 ARCHITECTURES = ("bert", "roberta", "distilbert", "electra", "mpnet")
 VOCABULARY, CLASSES = 40, 3
-PAD = {"bert": 0, "roberta": 1, "distilbert": 0, "electra": 0, "mpnet": 1}
-START_END = {"bert": (2, 3), "roberta": (0, 2), "distilbert": (2, 3), "electra": (2, 3), "mpnet": (0, 2)}
+FAMILIES = (*ARCHITECTURES, "deberta-v2", "modernbert")  # those whose models are trained one by one come last
+PAD = {"roberta": 1, "mpnet": 1} | dict.fromkeys(("bert", "distilbert", "electra", "deberta-v2", "modernbert"), 0)
+START_END = {kind: (0, 2) if padding else (2, 3) for kind, padding in PAD.items()}
 
 
 def tiny_config(kind="bert", layers=3, classes=CLASSES, hidden=16):
     """Return the configuration of a small encoder; its wide initial weights make predictions differ."""
-    from transformers import BertConfig, DistilBertConfig, ElectraConfig, MPNetConfig, RobertaConfig
+    from transformers import AutoConfig
 
-    sizes = {
-        "hidden_size": hidden,
-        "num_hidden_layers": layers,
-        "num_attention_heads": 2,
-        "intermediate_size": 24,
-    }
+    sizes = {"hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": 2, "intermediate_size": 24}
     if kind == "distilbert":
         sizes = {"dim": hidden, "n_layers": layers, "n_heads": 2, "hidden_dim": 24}
-    if kind == "electra":
-        sizes["embedding_size"] = 8
-    config = {
-        "bert": BertConfig,
-        "roberta": RobertaConfig,
-        "distilbert": DistilBertConfig,
-        "electra": ElectraConfig,
-        "mpnet": MPNetConfig,
-    }
-    return config[kind](
-        vocab_size=VOCABULARY, num_labels=classes, max_position_embeddings=32, initializer_range=0.3,
-        pad_token_id=PAD[kind], **sizes,
+    more = {
+        "electra": {"embedding_size": 8},
+        "deberta-v2": {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_buckets": 4, "norm_rel_ebd": "layer_norm", "share_att_key": True},
+        "modernbert": {"local_attention": 4},  # so that even short texts tell a local layer from a global one
+    }  # fmt: skip
+    return AutoConfig.for_model(
+        kind, vocab_size=VOCABULARY, num_labels=classes, max_position_embeddings=32, initializer_range=0.3,
+        pad_token_id=PAD[kind], **sizes, **more.get(kind, {}),
     )  # fmt: skip
 
 

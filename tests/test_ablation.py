@@ -5,7 +5,7 @@ from itertools import chain, combinations
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, logits_of, logits_skipping, padded_batch, tiny_model
+from conftest import FAMILIES, logits_of, logits_skipping, padded_batch, tiny_model
 from torch.nn import functional as F
 
 from paperlib import ablation
@@ -19,7 +19,7 @@ def scores_skipping(model, batch, positions):
     return accuracy, F.cross_entropy(logits, batch["labels"]).item()
 
 
-@pytest.mark.parametrize("kind", ARCHITECTURES)
+@pytest.mark.parametrize("kind", FAMILIES)
 @pytest.mark.parametrize("examples", [37, 100])  # 100 is more than a chunk of 64
 def test_single_removals_equal_brute_force(kind, examples):
     model, batch = tiny_model(kind, layers=4), padded_batch(kind, examples=examples)
@@ -39,7 +39,7 @@ def test_drops_are_counted_in_examples():
     assert list(measured.index) == [0, 1, 2, 3] and measured.index.name == "layer"
 
 
-@pytest.mark.parametrize("kind", ARCHITECTURES)
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_a_pruned_model_is_ablated_under_its_original_numbers(kind):
     model, batch = tiny_model(kind, layers=4), padded_batch(kind)
     measured = ablation.single_removals(encoder.remove_layers(model, [1]), batch)
@@ -132,7 +132,7 @@ def test_the_model_is_left_as_it_was():
     assert not any(layer._forward_pre_hooks for layer in encoder.layers(model))
 
 
-@pytest.mark.parametrize("kind", ARCHITECTURES)
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_which_examples_are_correct_without_a_layer(kind):
     model, batch = tiny_model(kind, layers=3), padded_batch(kind, examples=70)
     measured = ablation.single_removals(model, batch)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ARCHITECTURES, logits_of, padded_batch, smoke_params, tiny_model
+from conftest import ARCHITECTURES, FAMILIES, logits_of, padded_batch, smoke_params, tiny_model
 from scipy.special import digamma
 from scipy.stats import rankdata
 from sklearn.metrics import mutual_info_score
@@ -20,7 +20,7 @@ from paperlib.names import SIGNALS
 EXAMPLES, TOKENS, BINS, THRESHOLD = 37, 9, 4, 0.05  # 37 examples: not a multiple of the chunk of 32
 
 
-@pytest.fixture(params=ARCHITECTURES)
+@pytest.fixture(params=(*ARCHITECTURES, "modernbert"))
 def kind(request):
     return request.param
 
@@ -173,6 +173,7 @@ def test_gradient_magnitudes_by_autograd(kind, tmp_path):
         assert measured[number] == pytest.approx(values.abs().mean().item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_fisher_by_one_backward_pass_per_example(kind, tmp_path):
     model, batch = tiny_model(kind), padded_batch(kind)
     measured = signals.measure(model, batch, settings(tmp_path))["Gradient-Fisher"]
@@ -231,7 +232,8 @@ def test_weight_signals_by_loops(kind, tmp_path):
     measured = signals.measure(model, batch, settings(tmp_path))
     for number, layer in enumerate(encoder.layers(model)):
         matrices = [p for p in layer.parameters() if p.dim() == 2]
-        assert len(matrices) == 6, "query, key, value, output and the two of the feed-forward network"
+        fused = {"modernbert": 4}  # query, key and value are one matrix there
+        assert len(matrices) == fused.get(kind, 6), "query, key, value, output and the two of the feed-forward network"
         sizes = [abs(w) for matrix in matrices for w in matrix.detach().double().flatten().tolist()]
         total = math.fsum(sizes)
         expected = {

@@ -61,7 +61,8 @@ class Subject:
     def whole(self) -> PreTrainedModel:
         """The pretrained model with its full embedding table, which the plain version trains."""
         if not self.shapes:
-            return encoder.load_model(self.params, self.dataset.class_names).to(self.device)
+            tokenizer = encoder.load_tokenizer(self.params)
+            return encoder.load_model(self.params, self.dataset.class_names, tokenizer).to(self.device)
         torch.manual_seed(self.params.seed)
         config = BertConfig(**SHAPES[self.shapes], num_labels=CLASSES)
         return AutoModelForSequenceClassification.from_config(config).to(self.device)

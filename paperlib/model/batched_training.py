@@ -12,7 +12,7 @@ from paperlib.common.errors import UserError
 from paperlib.data.subsets import Batch
 from paperlib.model import together, training
 from paperlib.model.device import forward_context
-from paperlib.model.encoder import first_token_only
+from paperlib.model.families import all_layers, first_token_only
 from paperlib.model.given_dropout import Masks, template_of
 from paperlib.model.step_graph import RecordedStep
 from paperlib.model.training import Training
@@ -32,6 +32,8 @@ def fine_tune_together(
     Raises UserError when the architecture cannot be trained so.
     """
     started = time.perf_counter()
+    if len({(len(all_layers(model)), str(getattr(model.config, "layer_types", None))) for model in models}) > 1:
+        raise UserError(_refusal(models[0]))  # ModernBERT's layers are not all alike
     steps = _rows_of_steps(train["labels"], params, seeds)
     generators = [torch.Generator(train["labels"].device).manual_seed(seed + 1) for seed in seeds]
     masks = Masks()
@@ -129,7 +131,7 @@ def _learn_places(model: PreTrainedModel, masks: Masks, logits_of, train: Batch)
             found = logits_of(alone, ids[None], mask[None], [])[0]
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError as error:
+    except Exception as error:  # a model's own code may raise anything
         raise UserError(_refusal(model)) from error
     expected = model.eval()(input_ids=ids, attention_mask=mask).logits
     if expected.isfinite().all() and not torch.allclose(found, expected, rtol=1e-2, atol=1e-2):

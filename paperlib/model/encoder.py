@@ -1,8 +1,6 @@
 """Load an encoder classifier, find its layers, remove some, count and save what is left."""
 
-import contextlib
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -20,23 +18,30 @@ from transformers.utils import logging as transformers_logging
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
 from paperlib.data import made, pretrained
+from paperlib.model import checkpoint
+from paperlib.model.families import HandOn, all_layers, family, first_token_only, layers, with_layers
 from paperlib.params import Params
 
-LAYER_LISTS = ("encoder.layer", "transformer.layer")  # BERT, RoBERTa, ELECTRA, MPNet; DistilBERT
-# Where the head reads the first token only: the modules of the last layer whose inputs can be cut to it.
-FIRST_TOKEN_CUTS = {
-    "bert": ("attention.output",),
-    "roberta": ("attention.output",),
-    "electra": ("attention.output",),
-    "mpnet": ("attention.attn.o", "attention.LayerNorm"),
-}
+__all__ = [
+    "as_plain", "count_parameters", "first_token_only", "layer_numbers", "layers", "load_model", "load_tokenizer",
+    "remove_layers", "restore_vocabulary", "restrict_vocabulary", "with_layers",
+]  # fmt: skip
+
+# What a checkpoint may say of how it is run; none of it changes a number, and the defaults are what we count on.
+PLAIN = {
+    "return_dict": True, "chunk_size_feed_forward": 0, "output_attentions": False, "output_hidden_states": False,
+    "problem_type": "single_label_classification",
+}  # fmt: skip
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
 
 def load_tokenizer(params: Params) -> PreTrainedTokenizerBase:
-    """Load the tokeniser of `params.model`; raises UserError when it cannot be had."""
+    """Load the tokeniser of `params.model`; raises UserError when it cannot be had.
+
+    It pads and cuts on the right, whatever its files say: heads and shortcuts read the first token.
+    """
     if params.model == "random-bert":
         return BertTokenizerFast(vocab={word: i for i, word in enumerate(made.VOCABULARY)}, do_lower_case=True)
     tokenizer = _from_pretrained(AutoTokenizer, params)
@@ -44,91 +49,98 @@ def load_tokenizer(params: Params) -> PreTrainedTokenizerBase:
         raise UserError(f"model {params.model}: there is no tokeniser beside it")
     if tokenizer.pad_token_id is None:
         raise UserError(f"model {params.model}: its tokeniser has no padding token: not an encoder classifier (BERT family)")
+    tokenizer.padding_side = tokenizer.truncation_side = "right"
     return tokenizer
 
 
-def load_model(params: Params, class_names: list[str]) -> PreTrainedModel:
+def load_model(
+    params: Params, class_names: list[str], tokenizer: PreTrainedTokenizerBase | None = None
+) -> PreTrainedModel:
     """Load the pretrained encoder with a classification head, drawn from `params.seed` unless a fitting one is there.
 
-    Safetensors only, no remote code. Raises UserError when it cannot be had or is not an encoder classifier.
+    Safetensors only, no remote code. Padding is what `tokenizer` pads with. Raises UserError when the model cannot be
+    had, is not an encoder classifier, or does not belong to the tokeniser.
     """
     labels = {"id2label": dict(enumerate(class_names)), "label2id": {name: i for i, name in enumerate(class_names)}}
     torch.manual_seed(params.seed)
     if params.model == "random-bert":
-        model = AutoModelForSequenceClassification.from_config(_tiny_config(len(class_names), labels))
+        model, report = AutoModelForSequenceClassification.from_config(_tiny_config(len(class_names), labels)), {}
     else:
         # Label names can repeat in a user's data; then numbers must do.
         kwargs = labels if len(labels["label2id"]) == len(class_names) else {"num_labels": len(class_names)}
         # The head of another task gives way to a new one; only then may shapes differ.
         kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
-        model, report = _from_pretrained(AutoModelForSequenceClassification, params, **kwargs)
-        _check_weights(model, report, params)
-    layers(model)
-    _check_length(model, params)
-    model.config.original_layers = None  # a model that was pruned before has its layers counted anew
+        model, report = _from_pretrained(AutoModelForSequenceClassification, params, **kwargs, **PLAIN)
+    checkpoint.check(model, report, params)
+    if tokenizer is not None:
+        checkpoint.align_padding(model, tokenizer, params)
+    checkpoint.number_anew(model)
     return model.float()
-
-
-def layers(model: PreTrainedModel) -> nn.ModuleList:
-    """Return the model's encoder layers, in order; raises UserError when it has none that we know."""
-    parent, name = _layer_list(model)
-    return getattr(parent, name)
 
 
 def layer_numbers(model: PreTrainedModel) -> list[int]:
     """Return the numbers, from 0, that the remaining layers had in the original model."""
-    return list(getattr(model.config, "original_layers", None) or range(len(layers(model))))
+    numbers = getattr(model.config, "original_layers", None) or range(len(all_layers(model)))
+    return [number for number in numbers if number is not None]
 
 
 def remove_layers(model: PreTrainedModel, removed: list[int]) -> PreTrainedModel:
     """Return a copy without the layers of these original numbers: it computes exactly what skipping them computes.
 
-    The configuration follows, so that `save_pretrained` and a plain `from_pretrained` give the same model back.
+    The configuration follows, so that `save_pretrained` and a plain `from_pretrained` give the same model back. For
+    that a ModernBERT without its first layer keeps a spacer, a first layer of zeros that adds nothing: its class builds
+    the first without the norm that the others begin with, and cannot be configured without any. A spacer is none of
+    `layers`, is not trained and not counted. (The one exception is a DeBERTa without any layer, which its class cannot
+    run: `as_plain` makes one that it can.)
     Raises ValueError when a number is not among the remaining layers.
     """
     numbers = layer_numbers(model)
     if not set(removed) <= set(numbers) or len(set(removed)) < len(removed):
         raise ValueError(f"cannot remove layers {list(removed)} of {numbers}")
-    kept = [position for position, number in enumerate(numbers) if number not in removed]
-    with with_layers(model, [layers(model)[position] for position in kept]):
+    before = getattr(model.config, "original_layers", None) or numbers
+    kept = [position for position, number in enumerate(before) if number is not None and number not in removed]
+    modules, of_kept = [all_layers(model)[position] for position in kept], [before[position] for position in kept]
+    if kept[:1] != [0] and family(model).bare_first:
+        kept, modules, of_kept = [0, *kept], [_zeroed(copy.deepcopy(all_layers(model)[0])), *modules], [None, *of_kept]
+    if not kept and family(model).needs_a_layer:
+        modules, of_kept = [HandOn()], [None]
+    with with_layers(model, modules):
         smaller = copy.deepcopy(model)
     smaller.config.num_hidden_layers = len(kept)
-    smaller.config.original_layers = [numbers[position] for position in kept]
+    smaller.config.original_layers = of_kept
+    if getattr(model.config, "layer_types", None) is not None:  # ModernBERT: which layers attend to the whole text
+        smaller.config.layer_types = [model.config.layer_types[position] for position in kept]
     return smaller
 
 
-@contextlib.contextmanager
-def with_layers(model: PreTrainedModel, modules: list[nn.Module]) -> Iterator[None]:
-    """Let the model run through these modules in place of its layers, inside the block."""
-    parent, name = _layer_list(model)
-    original = getattr(parent, name)
-    setattr(parent, name, nn.ModuleList(modules))
-    try:
-        yield
-    finally:
-        setattr(parent, name, original)
+@torch.no_grad()
+def as_plain(model: PreTrainedModel) -> PreTrainedModel:
+    """Return the model in a form that transformers can load and run: itself, unless it is a DeBERTa without layers.
 
-
-@contextlib.contextmanager
-def first_token_only(model: PreTrainedModel) -> Iterator[None]:
-    """Compute, inside the block, only the first token of the last layer after its attention: the head reads no other.
-
-    The logits and gradients are those of the whole computation up to rounding, and three quarters of a layer are
-    saved. The last hidden state is then (examples, 1, hidden). Models whose head or layer is built otherwise run whole.
+    That one gets a spacer. Its layers end with a norm, and two norms in a row are one, but for the small constant in
+    them: the norm of the embeddings moves to the end of a layer of zeros, and a bare one stays in its place.
     """
-    cuts = FIRST_TOKEN_CUTS.get(model.config.model_type, ())
-    modules = [layer.get_submodule(name) for layer in layers(model)[-1:] for name in cuts]
-    handles = [module.register_forward_pre_hook(_keep_first_token) for module in modules]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    if len(all_layers(model)) != 1 or not isinstance(all_layers(model)[0], HandOn):
+        return model
+    config = copy.deepcopy(model.config)
+    config.num_hidden_layers = 1
+    plain = type(model)(config).eval()
+    plain.set_input_embeddings(copy.deepcopy(model.get_input_embeddings()))
+    plain.load_state_dict(model.state_dict(), strict=False)
+    spacer, norm = _zeroed(all_layers(plain)[0]), plain.base_model.embeddings.LayerNorm
+    spacer.output.LayerNorm.load_state_dict(norm.state_dict())
+    for bare in (norm, spacer.attention.output.LayerNorm):
+        bare.weight.fill_(1.0)
+        bare.bias.zero_()
+    return plain
 
 
-def _keep_first_token(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    """Cut what goes into the module, such as the attention's output and the residual, to the first token."""
-    return tuple(tensor[:, :1] for tensor in inputs)
+@torch.no_grad()
+def _zeroed(layer: nn.Module) -> nn.Module:
+    """Set all weights of a layer to zero, not to be trained: one that adds its result to its input then changes nothing."""
+    for parameter in layer.requires_grad_(False).parameters():
+        parameter.zero_()
+    return layer
 
 
 def restrict_vocabulary(model: PreTrainedModel, token_ids: torch.Tensor) -> PreTrainedModel:
@@ -158,39 +170,12 @@ def restore_vocabulary(model: PreTrainedModel, full_table: torch.Tensor, token_i
 
 
 def count_parameters(model: PreTrainedModel) -> int:
-    """Count the model's parameters as for its full vocabulary, whatever table it holds now."""
+    """Count the model's parameters as for its full vocabulary, whatever table it holds now, and without a spacer."""
     table = model.get_input_embeddings().weight
     held = sum(parameter.numel() for parameter in model.parameters())
+    spacers = set(all_layers(model)) - set(layers(model))
+    held -= sum(parameter.numel() for spacer in spacers for parameter in spacer.parameters())
     return held + (model.config.vocab_size - table.shape[0]) * table.shape[1]
-
-
-def _layer_list(model: PreTrainedModel) -> tuple[nn.Module, str]:
-    """Return the module that holds the list of layers, and the list's name in it."""
-    base = getattr(model, "base_model", model)
-    for path in LAYER_LISTS:
-        holder, name = path.split(".")
-        parent = getattr(base, holder, None)
-        if isinstance(getattr(parent, name, None), nn.ModuleList) and hasattr(model, "classifier"):
-            return parent, name
-    raise UserError(f"{type(model).__name__} is not an encoder classifier whose layers are known (BERT family)")
-
-
-def _check_weights(model: PreTrainedModel, report: dict, params: Params) -> None:
-    """Raise UserError when weights of the encoder are absent or of another shape: they would be random."""
-    absent = [*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])]
-    lost = sorted(name for name in absent if name.startswith(model.base_model_prefix) and "pooler" not in name)
-    if lost:
-        raise UserError(f"model {params.model}: {len(lost)} weights are missing or do not fit, such as {lost[0]}")
-
-
-def _check_length(model: PreTrainedModel, params: Params) -> None:
-    """Raise UserError when texts of `max_tokens` tokens have more positions than the model knows."""
-    table = getattr(model.base_model.embeddings, "position_embeddings", None)
-    if not isinstance(table, nn.Embedding):
-        return
-    first = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts positions from there
-    if params.max_tokens > table.num_embeddings - first:
-        raise UserError(f"max_tokens: must be at most {table.num_embeddings - first} for {params.model}")
 
 
 def _from_pretrained(auto_class, params: Params, **kwargs):
@@ -221,4 +206,5 @@ def _tiny_config(num_labels: int, labels: dict) -> BertConfig:
         intermediate_size=64,
         max_position_embeddings=64,
         **labels,
+        problem_type=PLAIN["problem_type"],
     )

@@ -56,7 +56,22 @@ def _linear_squares(module: nn.Linear, a: torch.Tensor, g: torch.Tensor) -> torc
 
 def _norm_squares(module: nn.LayerNorm, a: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
     normalised = F.layer_norm(a, module.normalized_shape, eps=module.eps)
-    return (g * normalised).flatten(1, -2).sum(1).square().sum() + g.flatten(1, -2).sum(1).square().sum()
+    total = (g * normalised).flatten(1, -2).sum(1).square().sum()
+    return total if module.bias is None else total + g.flatten(1, -2).sum(1).square().sum()
+
+
+def one_by_one(
+    layers: nn.ModuleList, losses: Iterator[torch.Tensor]
+) -> list[torch.Tensor]:
+    """Return the same sums from the loss of one example after the other: for layers of any kind, and several times slower."""
+    sums = [torch.zeros((), dtype=torch.float64) for _ in layers]
+    parameters = [(number, parameter) for number, layer in enumerate(layers) for parameter in layer.parameters()]
+    for loss in losses:
+        gradients = torch.autograd.grad(loss, [parameter for _, parameter in parameters], allow_unused=True)
+        for (number, _), gradient in zip(parameters, gradients):
+            if gradient is not None:
+                sums[number] += gradient.double().square().sum().cpu()
+    return sums
 
 
 SQUARES = {nn.Linear: _linear_squares, nn.LayerNorm: _norm_squares}

@@ -12,6 +12,7 @@ from paperlib.data import subsets
 from paperlib.data.subsets import Batch, Dataset
 from paperlib.model import batched_training, encoder, together, training
 from paperlib.model.device import device_of, forward_context
+from paperlib.nodes import contract
 from paperlib.nodes.node import Node, Removed, columns, label, pack, seed_of
 from paperlib.nodes.store import Store, store_of
 from paperlib.params import Params
@@ -139,8 +140,12 @@ def _bench(params_json: str) -> Bench:
     device = device_of(params)
     if device.type == "cpu":
         torch.set_num_threads(1)
-    dataset = subsets.load(params, encoder.load_tokenizer(params))
+    tokenizer = encoder.load_tokenizer(params)
+    dataset = subsets.load(params, tokenizer)
     for batch in (dataset.train, dataset.validation, dataset.test):
         batch.update({name: tensor.to(device) for name, tensor in batch.items()})
-    model = encoder.restrict_vocabulary(encoder.load_model(params, dataset.class_names), dataset.token_ids)
-    return Bench(params, dataset, model.to(device), store_of(params))
+    model, store = encoder.load_model(params, dataset.class_names, tokenizer), store_of(params)
+    if params.model not in contract.OURS and store.read(()) is None:  # a study that was begun has passed
+        contract.check(model, params)
+    model = encoder.restrict_vocabulary(model, dataset.token_ids)
+    return Bench(params, dataset, model.to(device), store)

@@ -1,0 +1,81 @@
+"""Check what was loaded before anything is computed: its weights, its length, and whether the tokeniser belongs to it."""
+
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from paperlib.common.errors import UserError
+from paperlib.model.families import all_layers, layers
+from paperlib.params import Params
+
+
+def check(model: PreTrainedModel, report: dict, params: Params) -> None:
+    """Raise UserError when this is no encoder with layers, or its weights are not whole; `report` is of its loading."""
+    layers(model)
+    for said in ("is_decoder", "add_cross_attention", "is_encoder_decoder"):
+        if getattr(model.config, said, False):
+            raise UserError(f"model {params.model}: its configuration says {said}: a decoder is not an encoder classifier (BERT family)")
+    _check_keys(model, report, params)
+    _check_numbers(model, params)
+    _check_length(model, params)
+
+
+def align_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: Params) -> None:
+    """Let the model pad with what the tokeniser pads with; raises UserError where that would move the positions.
+
+    The number of the padding matters in two places: its embedding is not trained, and RoBERTa and its kin count
+    positions from it, which nothing but their weights can answer for.
+    """
+    padding, table = tokenizer.pad_token_id, model.get_input_embeddings()
+    counted = _counted_from(model)
+    if counted not in (None, padding):
+        raise UserError(
+            f"model {params.model}: its tokeniser pads with token {padding}, but it counts positions from token {counted}: "
+            "they do not belong together"
+        )
+    if padding >= table.num_embeddings:
+        raise UserError(f"the tokeniser has more words than the model: {table.num_embeddings} are known to it")
+    model.config.pad_token_id = table.padding_idx = padding
+
+
+def number_anew(model: PreTrainedModel) -> None:
+    """Count the layers of a model that was pruned before anew; its spacer stays one (see `encoder.remove_layers`)."""
+    numbers = getattr(model.config, "original_layers", None) or []
+    model.config.original_layers = None
+    if numbers[:1] == [None] and len(numbers) == len(all_layers(model)):
+        model.config.original_layers = [None, *range(len(numbers) - 1)]
+        all_layers(model)[0].requires_grad_(False)
+
+
+def _check_keys(model: PreTrainedModel, report: dict, params: Params) -> None:
+    """Raise UserError when weights of the encoder are absent or of another shape: they would be random."""
+    absent = [*report.get("missing_keys", ()), *(name for name, *_ in report.get("mismatched_keys", ()))]
+    lost = sorted(name for name in absent if name.startswith(model.base_model_prefix) and "pooler" not in name)
+    if lost:
+        raise UserError(f"model {params.model}: {len(lost)} weights are missing or do not fit, such as {lost[0]}")
+
+
+def _check_numbers(model: PreTrainedModel, params: Params) -> None:
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise UserError(f"model {params.model}: its weights hold NaN or infinity, such as {name}")
+
+
+def _check_length(model: PreTrainedModel, params: Params) -> None:
+    """Raise UserError when texts of `max_tokens` tokens have more positions than the model knows."""
+    table = _positions(model)
+    if table is None:
+        return
+    first = 0 if table.padding_idx is None else table.padding_idx + 1  # RoBERTa counts positions from there
+    if params.max_tokens > table.num_embeddings - first:
+        raise UserError(f"max_tokens: must be at most {table.num_embeddings - first} for {params.model}")
+
+
+def _counted_from(model: PreTrainedModel) -> int | None:
+    """Return the token whose number positions are counted from, None where they are counted from 0."""
+    table = _positions(model)
+    return None if table is None else table.padding_idx
+
+
+def _positions(model: PreTrainedModel) -> nn.Embedding | None:
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    return table if isinstance(table, nn.Embedding) else None

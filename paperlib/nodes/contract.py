@@ -1,0 +1,192 @@
+"""Check on a copy with two layers, in about a second, that all a study does with a model computes what it should."""
+
+import contextlib
+import copy
+import json
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from paperlib import ablation, signals
+from paperlib.common.errors import UserError
+from paperlib.data import pretrained
+from paperlib.data.subsets import Batch
+from paperlib.model import encoder, training
+from paperlib.model.device import precision_of
+from paperlib.model.families import first_token_only
+from paperlib.params import Params
+
+OURS = ("random-bert", *pretrained.MODELS)  # the tests have said it of these
+EXAMPLES, TOKENS, LAYERS = 8, 12, 2
+RELATIVE = 1e-4  # of the largest logit: what rounding may do
+REMOVALS = ([0], [1], [0, 1])
+
+
+def check(model: PreTrainedModel, params: Params) -> None:
+    """Raise UserError, naming what fails, when the model (on the processor, in 32 bits) cannot be studied exactly.
+
+    Nothing is written, and no random number is drawn that others could miss.
+    """
+    if not encoder.layer_numbers(model):
+        raise UserError(f"model {params.model}: it has no layer that could be removed")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        batch = _made_up(model, params)
+        with _said("a cut vocabulary", model, params):
+            small, batch = _small(model, batch)
+        for what, hold in CHECKS.items():
+            with _said(what, model, params):
+                hold(copy.deepcopy(small), batch, params)
+
+
+@contextlib.contextmanager
+def _said(what: str, model: PreTrainedModel, params: Params) -> Iterator[None]:
+    """Turn whatever goes wrong inside the block into one line: a model's code may raise anything."""
+    try:
+        yield
+    except Exception as error:
+        said = " ".join(str(error).split())[:120] or type(error).__name__
+        kind = type(model).__name__
+        advice = "; try precision=fp32" if precision_of(params) == "bf16" else ""
+        raise UserError(f"model {params.model} ({kind}) cannot be studied: {what} fails ({said}){advice}") from error
+
+
+def _made_up(model: PreTrainedModel, params: Params) -> Batch:
+    """Draw texts of different lengths from the model's vocabulary, padded on the right, of every class in turn."""
+    padding = model.config.pad_token_id or 0
+    known = torch.tensor([token for token in range(min(1000, model.config.vocab_size)) if token != padding])
+    tokens = min(TOKENS, params.max_tokens)
+    ids = known[torch.randint(len(known), (EXAMPLES, tokens))]
+    lengths = tokens - torch.arange(EXAMPLES) % max(1, tokens - 3)
+    mask = (torch.arange(tokens) < lengths[:, None]).long()
+    labels = torch.arange(EXAMPLES) % model.config.num_labels
+    return {"input_ids": ids.where(mask == 1, padding), "attention_mask": mask, "labels": labels}
+
+
+def _small(model: PreTrainedModel, batch: Batch) -> tuple[PreTrainedModel, Batch]:
+    """Return the first two layers with a vocabulary cut to the batch, which must compute what they do with the whole."""
+    numbers = encoder.layer_numbers(model)
+    few, whole = numbers[LAYERS:], model.get_input_embeddings()
+    low = torch.arange((model.config.pad_token_id or 0) + 1) if (model.config.pad_token_id or 0) < 1000 else batch["input_ids"].flatten()
+    token_ids = torch.unique(torch.cat([low, batch["input_ids"].flatten()]))
+    renumbered = {**batch, "input_ids": torch.searchsorted(token_ids, batch["input_ids"])}
+    try:
+        small = encoder.remove_layers(encoder.restrict_vocabulary(model, token_ids), few).eval()
+    finally:
+        model.set_input_embeddings(whole)
+    modules = [encoder.layers(model)[position] for position in range(min(LAYERS, len(numbers)))]
+    with encoder.with_layers(model.eval(), modules):
+        expected = _logits(model, batch)
+    _same(_logits(small, renumbered), expected)
+    small.config.original_layers = None
+    return small, renumbered
+
+
+def _forward(model: PreTrainedModel, batch: Batch, params: Params) -> None:
+    for logits in (_logits(model, batch), training.predict(model, batch, params)):
+        if logits.shape != (EXAMPLES, model.config.num_labels) or not logits.isfinite().all():
+            raise ValueError(f"logits of shape {tuple(logits.shape)}, not all of them finite numbers")
+
+
+def _removal(model: PreTrainedModel, batch: Batch, params: Params) -> None:
+    for removed in _removals(model):
+        smaller = encoder.remove_layers(model, removed)
+        if encoder.layer_numbers(smaller) != [n for n in encoder.layer_numbers(model) if n not in removed]:
+            raise ValueError("other layers are left")
+        _same(_logits(smaller, batch), _skipping(model, batch, removed))
+
+
+def _shortcut(model: PreTrainedModel, batch: Batch, params: Params) -> None:
+    with first_token_only(model):
+        cut = _logits(model, batch)
+    _same(cut, _logits(model, batch))
+
+
+def _signals(model: PreTrainedModel, batch: Batch, params: Params) -> None:
+    measured = signals.measure(model, batch, params)
+    if not (wrong := measured.columns[~measured.apply(lambda column: column.map(math.isfinite)).all()]).empty:
+        raise ValueError(f"{wrong[0]} is not a finite number")
+
+
+def _ablation(model: PreTrainedModel, batch: Batch, params: Params) -> None:
+    whole, single = _loss(_logits(model, batch), batch), ablation.single_removals(model, batch)["loss_increase"]
+    subsets = ablation.all_subsets(model, batch)["loss"]
+    for removed in _removals(model):
+        expected = _loss(_skipping(model, batch, removed), batch)
+        _same(torch.tensor(subsets[tuple(removed)]), expected)
+        if len(removed) == 1:
+            _same(torch.tensor(single[removed[0]]) + whole, expected)
+
+
+def _training(model: PreTrainedModel, batch: Batch, params: Params) -> None:
+    once = params.replace(epochs=1, batch_size=EXAMPLES)
+    for removed in ([], encoder.layer_numbers(model)):
+        before = encoder.remove_layers(model, removed)
+        after = copy.deepcopy(before)
+        done = training.fine_tune(after, batch, once, seed=0)
+        if not all(map(math.isfinite, (done.losses[0], done.health.largest_gradient_norm or math.nan))):
+            raise ValueError("the loss or its gradient is not a finite number")
+        if all(torch.equal(*pair) for pair in zip(before.parameters(), after.parameters())):
+            raise ValueError("no weight has moved")
+
+
+def _reload(model: PreTrainedModel, batch: Batch, params: Params) -> None:
+    for removed in ([], *_removals(model)):
+        smaller = encoder.remove_layers(model, removed)
+        plain = encoder.as_plain(smaller)
+        plain.config.vocab_size = plain.get_input_embeddings().num_embeddings
+        config = type(plain.config).from_dict(json.loads(plain.config.to_json_string()))  # as it is written
+        loaded = type(plain).from_pretrained(None, config=config, state_dict=plain.state_dict())
+        _same(_logits(loaded.eval(), batch), _logits(smaller, batch))
+
+
+CHECKS: dict[str, Callable[[PreTrainedModel, Batch, Params], None]] = {
+    "a forward pass": _forward,
+    "removing layers as if they were skipped": _removal,
+    "the shortcut for heads that read the first token": _shortcut,
+    "measuring the signals": _signals,
+    "ablation": _ablation,
+    "a training step": _training,
+    "loading what was saved": _reload,
+}
+
+
+def _removals(model: PreTrainedModel) -> list[list[int]]:
+    """Return the sets of layers to remove: each of at most two, and all."""
+    return [removed for removed in REMOVALS if set(removed) <= set(encoder.layer_numbers(model))]
+
+
+@torch.inference_mode()
+def _logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    return model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.float()
+
+
+def _skipping(model: PreTrainedModel, batch: Batch, removed: list[int]) -> torch.Tensor:
+    """Return the logits when each of these layers puts out what came in."""
+
+    def hand_on(layer, args, kwargs, output):
+        hidden = args[0] if args else kwargs["hidden_states"]
+        return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+
+    hooks = [encoder.layers(model)[layer].register_forward_hook(hand_on, with_kwargs=True) for layer in removed]
+    try:
+        return _logits(model, batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    return F.cross_entropy(logits, batch["labels"])
+
+
+def _same(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """Raise ValueError when two results differ by more than rounding."""
+    if found.shape != expected.shape:
+        raise ValueError(f"a result of shape {tuple(found.shape)}, not {tuple(expected.shape)}")
+    difference, scale = (found - expected).abs().max().item(), max(1.0, expected.abs().max().item())
+    if not difference <= RELATIVE * scale:
+        raise ValueError(f"results differ by {difference:.2g}")
