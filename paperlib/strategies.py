@@ -79,13 +79,17 @@ def next_layer(strategy: str, path: list[Node], params: Params) -> Choice | None
 
 def depth(strategy: str, original_layers: int, params: Params) -> int:
     """Return how many layers the strategy removes in all."""
-    most = original_layers - 2 if strategy.startswith("Random-Inner-") else original_layers
+    most = max(0, original_layers - 2) if strategy.startswith("Random-Inner-") else original_layers
     return min(most, params.max_removed) if params.max_removed else most
 
 
-def random_tests(params: Params) -> dict[str, list[str]]:
-    """Return the walks of the two randomization tests (section 3.4): all layers; all but the first and last."""
-    return {test: [f"{test}-{i}" for i in range(params.random_orders)] for test in RANDOM_TESTS}
+def random_tests(params: Params, original_layers: int | None = None) -> dict[str, list[str]]:
+    """Return the walks of the two randomization tests (section 3.4): all layers; all but the first and last.
+
+    The second is left out where it is known that there is no layer but the first and last.
+    """
+    tests = RANDOM_TESTS if original_layers is None or original_layers > 2 else RANDOM_TESTS[:1]
+    return {test: [f"{test}-{i}" for i in range(params.random_orders)] for test in tests}
 
 
 def random_order(strategy: str, original_layers: int, seed: int) -> list[int]:

@@ -338,6 +338,21 @@ MODELS = {
     "code of its own": own_model(
         f"model .*/model could not be loaded: .*{LOADED}",
         lambda tmp: configured(encoder(tmp), model_type="mine", auto_map={"AutoModelForSequenceClassification": "mine.Mine"})),
+    "a weight that is no number": own_model(
+        r"model .*/model: its weights hold NaN or infinity, such as bert\..*query.weight", lambda tmp: spoiled_weight(encoder(tmp))),
+    "a decoder of the family": own_model(
+        r"model .*/model: its configuration says is_decoder: a decoder is not an encoder classifier \(BERT family\)",
+        lambda tmp: configured(encoder(tmp), is_decoder=True)),
+    "one layer that is shared": own_model(
+        "AlbertForSequenceClassification has one layer that it runs through again and again: none can be removed",
+        lambda tmp: of_family(tmp, "albert", embedding_size=16)),
+    "no attention": own_model(
+        r"model .*/model \(FNetForSequenceClassification\) cannot be studied: measuring the signals fails \(.*\)",
+        lambda tmp: of_family(tmp, "fnet")),
+    "positions by another padding": own_model(
+        "model .*/model: its tokeniser pads with token 0, but it counts positions from token 1: they do not belong together",
+        lambda tmp: of_family(tmp, "roberta", pad_token_id=1)),
+    "no layer": own_model("model .*/model: it has no layer that could be removed", lambda tmp: of_family(tmp, "bert", num_hidden_layers=0)),
     "a smaller vocabulary": own_model("the tokeniser has more words than the model: 10 are known to it", lambda tmp: encoder(tmp, words=10)),
 }  # fmt: skip
 
@@ -402,6 +417,26 @@ def encoder(tmp: Path, tokenizer: bool = True, words: int = 0) -> Path:
     if tokenizer:
         loading.load_tokenizer(params).save_pretrained(tmp / "model")
     return tmp / "model"
+
+
+def of_family(tmp: Path, kind: str, **sizes: object) -> None:
+    """Save a small random classifier of another family, with the tokeniser of the smoke profile."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    words = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 64, "num_labels": 4}
+    encoder(tmp)
+    known = json.loads((tmp / "model" / "config.json").read_text())["vocab_size"]
+    config = AutoConfig.for_model(kind, **{"vocab_size": known, "num_hidden_layers": 2, **words, **sizes})
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp / "model")
+
+
+def spoiled_weight(folder: Path) -> None:
+    """Write NaN into the weights of a saved model."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    next(weight for name, weight in weights.items() if name.endswith("query.weight"))[0, 0] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def decoder(tmp: Path, pad: str | None) -> None:

@@ -268,3 +268,12 @@ def test_inner_orders_stop_at_the_limit(params):
 def test_an_unknown_strategy_is_refused(params):
     with pytest.raises(KeyError, match="no strategy is called 'Magic'"):
         next_layer("Magic", [made_node()], params)
+
+
+def test_two_layers_have_no_inner_one(tmp_path):
+    params = smoke_params(tmp_path)
+    assert list(strategies.random_tests(params)) == list(strategies.random_tests(params, 3)) == ["Random-All", "Random-Inner"]
+    assert list(strategies.random_tests(params, 2)) == list(strategies.random_tests(params, 1)) == ["Random-All"]
+    for layers in (1, 2):
+        assert strategies.depth("Random-Inner-0", layers, params) == 0 and strategies.depth("Random-All-0", layers, params) == layers
+        assert next_layer("Random-Inner-0", [made_node(layers=layers)], params) is None

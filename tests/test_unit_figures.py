@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Rectangle
 from scipy import stats
@@ -386,3 +387,19 @@ def test_nothing_is_clipped_and_every_figure_has_its_alt_text(layers):
         box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
         assert min(box.x0, box.y0) > -0.01 and box.x1 < width + 0.01 and box.y1 < height + 0.01, alt
         assert alt.endswith(".") and any(digit.isdigit() for digit in alt)
+
+
+def test_the_pairs_that_are_most_alike_and_most_opposed():
+    scores = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [10.0, 20.0, 30.0], "c": [3.0, 1.0, 2.0]})
+    said = unit_numbers.most_alike(unit_numbers.rank_correlation(scores), 3)
+    assert said == "Most alike are a and b (+1.00), most opposed a and c (-0.50)."
+    assert unit_numbers.most_alike(unit_numbers.rank_correlation(scores[:1]), 1) == "No correlation is possible with 1 layer."
+
+
+def test_the_energy_of_a_layers_last_norm():
+    layer = torch.nn.Sequential(torch.nn.LayerNorm(2), torch.nn.Linear(2, 2), torch.nn.LayerNorm(2))
+    with torch.no_grad():
+        layer[2].weight.copy_(torch.tensor([1.0, 3.0]))
+        layer[2].bias.copy_(torch.tensor([0.0, 2.0]))
+    assert unit_numbers.norm_energy(layer) == 5.0 + 2.0
+    assert unit_numbers.norm_energy(torch.nn.Sequential(torch.nn.LayerNorm(2, bias=False))) == 1.0

@@ -90,7 +90,8 @@ def distillation_curve(study: Study) -> pd.DataFrame:
 def randomization(study: Study) -> pd.DataFrame:
     """The maximum accuracy of each random order of the two randomization tests."""
     rows = []
-    for test, names in strategies.random_tests(study.params).items():
+    layers = study.node(()).original_layers
+    for test, names in strategies.random_tests(study.params, layers).items():
         for repeat, walk in enumerate(_complete_walks(study, names)):
             order, best = label(walk.nodes[-1].removed), walk.best
             result = {"max_accuracy": best.accuracy, "best_step": len(best.removed)}

@@ -72,6 +72,22 @@ def effective_number(correlation: pd.DataFrame) -> float:
     return float(np.trace(kept) ** 2 / (kept.to_numpy() ** 2).sum()) if len(kept) else float("nan")
 
 
+def most_alike(correlation: pd.DataFrame, layers: int) -> str:
+    """Say which two signals are most alike and which most opposed, by `rank_correlation`."""
+    pairs = correlation.where(~np.eye(len(correlation), dtype=bool)).stack().dropna()
+    if pairs.empty:
+        return f"No correlation is possible with {layers} layer{'s' * (layers > 1)}."
+    alike, opposed = (" and ".join(pair) for pair in (pairs.idxmax(), pairs.idxmin()))
+    return f"Most alike are {alike} ({pairs.max():+.2f}), most opposed {opposed} ({pairs.min():+.2f})."
+
+
+def norm_energy(layer) -> float:
+    """Return the mean squared activation that the last norm of a layer gives features that all vary alike."""
+    norm = [module for module in layer.modules() if type(module).__name__.endswith("Norm")][-1]
+    bias = getattr(norm, "bias", None)
+    return (norm.weight.square().mean() + (0 if bias is None else bias.square().mean())).item()
+
+
 def shared_models(steps: pd.DataFrame) -> pd.DataFrame:
     """Count, per step from 1, the models that the walks ask for and the distinct ones among them.
 
