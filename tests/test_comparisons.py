@@ -123,8 +123,8 @@ def test_false_alarms_agree_with_an_independent_count():
         gaps = row[0] - row[1:]
         positive = sum((gaps[i] + gaps[j] > 0) for i in range(n) for j in range(i, n))
         hits += positive >= 19  # P(W >= 19) = 3/64 < 0.05 <= P(W >= 18) = 5/64
-    assert comparisons.false_alarms(n, draws=1500) == pytest.approx(hits / 1500, abs=0.035)
-    assert comparisons.false_alarms(10, draws=300) > 0.15
+    assert statistics.false_alarms(n, draws=1500) == pytest.approx(hits / 1500, abs=0.035)
+    assert statistics.false_alarms(10, draws=300) > 0.15
 
 
 def made_node(label, accuracy):

@@ -1,5 +1,6 @@
 """The eight figures: what is drawn equals what was computed another way, nothing is clipped, bytes repeat."""
 
+import io
 import itertools
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+from PIL import Image
 
 matplotlib.use("Agg")
 
@@ -138,6 +141,21 @@ def test_curves_of_one_seed_have_no_band_and_one_legend_outside():
     assert [text.get_text() for text in figure.legends[0].get_texts()][:15] == list(STRATEGIES)
 
 
+def test_lines_that_coincide_are_named_and_a_control_is_seen_through():
+    steps = made_steps(["imdb"], seeds=1)
+    twin = steps[steps.strategy == "Random-Forest"].assign(strategy="Greedy-Ablation")
+    steps = pd.concat([steps[steps.strategy != "Greedy-Ablation"], twin])
+    for narrow in (False, True):
+        figure, alt = paper.accuracy_curves(steps, narrow)
+        notes = [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()][20:]
+        assert notes == ["the same line: Random-Forest, Greedy-Ablation"]
+        assert "Lines that coincide, imdb: Random-Forest = Greedy-Ablation." in alt
+    order = {line.get_label(): line.get_zorder() for line in figure.axes[0].lines}
+    assert order["Greedy-Ablation"] > order["Random-Forest"]
+    assert figure.get_figwidth() < 4.5, "drawn for a small screen"
+    assert "coincide" not in paper.accuracy_curves(made_steps(["imdb"], seeds=1))[1]
+
+
 # ---------------------------------------------------------------- Figure 2
 
 
@@ -258,6 +276,20 @@ def test_distillation_bars_whiskers_and_removed_layers():
     ticks = [text.get_text() for text in ax.get_xticklabels()]
     assert ticks == ["newsgroup\n1 of 12\nlayers removed", "imdb\n3 of 12\nlayers removed"]
     assert f"original {100 * table[table.model == 'teacher'].accuracy.mean():.1f} %" in alt
+
+
+def test_distillation_of_one_seed_has_the_sampling_error_as_whiskers():
+    table = made_distillation(seeds=1)
+    figure, _ = paper.distillation_bars(table, test_size=100)
+    (ax,) = figure.axes
+    whiskers = ax.containers[-1].lines[2][0].get_segments()
+    lengths = {round(segment[:, 1].mean(), 6): segment[1, 1] - segment[0, 1] for segment in whiskers}
+    assert len(lengths) == 8
+    for accuracy in table.accuracy:
+        error = 100 * np.sqrt(accuracy * (1 - accuracy) / 100)
+        assert lengths[round(100 * accuracy, 6)] == pytest.approx(2 * error)
+    assert "whisker: standard error on 100 test examples (one seed)" in labels_of(ax)
+    assert "one seed" in labels_of(paper.distillation_bars(table)[0].axes[0])
 
 
 def test_distillation_reads_a_table_that_went_through_csv(tmp_path):
@@ -516,3 +548,45 @@ def test_style_is_set_by_hand_only():
 def test_drawing_does_not_import_torch():
     code = "import sys, paperlib.figures.paper, paperlib.evidence.table1; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_pictures_are_drawn_twice_as_fine_with_few_colours(tmp_path):
+    figure, ax = plt.subplots(figsize=(3, 2))
+    for place, colour in enumerate(paper.COLOURS.values()):
+        ax.axvline(place, color=colour, linewidth=1.5)
+    content, size = drawing.png(figure)
+    with Image.open(io.BytesIO(content)) as picture:
+        assert picture.mode == "P" and picture.size == (576, 384) and size == (288, 192)
+        assert [round(value) for value in picture.info["dpi"]] == [192, 192]
+        colours = {colour for _, colour in picture.convert("RGB").getcolors()}
+    kept = np.array(list(colours))
+    assert len(kept) < 256
+    for colour in paper.COLOURS.values():  # every strategy keeps its own, to the eye
+        assert abs(kept - 255 * np.array(to_rgb(colour))).max(axis=1).min() < 20, colour
+    assert drawing.png(figure)[0] == content
+
+
+def test_a_legend_too_wide_for_its_figure_takes_fewer_columns():
+    for width, columns in ((3, 1), (12, 3)):
+        figure, ax = plt.subplots(figsize=(width, 2))
+        drawing.legend_above(ax, [drawing.note_key("a legend of some length")] * 3, columns=3)
+        assert ax.get_legend()._ncols == columns
+
+
+def test_labels_of_crowded_points_do_not_meet():
+    figure, ax = plt.subplots(figsize=(4, 4))
+    points = {(x / 20, y / 20): "10" for x in range(3) for y in range(3)}
+    ax.set(xlim=(-1, 1), ylim=(-1, 1))
+    drawing.place_labels(ax, points)
+    boxes = [Text.get_window_extent(text) for text in ax.texts]
+    assert len(boxes) == 9
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_figure_8_says_how_often_its_test_is_fooled():
+    steps = made_steps(["newsgroup", "imdb"], seeds=1)
+    ax = axes_of(paper.randomization(steps, made_randomization())[0])[0]
+    rate = statistics.false_alarms(10)
+    assert 0.2 < rate < 0.4
+    assert any(f"an asterisk\nin {rate:.0%} of studies" in text for text in labels_of(ax))
+    assert statistics.false_alarms(20, seeds=2) < statistics.false_alarms(20), "two walks can be lucky less easily than one"

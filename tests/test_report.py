@@ -1,7 +1,12 @@
 """The report: whole without a network, honest about what is missing, and safe whatever the data holds."""
 
 import base64
+import hashlib
+import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -17,7 +22,7 @@ from paperlib.evidence import claims, provenance, table1
 from paperlib.figures import display
 from paperlib.names import STRATEGIES
 from paperlib.params import load
-from paperlib.report import html, markdown, pages
+from paperlib.report import front, html, markdown, pages
 
 SCRIPT = "<script>alert(1)</script>"
 PIXEL = base64.b64encode(
@@ -124,7 +129,12 @@ def test_every_link_leads_somewhere_and_nothing_is_fetched(site, index):
     assert len(pages) == 7
     for page in pages:
         soup = BeautifulSoup(page.read_text(), "html.parser")
-        assert not soup.select("script, iframe, object, link[rel=stylesheet]")
+        assert not soup.select("iframe, object, link[rel=stylesheet]")
+        ours = (html.TEMPLATES / "remember.js").read_text() if page.parent.name == "notebooks" else None
+        assert [script.string for script in soup.select("script")] == [ours] * (ours is not None)
+        policy = soup.select_one("meta[http-equiv=Content-Security-Policy]")["content"]
+        allowed = base64.b64encode(hashlib.sha256(ours.encode()).digest()).decode() if ours else ""
+        assert policy.startswith(f"script-src 'sha256-{allowed}';" if ours else "script-src 'none';")
         assert not re.search(r"@import|url\(\s*['\"]?(?:https?:|//)", page.read_text())
         for element in soup.select("[src], a[href]"):
             address = element.get("src") or element["href"]
@@ -159,6 +169,47 @@ def test_verdicts_have_colour_and_word(index):
         "Claims of this companion",
     ]
     assert [len(body.select("tr")) for body in index.select("#claims tbody")] == [3, 1]
+
+
+def test_claims_that_cannot_be_tested_are_folded(index):
+    assert [row["id"] for row in index.select(".claimset tbody tr")] == ["claim-claim-0", "claim-claim-1", "claim-claim-2"]
+    folded = index.select("details.untested")
+    assert [fold.summary.get_text() for fold in folded] == ["1 claim of this companion cannot be tested by this run"]
+    assert [row["id"] for row in folded[0].select("tbody tr")] == ["claim-claim-3"] and not folded[0].has_attr("open")
+    filters = [box["id"] for box in index.select("fieldset input")]
+    assert filters == ["show-all", "show-good", "show-near", "show-bad"], "no filter for what is folded"
+
+
+def test_the_first_screen_sums_up_this_run_and_the_reference(tmp_path, monkeypatch):
+    for name, seeds in (("laptop", (0,)), ("reference/laptop", (0, 1))):
+        for seed in seeds:
+            unit = tmp_path / name / "imdb" / f"seed-{seed}"
+            unit.mkdir(parents=True)
+            rows = [["Random-Forest", 0, 0.5], ["Random-Forest", 1, 0.75], ["Equal-Training", 0, 0.5], ["Equal-Training", 1, 0.5]]
+            steps = pd.DataFrame(rows, columns=["strategy", "step", "accuracy"])
+            steps.assign(dataset="imdb", seed=seed, layers=2, test_size=100, removed="").to_csv(unit / "steps.csv", index=False)
+            models = pd.DataFrame({"dataset": "imdb", "seed": seed, "model": ["pruned", "distilled"], "accuracy": [0.75, 0.8]})
+            models.to_csv(unit / "distillation.csv", index=False)
+    monkeypatch.setattr(front, "REFERENCE", tmp_path / "reference")
+    page = BeautifulSoup(pages.build(tmp_path / "laptop", "laptop").read_text(), "html.parser")
+    heads = [cell.get_text() for cell in page.select("#front thead th")]
+    assert heads == ["this run: imdb, one seed", "reference: imdb, two seeds"]
+    cells = [[cell.get_text(" ") for cell in row.select("td")] for row in page.select("#front tbody tr")]
+    assert cells[1] == ["75.0  ± 4.3 1 of 2 layers", "75.0  ± 3.1 1 of 2 layers"]  # 100 * sqrt(.75 * .25 / 100)
+    assert "is ahead of the original (+25.0 ± 6.6 points)" in page.select_one(".finding").get_text()
+    assert page.select_one("main section")["id"] == "front", "the first thing on the page"
+    smoke = BeautifulSoup(pages.build(tmp_path / "laptop", "smoke").read_text(), "html.parser")
+    assert smoke.select_one(".finding").get_text().startswith("Not a result:")
+
+
+def test_tables_have_numbers_to_the_right_and_no_empty_heads():
+    frame = pd.DataFrame({"name": ["a", "b"], "accuracy": ["0.5 ± 0.1", "–"], "p": ["< 0.0001", "0.061"]}, index=pd.Index([1, 2], name="step"))
+    grid = _body(_output(text_html=frame.to_html())).table
+    assert [cell.get_text() for cell in grid.select("thead tr")[0].select("th")] == ["step", "name", "accuracy", "p"]
+    assert len(grid.select("thead tr")) == 1 and not [th for th in grid.select("th") if not th.get_text(strip=True)]
+    assert [["number" in cell.get("class", []) for cell in row.select("td")] for row in grid.select("tbody tr")] == [[False, True, True]] * 2
+    plain = _body(_output(text_html=frame.rename_axis(None).to_html())).table
+    assert plain.select_one("thead tr").find(["td", "th"]).name == "td"
 
 
 def test_table1_marks_the_best_strategy_and_not_baseline_or_control(index):
@@ -377,3 +428,59 @@ def test_unreadable_notebook_is_one_clear_line(tmp_path):
 )
 def test_file_size(size, words):
     assert pages.parts.file_size(size) == words
+
+
+# axe-core in a browser, where both are installed: `npm install axe-core` anywhere above, or globally
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+AXE_RUN = """
+axe.run(document, {resultTypes: ["violations"]}).then(found => {
+  const said = found.violations.map(v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 120)).join(" | "));
+  document.body.replaceChildren(Object.assign(document.createElement("pre"), {id: "axe", textContent: JSON.stringify(said)}));
+});
+"""
+
+
+def axe_source():
+    """Return axe-core's source, or None where npm does not know it."""
+    places = [parent / "node_modules" for parent in (ROOT, *ROOT.parents)]
+    if npm := shutil.which("npm"):
+        places.append(Path(subprocess.run([npm, "root", "-g"], capture_output=True, text=True).stdout.strip()))
+    found = [place / "axe-core" / "axe.min.js" for place in places if (place / "axe-core" / "axe.min.js").is_file()]
+    return found[0].read_text() if found else None
+
+
+def violations(page, folder, dark):
+    """Return what axe-core finds on a page, every fold open and the code shown, in the light or the dark theme."""
+    text = re.sub(r"<meta http-equiv=.Content-Security-Policy.[^>]*>", "", page.read_text())
+    text = text.replace("<details", "<details open").replace("open open", "open").replace(' id="hide-code" checked', ' id="hide-code"')
+    theme = {"light": "(max-width: 0)", "dark": "(min-width: 0)"} if dark else {}
+    for name, condition in theme.items():
+        text = text.replace(f"(prefers-color-scheme: {name})", condition)
+    copy = folder / f"{page.stem}.html"
+    copy.write_text(text.replace("</body>", f"<script>{axe_source()}</script><script>{AXE_RUN}</script></body>"))
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", "--dump-dom", copy.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    return json.loads(BeautifulSoup(dom, "html.parser").select_one("#axe").get_text())
+
+
+needs_axe = pytest.mark.skipif(not (CHROMIUM and axe_source()), reason="needs a Chromium and axe-core")
+
+
+@needs_axe
+def test_axe_would_find_pale_text_in_the_theme_in_which_it_is_pale(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("<html lang=en><title>t</title><style>@media (prefers-color-scheme: dark) { p { color: #eee } }</style>"
+                    "<body><main><h1>t</h1><p>pale</p></main></body></html>")  # fmt: skip
+    (tmp_path / "copy").mkdir()
+    assert [violations(page, tmp_path / "copy", dark) != [] for dark in (False, True)] == [False, True]
+
+
+@needs_axe
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing_on_the_pages_of_a_study(reproduced, tmp_path, dark):
+    """WCAG and best practice, on the report and on every notebook's page."""
+    pages = [reproduced[0] / "index.html", *sorted(reproduced[0].rglob("notebooks/*.html"))]
+    assert len(pages) > 5
+    found = {page.stem: violations(page, tmp_path, dark) for page in pages}
+    assert {name: said for name, said in found.items() if said} == {}

@@ -107,12 +107,6 @@ def least_detectable(spread: float, n: int, wanted: float = 0.8, seed: int = 0) 
     return high
 
 
-def false_alarms(n: int, draws: int = 2000, seed: int = 0) -> float:
-    """Return how often the same test calls one more random order better than `n` others: its true level."""
-    values = np.random.default_rng(seed).standard_normal((draws, n + 1))
-    return float(np.mean([statistics.wilcoxon_p(row[0] - row[1:], "greater") < LEVEL for row in values]))
-
-
 def order_and_set(nodes: list[Node]) -> pd.DataFrame:
     """Split the spread of accuracy at each depth into that between sets of layers and that within one set.
 

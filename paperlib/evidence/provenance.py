@@ -31,6 +31,7 @@ PACKAGES = (
 SMOKE_BANNER = "SMOKE RUN: random weights and made-up sentences; not a result"
 FOREIGN_PATH = re.compile(r"(?<![\w./:<~)])/(?:[\w.@+-]+/)+([\w.@+-]+)")  # absolute, outside the known folders
 STARTED = time.time()  # used when the system does not tell when the process began
+_clock: dict[str, float] = {}  # when the notebook that runs now began; one kernel runs several
 
 
 def collect(params: Params, **extra: Any) -> dict[str, Any]:
@@ -81,12 +82,18 @@ def banner(params: Params) -> str:
 
 
 def footer(params: Params, **extra: Any) -> "Markdown":
-    """Return the main lines of the record as a table that a notebook displays."""
+    """Return the main lines of the record as a table that a notebook displays; its time is that since `start_clock`."""
     from IPython.display import Markdown
 
-    rows = summary(collect(params, **extra))
+    own = {"wall_seconds": round(time.time() - _clock["began"], 1)} if "began" in _clock else {}
+    rows = summary(collect(params, **own, **extra))
     lines = [f"| {escape.markdown(name)} | {escape.markdown(value)} |" for name, value in rows]
     return Markdown("\n".join(["| Provenance | |", "|---|---|", *lines]))
+
+
+def start_clock() -> None:
+    """Note that a notebook begins."""
+    _clock["began"] = time.time()
 
 
 def summary(record: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ def _table(values: pd.Series) -> pd.DataFrame:
     return table.loc[_in_order(table.index, STRATEGIES + CONTROLS), _in_order(table.columns, DATASETS)]
 
 
-def _best_rows(steps: pd.DataFrame, by: str) -> pd.DataFrame:
+def best_rows(steps: pd.DataFrame, by: str) -> pd.DataFrame:
     """Keep, per walk, the pruned row with the highest `by`; ties go to the last step."""
     best_first = steps[steps["step"] >= 1].sort_values([by, "step"], ascending=False, kind="stable")
     return best_first.drop_duplicates(WALK).set_index(WALK)
@@ -44,7 +44,7 @@ def _originals(steps: pd.DataFrame) -> pd.DataFrame:
 
 def maximum_accuracy(steps: pd.DataFrame) -> pd.DataFrame:
     """Return (strategies, datasets): maximum accuracy over 1..L removed layers, mean over seeds (Table 1)."""
-    return _table(_best_rows(steps, "accuracy")["accuracy"])
+    return _table(best_rows(steps, "accuracy")["accuracy"])
 
 
 def selected_accuracy(steps: pd.DataFrame) -> pd.DataFrame:
@@ -52,7 +52,7 @@ def selected_accuracy(steps: pd.DataFrame) -> pd.DataFrame:
 
     Ties in validation accuracy go to the smallest model. Unlike the maximum, it uses the test examples once.
     """
-    return _table(_best_rows(steps, "validation_accuracy")["accuracy"])
+    return _table(best_rows(steps, "validation_accuracy")["accuracy"])
 
 
 def baseline_accuracy(steps: pd.DataFrame) -> pd.Series:
@@ -67,7 +67,7 @@ def accuracy_to_size(steps: pd.DataFrame) -> pd.DataFrame:
     Taken at the step of maximum accuracy, ties to the smallest model; mean over seeds (Figure 4); nan where the
     original model is never right.
     """
-    best, original = _best_rows(steps, "accuracy"), _originals(steps)
+    best, original = best_rows(steps, "accuracy"), _originals(steps)
     accuracy = original["accuracy"].where(original["accuracy"] > 0)
     gain = (best["accuracy"] / best["size_gb"]) / (accuracy / original["size_gb"])
     return _table(100 * (gain[gain.index.isin(original.index) & gain.index.isin(best.index)] - 1))
@@ -226,7 +226,7 @@ def forest_maxima(steps: pd.DataFrame) -> pd.Series:
 
 
 def randomization_tests(steps: pd.DataFrame, randomization: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per (dataset, test): informed, random (mean maximum accuracies), n (orders), p.
+    """Return one row per (dataset, test): informed, random (mean maximum accuracies), n (orders), seeds, p.
 
     One-sided Wilcoxon signed-rank of Random-Forest's maximum minus each random order's maximum, pooled over
     seeds. The orders of a seed share one Random-Forest run: p speaks of orders, not of repeated studies.
@@ -236,4 +236,24 @@ def randomization_tests(steps: pd.DataFrame, randomization: pd.DataFrame) -> pd.
     gain = (pairs["informed"] - pairs["max_accuracy"]).groupby([pairs["dataset"], pairs["test"]])
     means = pairs.groupby(["dataset", "test"])[["informed", "max_accuracy"]].mean()
     return means.rename(columns={"max_accuracy": "random"}).assign(
-        n=gain.count(), p=gain.agg(wilcoxon_p, alternative="greater"))
+        n=gain.count(), seeds=pairs.groupby(["dataset", "test"])["seed"].nunique(), p=gain.agg(wilcoxon_p, alternative="greater"))
+
+
+def false_alarms(n: int, draws: int = 2000, seed: int = 0, seeds: int = 1, level: float = 0.05) -> float:
+    """Return how often the test of `randomization_tests` calls one more random order better than `n` others: its true level.
+
+    With several seeds the `n` orders are shared out among them, and each seed has one such order of its own.
+    """
+    values = np.random.default_rng(seed).standard_normal((draws, seeds, n // seeds + 1))
+    gaps = (values[:, :, :1] - values[:, :, 1:]).reshape(draws, -1)
+    return float(np.mean([wilcoxon_p(row, "greater") < level for row in gaps]))
+
+
+def same_curves(steps: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Group the strategies whose accuracies are equal at every step: one line in a figure; groups of one are left out.
+
+    `steps`: rows of steps.csv of one dataset; over seeds, means are compared.
+    """
+    curves = steps.pivot_table(index="strategy", columns="step", values="accuracy", sort=False).round(9)
+    groups = pd.Series(curves.index, index=curves.index).groupby([curves[step] for step in curves], sort=False, dropna=False)
+    return [tuple(names) for _, names in groups if len(names) > 1]

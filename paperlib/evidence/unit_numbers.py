@@ -100,5 +100,22 @@ def shared_models(steps: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({**columns, "seconds_wanted": wanted["sum"], "seconds_distinct": distinct["sum"]})
 
 
+def from_one(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table as it is shown: layers counted from 1, as in all texts and figures; the files count from 0.
+
+    Columns `layer` and `removed_layer` hold a number; `removed` and `order` such as "4-0" or "none-none".
+    """
+    shown = table.copy()
+    for column in shown.columns.intersection(["layer", "removed_layer"]):
+        shown[column] = shown[column] + 1
+    for column in shown.columns.intersection(["removed", "order"]):
+        shown[column] = [_from_one(str(path)) for path in shown[column].fillna("")]
+    return shown
+
+
+def _from_one(path: str) -> str:
+    return "-".join(str(int(part) + 1) if part.isdigit() else part for part in path.split("-")) if path else "nothing"
+
+
 def _flat(scores: pd.DataFrame) -> np.ndarray:
     return np.broadcast_to(scores.columns.isin(degenerate(scores)), scores.shape)

@@ -1,21 +1,20 @@
 """Show a figure in a notebook, with its alt text and, where numbers are no results, the banner that says so."""
 
-import io
-
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from paperlib.common.messages import shown
 from paperlib.evidence import provenance
-from paperlib.figures.drawing import mark
+from paperlib.figures.drawing import mark, png
 from paperlib.params import Params
 
 _banner = {"text": ""}  # what `begin` was told; like the display options of pandas, it holds for the whole notebook
 
 
 def begin(params: Params) -> None:
-    """Open a notebook: where its numbers are no results, display the banner that says so, and put it on its figures."""
+    """Open a notebook: start its clock; where its numbers are no results, say so on top and on its figures."""
+    provenance.start_clock()
     _banner["text"] = provenance.banner(params)
     if params.is_apart:
         display(Markdown(f"**Experiment** `{params.experiment}`: tables are written to `{shown(params.profile_dir)}`."))
@@ -26,8 +25,7 @@ def begin(params: Params) -> None:
 def show(figure: Figure, alt: str) -> None:
     """Display a figure with its alt text, once, in a notebook and in the page made of it; then close it."""
     mark(figure, _banner["text"])
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    image, (width, height) = png(figure, bbox_inches="tight")
     plt.close(figure)  # or the kernel shows it a second time, without alt text
-    data = {"image/png": image.getvalue(), "text/plain": alt}
-    display(data, metadata={"image/png": {"alt": alt}}, raw=True)
+    data = {"image/png": image, "text/plain": alt}
+    display(data, metadata={"image/png": {"alt": alt, "width": width, "height": height}}, raw=True)

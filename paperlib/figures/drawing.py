@@ -1,6 +1,7 @@
 """How figures look and are saved: style, a colour and marker per strategy, marks of significance, files."""
 
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
+from PIL import Image
 
 from paperlib.common.files import atomic_write_bytes, atomic_write_text
 from paperlib.evidence.statistics import sem
@@ -20,7 +24,7 @@ STYLE = {
     # What an account has in a matplotlibrc (text.usetex, say) must not reach our figures.
     **{name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith(("backend", "interactive", "toolbar"))},
     "figure.constrained_layout.use": True, "figure.constrained_layout.h_pad": 0.06,
-    "figure.dpi": 100, "savefig.dpi": 144,
+    "figure.dpi": 100, "savefig.dpi": 192,
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "axes.titlesize": 10,
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
     "legend.frameon": False, "legend.fontsize": 8, "legend.handlelength": 2.6, "svg.fonttype": "path",
@@ -55,6 +59,9 @@ MARKERS = {strategy: marker for strategy, (_, marker) in LOOKS.items()}
 EMPHASISED = (*FUSERS, "Equal-Training")
 UNKNOWN_COLOUR = "#555555"  # a strategy a user added
 
+CSS_DPI = 96  # pixels of a page in an inch: pictures are drawn twice as fine, for fine screens
+COLOURS_KEPT = 255  # of a picture: charts have few, and a palette halves the file or better
+AROUND = ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))  # right above first
 ASTERISK = (6, 2, 0)  # matplotlib's six-armed asterisk: centred on its point, unlike the character
 BLACK, RED, GREEN, BLUE = "#000000", "#c1121f", "#009e73", "#0072b2"
 ALPHA = 0.05
@@ -83,7 +90,7 @@ def line_look(strategy: str) -> dict:
         "linewidth": 2.2 if strong else 1.3 if control else 1.0,
         "markersize": 5 if strong or control else 3.5,
         "alpha": 1.0 if strong or control else 0.8,
-        "zorder": 4 if strong else 3 if control else 2,
+        "zorder": 4 if control else 3 if strong else 2,  # through a dotted line one sees what lies under it
     }
 
 
@@ -131,10 +138,35 @@ def dataset_key(values: pd.DataFrame, bars: str = "bar: mean, whisker: s.e.m.") 
 
 
 def legend_above(ax: Axes, handles: Sequence, columns: int = 1, title: str | None = None) -> None:
-    """Put a legend on top of the axes, where no label or bar can meet it."""
+    """Put a legend on top of the axes, where no label or bar can meet it; in fewer columns where they would not fit."""
     above = ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, title=title,
                       alignment="left", borderaxespad=0.3, columnspacing=1.4)
     above.get_title().set_fontweight("bold")
+    if columns > 1 and above.get_window_extent().width > 0.9 * ax.figure.bbox.width:  # it must not squeeze the axes
+        legend_above(ax, handles, columns - 1, title)
+
+
+def place_labels(ax: Axes, names: dict[tuple[float, float], str]) -> None:
+    """Put a name beside each point: of eight places around it, near before far, the first that meets no other name or point."""
+    ax.figure.draw_without_rendering()  # before, the layout is not known
+    taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in ax.transData.transform(list(names))]
+    for point, name in names.items():
+        for away in itertools.product((1.0, 2.2, 4.0, 6.0), AROUND):
+            text = _beside(ax, point, name, *away)
+            box = Text.get_window_extent(text).padded(1)  # that of an annotation holds its arrow, too
+            if not any(box.overlaps(other) for other in taken):
+                break
+            text.remove()
+        else:
+            text = _beside(ax, point, name, 1.0, AROUND[0])
+        taken.append(Text.get_window_extent(text))
+
+
+def _beside(ax: Axes, point: tuple[float, float], name: str, far: float, side: tuple[int, int]) -> Annotation:
+    aligned = {-1: "right", 0: "center", 1: "left"}[side[0]], {-1: "top", 0: "center", 1: "bottom"}[side[1]]
+    line = {"arrowprops": {"arrowstyle": "-", "color": "#999999", "linewidth": 0.6}} if far > 1 else {}
+    return ax.annotate(name, point, xytext=(5 * far * side[0], 5 * far * side[1]), textcoords="offset points",
+                       ha=aligned[0], va=aligned[1], **line)
 
 
 def row_positions(names: Sequence[str]) -> np.ndarray:
@@ -171,11 +203,24 @@ def mark(figure: Figure, banner: str | None) -> None:
     """Draw a banner, if there is one, across the top of a figure; a second time changes nothing."""
     if banner:
         box = {"facecolor": RED, "edgecolor": RED, "boxstyle": "square,pad=0.3"}
-        figure.suptitle(label(banner, 100), color="white", fontsize=10, fontweight="bold", bbox=box)
+        fitting = min(10, 1.55 * figure.get_figwidth())
+        figure.suptitle(label(banner, 100), color="white", fontsize=fitting, fontweight="bold", bbox=box)
+
+
+def png(figure: Figure, **options) -> tuple[bytes, tuple[int, int]]:
+    """Return a figure as a PNG of few colours, and its size in CSS pixels, half of its own; the same bytes every time."""
+    drawn, content = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=2 * CSS_DPI, metadata={"Software": None}, **options)
+    with Image.open(drawn) as picture:
+        size = (picture.width // 2, picture.height // 2)
+        # Maximum coverage keeps the colour of a thin line, which the median cut gives to a more frequent neighbour.
+        small = picture.convert("RGB").quantize(COLOURS_KEPT, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+        small.save(content, format="png", optimize=True, dpi=(2 * CSS_DPI, 2 * CSS_DPI))
+    return content.getvalue(), size
 
 
 def save(
-    figure: Figure, folder: Path | str, name: str, alt: str, banner: str | None = None, stamp: str = ""
+    figure: Figure, folder: Path | str, name: str, alt: str, banner: str | None = None, stamp: str = "", svg: bool = True
 ) -> Path:
     """Write <name>.png, <name>.svg and <name>.alt.txt, close the figure and return the picture's path.
 
@@ -185,12 +230,12 @@ def save(
     mark(figure, banner)
     if stamp:
         figure.supxlabel(label(stamp, 200), x=0.005, ha="left", color="grey", fontsize=6)
-    hidden = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None, "Title": alt}}
     with plt.rc_context(STYLE):
-        for kind, metadata in hidden.items():
+        atomic_write_bytes(Path(folder) / f"{name}.png", png(figure)[0])
+        if svg:
             content = io.BytesIO()
-            figure.savefig(content, format=kind, metadata=metadata)
-            atomic_write_bytes(Path(folder) / f"{name}.{kind}", content.getvalue())
+            figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None, "Title": alt})
+            atomic_write_bytes(Path(folder) / f"{name}.svg", content.getvalue())
     atomic_write_text(Path(folder) / f"{name}.alt.txt", alt + "\n")
     plt.close(figure)
     return Path(folder) / f"{name}.png"

@@ -49,19 +49,24 @@ ORDERS = {  # test in randomization.csv -> look of its bar, name and colour of i
 
 
 @plt.rc_context(STYLE)
-def distillation_bars(distillation: pd.DataFrame) -> tuple[Figure, str]:
+def distillation_bars(distillation: pd.DataFrame, test_size: int | None = None) -> tuple[Figure, str]:
     """Draw Figure 5: test accuracy (%) of the original, pruned, distilled and cross-entropy-only models.
 
-    One group per dataset, labelled with the layers removed; error bars = s.e.m. over seeds when several.
+    One group per dataset, labelled with the layers removed. Error bars = s.e.m. over seeds when several; with one seed
+    the sampling error on `test_size` examples, if given.
     """
     rows = distillation.rename(columns={"model": "bar"})
     kinds = {model: look for model, look in MODELS.items() if model in set(rows["bar"])}
     figure, ax, names = _grouped_bars(rows, kinds, errorbar="se")
+    handles = list(ax.containers)
     ax.set_xticks(range(len(names)), [
         f"{label(name, 18)}\n{_removed(rows[rows['dataset'] == name])}" for name in names])
     seeds = int(rows["seed"].nunique())
-    note = note_key(f"whisker: s.e.m. over {seeds} seeds" if seeds > 1 else "one seed")
-    legend_above(ax, [*ax.containers, note], columns=2)
+    note = f"whisker: s.e.m. over {seeds} seeds" if seeds > 1 else "one seed"
+    if seeds == 1 and test_size:
+        _sampling_whiskers(ax, rows, names, list(kinds), test_size)
+        note = f"whisker: standard error on {test_size} test examples (one seed)"
+    legend_above(ax, [*handles, note_key(note)], columns=2)
     return figure, _distillation_text(rows)
 
 
@@ -91,7 +96,8 @@ def randomization(steps: pd.DataFrame, randomization: pd.DataFrame) -> tuple[Fig
     """Draw Figure 8: Random-Forest's maximum accuracy (%) against those of random orders, per dataset.
 
     Bars are means, dots the single orders (or seeds). Red asterisk: significantly above random orders of all
-    layers; green: above random orders that never remove the first or last layer.
+    layers; green: above random orders that never remove the first or last layer. The legend says how often the test
+    is fooled (`statistics.false_alarms`).
     """
     tests, orders = statistics.randomization_tests(steps, randomization), _order_names(steps, randomization)
     kinds = {FOREST: (FOREST, {"color": COLOURS[FOREST]})} | {
@@ -137,6 +143,15 @@ def _dots(ax: Axes, rows: pd.DataFrame, names: list[str], kinds: list[str]) -> N
         reach = 0.38 * (1 - 1 / len(cell)) * 0.8 / len(kinds)  # 0 for a single dot, within the bar for many
         spread = np.linspace(-reach, reach, len(cell))
         ax.plot(places.loc[kind, dataset] + spread, 100 * cell["accuracy"], **DOT)
+
+
+def _sampling_whiskers(ax: Axes, rows: pd.DataFrame, names: list[str], kinds: list[str], test_size: int) -> None:
+    """Put the sampling error of each accuracy on its bar."""
+    heights = rows.pivot_table(index="bar", columns="dataset", values="accuracy").reindex(index=kinds, columns=names)
+    errors = 100 * heights.map(lambda accuracy: statistics.sampling_error(accuracy, test_size))
+    places = _bar_places(len(names), len(kinds))
+    ax.errorbar(places.ravel(), 100 * heights.to_numpy().ravel(), errors.to_numpy().ravel(), fmt="none", capsize=3,
+                ecolor="black", elinewidth=1.2)
 
 
 def _removed(rows: pd.DataFrame) -> str:
@@ -195,7 +210,14 @@ def _random_marks(ax: Axes, tests: pd.DataFrame, names: list[str], orders: dict[
                 marker=ASTERISK, color=colour, markersize=7, label=f"above {name}")
         if reachable(n):
             keys += [asterisk_key(colour, f"{side}: significantly above {name} (one-sided)")]
-    return [*keys, test_note(n, "random orders")]
+    keys.append(test_note(n, "random orders"))
+    return [*keys, note_key(_fooled(n, int(tests["seeds"].max())))] if reachable(n) else keys
+
+
+def _fooled(n: int, seeds: int) -> str:
+    """Say how often one more random order would get an asterisk."""
+    rate = statistics.false_alarms(n, seeds=seeds)
+    return f"one more random order, too, would get an asterisk\nin {rate:.0%} of studies (simulated), not in {ALPHA:.0%}"
 
 
 def _randomization_text(tests: pd.DataFrame, orders: dict[str, str]) -> str:

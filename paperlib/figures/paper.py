@@ -3,6 +3,8 @@
 This is also where to find the other three (`fusion_figures`), the style and `save` (`drawing`).
 """
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -50,22 +52,28 @@ __all__ = [
 
 
 @plt.rc_context(STYLE)
-def accuracy_curves(steps: pd.DataFrame) -> tuple[Figure, str]:
+def accuracy_curves(steps: pd.DataFrame, narrow: bool = False) -> tuple[Figure, str]:
     """Draw Figure 1: accuracy (%) against layers removed, one panel per dataset, one line per strategy.
 
-    Lines are means over seeds; with several seeds, fusers and controls carry a band of +- s.e.m.
+    Lines are means over seeds; with several seeds, fusers and controls carry a band of +- s.e.m. The legend, or
+    with several datasets the alt text, names the lines that coincide. `narrow`: for small screens, legend below.
     """
     maxima = statistics.maximum_accuracy(steps)
-    figure, axes = _panels(len(maxima.columns))
+    figure, axes = _panels(len(maxima.columns), narrow)
     for ax, dataset in zip(axes, maxima.columns):
         _curves(ax, steps[steps["dataset"] == dataset], maxima.index)
         ax.set_title(label(dataset))
     keys = [Line2D([], [], label=label(name), **line_look(name)) for name in maxima.index]
     baseline = Line2D([], [], color="grey", linestyle="--", label="Baseline (nothing removed)")
-    figure.legend(handles=[*keys, baseline], loc="outside right center", handlelength=3.2)
+    alike = {dataset: statistics.same_curves(rows) for dataset, rows in steps.groupby("dataset", sort=False)}
+    notes = [note_key(textwrap.fill(_one_line(group), 38, break_on_hyphens=False)) for group in alike[maxima.columns[0]]] if len(alike) == 1 else []
+    lines = sum(key.get_label().count("\n") + 1.4 for key in notes)
+    figure.set_figheight(figure.get_figheight() + 0.16 * (max(0, lines - 2) if narrow else max(0, lines - 6)))
+    place = {"loc": "outside lower center", "ncols": 2, "fontsize": 7} if narrow else {"loc": "outside right center"}
+    figure.legend(handles=[*keys, baseline, *notes], handlelength=3.2, **place)
     figure.align_ylabels(axes)
     numbers = _extremes(100 * maxima, "Maximum", ".1f")
-    return figure, f"Accuracy against layers removed, one line per strategy. {numbers}."
+    return figure, f"Accuracy against layers removed, one line per strategy. {numbers}.{_alike_text(alike)}"
 
 
 @plt.rc_context(STYLE)
@@ -157,11 +165,21 @@ def removal_order(steps: pd.DataFrame) -> tuple[Figure, str]:
                     f"Over all of them layer {first} goes first and layer {last} last.")
 
 
-def _panels(n: int) -> tuple[Figure, list[Axes]]:
-    columns = {1: 1, 2: 2, 4: 2, 8: 4}.get(n, 3)
+def _one_line(names: tuple[str, ...]) -> str:
+    return f"the same line: {', '.join(names)}"
+
+
+def _alike_text(alike: dict[str, list[tuple[str, ...]]]) -> str:
+    parts = [f"{label(dataset)}: {'; '.join(map(' = '.join, groups))}" for dataset, groups in alike.items() if groups]
+    return f" Lines that coincide, {'. '.join(parts)}." if parts else ""
+
+
+def _panels(n: int, narrow: bool = False) -> tuple[Figure, list[Axes]]:
+    columns = min(n, 2) if narrow else {1: 1, 2: 2, 4: 2, 8: 4}.get(n, 3)
     rows = -(-n // columns)
     width, height = (5.2, 4.6) if n == 1 else (3.3 * columns, max(4.4, 2.7 * rows))
-    figure, grid = plt.subplots(rows, columns, figsize=(width + 2.4, height), squeeze=False)
+    size = (4.2, (2.6 if n == 1 else 1.7 * rows) + 2.0) if narrow else (width + 2.4, height)
+    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in grid.flat[n:]:
         ax.remove()
     for ax in grid.flat[:n]:

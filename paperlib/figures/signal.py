@@ -31,7 +31,7 @@ def signal_table(signals: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.Dat
 
     `spread` is (largest - smallest) / largest absolute value; `choices` were made at the same model.
     """
-    table = signals.T.map("{:.4g}".format)
+    table = signals.T.apply(_distinct, axis=1)
     table.columns = [f"layer {layer + 1}" for layer in signals.index]
     largest = signals.abs().max()
     spread = (signals.max() - signals.min()) / largest.where(largest > 0, 1)
@@ -88,8 +88,8 @@ def agreement_chart(
     rows, within = np.arange(len(agreement)), 0 if np.isnan(limit) else min(limit, EDGE)
     ax.axvspan(-within, within, color="#eeeeee", zorder=0)
     ax.axvline(0, color="grey", linewidth=0.8)
-    for split, (colour, marker, fill) in SPLITS.items():
-        ax.plot(agreement[split], rows, linestyle="none", marker=marker, color=colour, markerfacecolor=fill,
+    for shift, (split, (colour, marker, fill)) in zip((-0.16, 0.16), SPLITS.items()):  # equal values side by side
+        ax.plot(agreement[split], rows + shift, linestyle="none", marker=marker, color=colour, markerfacecolor=fill,
                 label=f"drop on {split}")
     keys = [*ax.lines[1:], Patch(color="#eeeeee", label=_chance_text(limit, layers))]
     if np.isfinite(ceiling):
@@ -119,6 +119,15 @@ def _heat_map(values: pd.DataFrame, texts: pd.DataFrame, flat: list[str], most: 
         ax.text(columns / 2, row + 0.5, "the same in every layer", ha="center", va="center", fontsize=7.5)
     ax.tick_params(length=0)
     return figure, ax
+
+
+def _distinct(values: pd.Series) -> pd.Series:
+    """Write numbers with four digits, or with as many as it takes (up to 8) to tell the two lowest and the two highest apart."""
+    ordered = np.sort(values.to_numpy(dtype=float))
+    neighbours = [pair for pair in (ordered[:2], ordered[-2:]) if not np.isclose(*pair, rtol=1e-6, atol=0)]
+    texts = {digits: f"{{:.{digits}g}}".format for digits in range(4, 9)}
+    digits = next((n for n, text in texts.items() if all(text(low) != text(high) for low, high in neighbours)), 8)
+    return values.map(texts[digits])
 
 
 def _first_out(choice: Choice) -> str:

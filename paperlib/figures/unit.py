@@ -27,6 +27,7 @@ from paperlib.figures.drawing import (  # fmt: skip
     label,
     legend_above,
     note_key,
+    place_labels,
     row_positions,
 )
 from paperlib.figures.signal import LAYER_AXIS, NO_ORDER, SPLITS
@@ -134,12 +135,14 @@ def _against(ax: Axes, points: pd.DataFrame, spread: pd.DataFrame) -> None:
     """Draw the validation drop against the test drop; layers at the same point share a label."""
     ax.errorbar(points["test"], points["validation"], spread["validation"], spread["test"], linestyle="none",
                 marker="o", markersize=4, color=BLACK, ecolor="#bbbbbb", elinewidth=0.8)
-    for place, group in points.groupby(["test", "validation"]):
-        few = ", ".join(str(layer + 1) for layer in group.index)
-        ax.annotate(few if len(group) <= 4 else count(len(group), "layer"), place, xytext=(4, 4), textcoords="offset points")
+    names = {
+        place: ", ".join(str(layer + 1) for layer in group.index) if len(group) <= 4 else count(len(group), "layer")
+        for place, group in points.groupby(["test", "validation"])
+    }
     ax.axline((0, 0), slope=1, color="grey", linewidth=0.8, linestyle=":")
     ax.set(xlabel="drop on test (points)", ylabel="drop on validation (points)")
     ax.set_title("number: layer; dotted: equal drops", loc="left", fontsize=8)
+    place_labels(ax, names)
 
 
 def _paths(steps: pd.DataFrame) -> dict[str, tuple[int, ...]]:

@@ -1,12 +1,16 @@
 """Run independent computations on the processor's cores, one thread each, and report each as it ends."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 
 from joblib import Parallel, delayed, parallel_config
 
 from paperlib.model.device import device_of
 from paperlib.params import Params
+
+# joblib replaces a worker whose memory has grown, and says so in the middle of a notebook; nothing is lost by it.
+warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor", category=UserWarning)
 
 
 def workers_of(params: Params) -> int:

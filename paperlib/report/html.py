@@ -1,6 +1,7 @@
-"""Turn executed notebooks into pages that open without a network: no scripts, clean outputs, alt texts."""
+"""Turn executed notebooks into pages that open without a network: one script of our own, clean outputs, alt texts."""
 
 import base64
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,12 +23,13 @@ from traitlets.config import Config
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_bytes, atomic_write_text
 from paperlib.evidence.provenance import scrub
-from paperlib.report import markdown
+from paperlib.report import markdown, tidy
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_PAGE_BYTES = 5_000_000
 IMAGE_BUDGET = 3_500_000  # characters of embedded images in a page; later ones become files beside it
 MAX_OUTPUT_TEXT = 20_000  # characters of one output; the notebook itself keeps the rest
+CODE_STYLES = ("xcode", "github-dark")  # of pygments, for light and for dark screens
 NO_ALT = "Figure of this notebook; the text around it describes it."
 
 SHOWN_TYPES = [
@@ -86,7 +88,7 @@ def write_page(page: Page, banner: str = "") -> Path:
         templates()
         .get_template("notebook.html.j2")
         .render(
-            page=page, banner=banner, sections=sections, body=Markup(body), highlight=Markup(_code_colours())
+            page=page, banner=banner, sections=sections, body=Markup(body), highlight=Markup(_code_colours()), **_script()
         )
     )
     return atomic_write_text(page.target, html)
@@ -124,8 +126,11 @@ def notebook_body(
         for heading in soup.select("h2[id]")
         if heading.find(string=True)
     ]
-    for table in soup.select("table"):  # a wide table scrolls by itself, not with the page
-        table.wrap(soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0"}))
+    for table in soup.select("table"):
+        tidy.table(table)
+        table.wrap(soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0"}))  # scrolls by itself, not with the page
+    for picture in soup.select(".output_png, .output_jpeg"):
+        picture["tabindex"] = "0"  # on a narrow screen it scrolls, too
     return str(soup), sections
 
 
@@ -247,12 +252,16 @@ def _move_images(html: str, target: Path) -> str:
 
 
 @cache
+def _script() -> dict[str, str]:
+    """Return the one script of a page, and its hash: the page's policy lets a browser run no other."""
+    source = (TEMPLATES / "remember.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+    return {"script": Markup(source), "script_hash": f"sha256-{digest}"}
+
+
+@cache
 def _code_colours() -> str:
-    """Return the colours of code as CSS, for light and for dark screens."""
-    dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
-    return (
-        HtmlFormatter(style="friendly").get_style_defs(".highlight")
-        + "\n@media screen and (prefers-color-scheme: dark) {\n"
-        + dark
-        + "\n}"
-    )
+    """Return the colours of code as CSS, for light and for dark screens: 4.5 times the contrast of the background at least."""
+    light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in CODE_STYLES)
+    bright, dim = "@media (prefers-color-scheme: light), print", "@media screen and (prefers-color-scheme: dark)"
+    return f"{bright} {{\n{light}\n}}\n{dim} {{\n{dark}\n}}"

@@ -9,7 +9,7 @@ from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_text
 from paperlib.evidence import provenance
 from paperlib.params import Params
-from paperlib.report import parts
+from paperlib.report import front, parts
 from paperlib.report.html import Page, notebook_title, read_notebook, templates, write_page
 
 PAPER_MODEL = "bert-base-uncased"
@@ -35,6 +35,7 @@ def build(
     made = provenance.summary(provenance.collect(params)) if params else []
     html = index.render(
         **_contents(folder, units, written),
+        front=front.view(folder, profile, compared),
         profile=profile,
         banner=banner,
         problems=problems,
@@ -126,7 +127,7 @@ def _write_pages(pages: list[Page], banner: str) -> tuple[list[Page], list[str]]
 def _links(pages: list[Page], run: Path, folder: Path) -> list[dict[str, str]]:
     """List title and address of the pages made of the notebooks of one run."""
     return [
-        {"title": page.title, "address": parts.address(page.target, folder)}
+        {"title": page.title, "address": parts.address(page.target, folder), "number": page.notebook.name}
         for page in pages
         if page.notebook.parent == run / "notebooks"
     ]

@@ -3,6 +3,7 @@
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 
 from paperlib.common.records import read_sealed
 from paperlib.evidence import provenance, table1
+from paperlib.evidence.claims import UNTESTABLE
 from paperlib.names import CONTROLS
 from paperlib.params import DATASETS
 
@@ -46,6 +48,7 @@ CLAIM_COLUMNS = [
     "verdict_ours",
     "rule",
 ]
+CSS_DPI = 96  # CSS pixels in an inch: a picture drawn finer is shown smaller, and sharp on fine screens
 WIDE = 1.3  # a figure at least so many times wider than high gets the width of the page
 UNIT_TABLES = (
     "steps.csv",
@@ -89,7 +92,7 @@ def find_units(folder: Path) -> list[Unit]:
 
 
 def claims(path: Path) -> dict[str, Any] | None:
-    """Return the claims in two groups (the paper's, ours), their verdicts counted; None without the file."""
+    """Return the claims in two groups (the paper's, ours), each tested ones first, the verdicts counted; None without the file."""
     table = read_csv(path)
     if table is None or table.empty or "claim" not in table:
         return None
@@ -98,12 +101,18 @@ def claims(path: Path) -> dict[str, Any] | None:
     return {
         "total": len(rows),
         "groups": [
-            ("Claims of the paper", [row for row in rows if row["section"] != "ours"]),
-            ("Claims of this companion", [row for row in rows if row["section"] == "ours"]),
+            ("paper", "Claims of the paper", *_split(row for row in rows if row["section"] != "ours")),
+            ("companion", "Claims of this companion", *_split(row for row in rows if row["section"] == "ours")),
         ],
         "ours": _tally(table["verdict_ours"]),
         "table1": _tally(table["verdict_table1"]),
     }
+
+
+def _split(rows: Iterable[dict[str, str]]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Part the claims that this run could test from the others."""
+    rows = list(rows)
+    return tuple([row for row in rows if (row["verdict_ours"] == UNTESTABLE) == open_] for open_ in (False, True))
 
 
 def look(verdict: str) -> tuple[str, str]:
@@ -119,23 +128,32 @@ def _tally(verdicts: pd.Series) -> list[tuple[str, int]]:
 
 
 def figure(folder: Path, number: int) -> dict[str, Any]:
-    """Return a figure's caption and, where it was drawn, its size in pixels, alt text and files."""
+    """Return a figure's caption and, where it was drawn, its size in CSS pixels, alt text and files."""
     image, alt = (folder / "figures" / f"figure{number}{kind}" for kind in (".png", ".alt.txt"))
     view = {"number": number, "caption": CAPTIONS[number], "found": False}
-    try:
-        with Image.open(image) as opened:
-            width, height = opened.size
-    except OSError:  # missing or damaged
+    if not (size := css_size(image)):
         return view
+    width, height = size
     return {
         **view,
         "found": True,
         "width": width,
         "height": height,
+        "narrow": css_size(image.with_name(f"{image.stem}-narrow.png")),  # for small screens
         "wide": width >= WIDE * height,
         "alt": alt.read_text(encoding="utf-8").strip() if alt.is_file() else CAPTIONS[number],
         "files": files(folder, [image, image.with_suffix(".svg")]),
     }
+
+
+def css_size(image: Path) -> tuple[int, int] | None:
+    """Return the size of a picture on a page, in CSS pixels; None when it is missing or damaged."""
+    try:
+        with Image.open(image) as opened:
+            scale = CSS_DPI / opened.info.get("dpi", (CSS_DPI,))[0]
+            return tuple(round(size * scale) for size in opened.size)
+    except OSError:
+        return None
 
 
 def table(path: Path) -> dict[str, Any] | None:

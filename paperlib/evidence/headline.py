@@ -1,0 +1,120 @@
+"""What a run shows at a glance: four models, and the sentence that follows from their accuracies."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from paperlib.evidence import statistics
+from paperlib.evidence.estimates import Results, Untestable
+from paperlib.names import FUSERS
+
+FOREST = FUSERS[1]
+UNIT = ["dataset", "seed"]
+NAMES = {  # column of `four` -> what the reader is told
+    "original": "original, fine-tuned once",
+    "pruned": "best pruned by random-forest fusion",
+    "distilled": "the same, distilled",
+    "control": "nothing removed, the same rounds of training",
+}
+AHEAD, BEHIND, CLOSE = "ahead", "behind", "too close to tell"
+WORDS = {AHEAD: "is ahead of", BEHIND: "is behind", CLOSE: "cannot be told from"}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A difference of two models, mean over datasets: `value` and `error` in points; datasets on which it is positive."""
+
+    value: float
+    error: float
+    ahead: int
+    datasets: int
+
+    @property
+    def verdict(self) -> str:
+        """Say if the first is ahead or behind by more than twice the error, or neither."""
+        beyond = abs(self.value) > 2 * self.error and abs(self.value) > 1e-9
+        return CLOSE if not beyond else AHEAD if self.value > 0 else BEHIND
+
+
+def four(results: Results) -> pd.DataFrame:
+    """Return one row per dataset and seed: the accuracies of the four models (fractions), layers left, layers, test_size.
+
+    `pruned` is the forest's maximum over depths, of equals the smallest; `control` Equal-Training's over as many rounds, so
+    that both had the same number of chances. Raises Untestable when a walk or the distillation was not measured.
+    """
+    steps, distilled = results.table("steps"), results.table("distillation")
+    highest = statistics.best_rows(steps, "accuracy").reset_index("strategy")
+    best, control = (highest[highest["strategy"] == name] for name in (FOREST, "Equal-Training"))
+    original = steps[steps["step"] == 0].drop_duplicates(UNIT).set_index(UNIT)["accuracy"]
+    student = distilled[distilled["model"] == "distilled"].set_index(UNIT)["accuracy"]
+    table = pd.DataFrame({
+        "original": original, "pruned": best["accuracy"], "distilled": student,
+        "control": control["accuracy"],
+        "left": best["layers"] - best["step"], "layers": best["layers"], "test_size": best["test_size"],
+    }).dropna().reindex(columns=[*NAMES, "left", "layers", "test_size"])  # fmt: skip
+    if table.empty:
+        raise Untestable("no dataset has all four models")
+    return table
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per model: accuracy and its standard error (fractions), layers left; means over datasets.
+
+    The error is the sampling error of the mean, from the number of test examples: it says nothing of other seeds.
+    """
+    datasets = table.groupby("dataset", sort=False)
+    means, examples = datasets[list(NAMES)].mean(), datasets["test_size"].sum()
+    variance = (means * (1 - means)).div(examples, axis=0).sum()
+    layers = table["layers"].mean()
+    left = {"original": layers, "control": layers, **dict.fromkeys(("pruned", "distilled"), table["left"].mean())}
+    return pd.DataFrame({"accuracy": means.mean(), "error": np.sqrt(variance) / len(means), "left": pd.Series(left)}).loc[list(NAMES)]
+
+
+def gap(table: pd.DataFrame, first: str, second: str) -> Gap:
+    """Compare two columns of `four`: mean difference over datasets, the larger of its sampling error and its s.e.m.
+
+    The models count as measured on independent examples, which overstates the sampling error.
+    """
+    differences = 100 * (table[first] - table[second]).groupby(level="dataset").mean()
+    sampling = 100 * np.hypot(*summary(table).loc[[first, second], "error"])
+    error = np.fmax(statistics.sem(differences), sampling)
+    return Gap(float(differences.mean()), float(error), int((differences > 1e-12).sum()), len(differences))
+
+
+def sentence(table: pd.DataFrame) -> str:
+    """Say what follows for pruning: against the original, and against as much training, each with its error."""
+    gained, pruning, training = (gap(table, *pair) for pair in (
+        ("pruned", "original"), ("pruned", "control"), ("control", "original")))  # fmt: skip
+    joined = "nor" if gained.verdict == pruning.verdict == CLOSE else "and" if gained.verdict == pruning.verdict else "but"
+    if joined == "nor":
+        told = f"cannot be told from the original ({_points(gained)}), nor from"
+    else:
+        told = f"{WORDS[gained.verdict]} the original ({_points(gained)}), {joined} {WORDS[pruning.verdict]}"
+    return (
+        f"The best pruned model {told} the same training with nothing removed ({_points(pruning)})"
+        f"{_cause(gained, pruning, training)}."
+    )
+
+
+def teacher(table: pd.DataFrame) -> str:
+    """Say what distillation adds to the pruned model."""
+    taught = gap(table, "distilled", "pruned")
+    verb = {AHEAD: "adds to it", BEHIND: "takes from it", CLOSE: "makes no difference that can be told"}[taught.verdict]
+    return f"Distillation, a further round with a teacher, {verb} ({_points(taught)})."
+
+
+def _cause(gained: Gap, pruning: Gap, training: Gap) -> str:
+    """Say where a gain comes from, as far as the control tells."""
+    if pruning.verdict == AHEAD:
+        return ": here removing layers helped"
+    if training.verdict != AHEAD:
+        return ""
+    if pruning.verdict == BEHIND:
+        return ": training longer helps, removing layers costs accuracy"
+    return ": training longer explains the gain" if gained.verdict == AHEAD else ""
+
+
+def _points(gap: Gap) -> str:
+    of = f" on average, higher on {gap.ahead} of {gap.datasets} datasets" if gap.datasets > 1 else ""
+    return f"{gap.value:+z.1f} ± {gap.error:.1f} points{of}".replace("-", "−")

@@ -1,0 +1,135 @@
+"""Generated sentences say noise, ties and coincidences; the first screen's numbers equal those computed by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from paperlib.evidence import headline, sentences, statistics, unit_numbers
+from paperlib.evidence.estimates import Results, Untestable
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.00003, "p < 0.0001"), (0.0002, "p = 0.0002"), (0.061, "p = 0.061"), (1.0, "p = 1.000"), (np.nan, "no p")],
+)
+def test_p_never_reads_zero(p, text):
+    assert sentences.p_text(p) == text
+    assert sentences.p_value(p) == ("–" if np.isnan(p) else text.removeprefix("p = ").removeprefix("p "))
+
+
+def test_walks_that_are_one_are_said_to_be():
+    assert sentences.same_walks({"a": [1, 2], "b": [1, 2], "c": [1, 2]}).startswith("**All 3 walks are one walk**")
+    some = sentences.same_walks({"a": [1, 2], "b": [2, 1], "c": [1, 2], "d": [2, 1], "e": [1]})
+    assert "a and c; b and d" in some and " e" not in some.partition(":")[2].partition(".")[0]
+    assert sentences.same_walks({"a": [1], "b": [2]}) == "No two of the 2 walks are the same to the end."
+
+
+def test_fusers_that_never_differ_from_ablation():
+    assert "fusion is that measurement under another name" in sentences.same_choices(pd.Series({"LR": 1.0, "RF": 1.0}), 5)
+    assert sentences.same_choices(pd.Series({"LR": 1.0, "RF": 0.6}), 5).endswith("chosen by RF at 2.")
+
+
+def test_a_model_that_met_itself():
+    said = sentences.same_model(pd.Series({"Greedy": 0, "Equal": 7}), "Forest")
+    assert said.startswith("In the row of Greedy no example") and "Forest met itself" in said
+    assert sentences.same_model(pd.Series({"Greedy": 0, "LR": 0}), "Forest").startswith("In every row")
+    assert sentences.same_model(pd.Series({"Greedy": 1}), "Forest") == ""
+
+
+def test_a_table_of_one_number():
+    assert sentences.all_equal(pd.DataFrame([[0.441] * 2] * 5), "no choice") == "All 10 entries are the same number: no choice."
+    assert sentences.all_equal(pd.DataFrame([[0.4, 0.425]]), "") == "The entries differ by up to 2.5 points."
+
+
+def test_a_difference_is_called_noise_unless_its_p_is_small():
+    assert sentences.noise(1.6, 2.4, 0.55) == "+1.6 ± 2.4 points (p = 0.550: within what chance alone gives)"
+    assert sentences.noise(9.0, 2.4, 0.00001) == "+9.0 ± 2.4 points (p < 0.0001: more than chance)"
+    assert "right on the same examples" in sentences.noise(0.0, 0.0, 1.0)
+
+
+def test_strategies_above_a_control_by_chance_alone():
+    gaps, p = pd.Series([2.0, 1.0, -3.0]), pd.Series([0.061, 0.5, 0.01])
+    assert sentences.above(gaps, p, "the control") == (
+        "2 of 3 are above the control, none by more than chance: the smallest p among them is 0.061."
+    )
+    assert "1 of them by more than chance" in sentences.above(gaps, pd.Series([0.02, 0.5, 0.9]), "x")
+    assert sentences.above(-gaps.abs(), p, "it") == "None is above it."
+
+
+def test_what_a_teacher_can_pass_on():
+    assert "close to guessing" in sentences.teacher(0.06, 20) and "1.2 times a blind guess" in sentences.teacher(0.06, 20)
+    assert "leaves 50% to the other classes" in sentences.teacher(0.5, 10)
+    assert "repeats the label" in sentences.teacher(0.99, 2)
+    said = sentences.loss_share(cross_entropy=2.332, total=1.19, alpha=0.5)
+    assert "the teacher's term is 0.024, or **2%**: the labels do nearly all of the teaching." in said
+    assert "nearly all" not in sentences.loss_share(1.0, 1.0, 0.5)
+
+
+def test_decisions_by_a_hair_are_named_and_ties_are_not():
+    scores = pd.DataFrame({"close": [14.03, 14.04, 20.0], "clear": [1.0, 2.0, 3.0], "tied": [1.0, 1.0, 2.0]})
+    said = sentences.closest_calls(scores)
+    assert "close (layer 1 before layer 2 by 0.00071 of the value)" in said and "clear" not in said and "tied" not in said
+    assert sentences.closest_calls(scores[["clear"]]) == "No first choice is closer than 1%."
+
+
+def test_shown_layers_count_from_one():
+    table = pd.DataFrame({"layer": [0, 1], "removed": ["", "3-0"], "order": ["none-none", "10"], "accuracy": [0, 1]})
+    shown = unit_numbers.from_one(table)
+    assert shown.to_dict("list") == {"layer": [1, 2], "removed": ["nothing", "4-1"], "order": ["none-none", "11"], "accuracy": [0, 1]}
+    assert table["layer"].tolist() == [0, 1], "the table itself is left as it is"
+
+
+def test_same_curves_are_groups_of_equal_walks():
+    steps = pd.DataFrame([(name, step, value) for name, values in {"a": (1, 2), "b": (1, 3), "c": (1, 2), "d": (0, 0)}.items()
+                          for step, value in enumerate(values)], columns=["strategy", "step", "accuracy"])  # fmt: skip
+    assert statistics.same_curves(steps) == [("a", "c")]
+
+
+# The first screen
+
+
+def results(datasets=("imdb",), pruned=0.75, control=0.5, distilled=0.8, seeds=1):
+    rows, models = [], []
+    for place, dataset in enumerate(datasets):
+        for seed in range(seeds):
+            for strategy, accuracies in {"Random-Forest": (0.5, 0.6, pruned), "Equal-Training": (0.5, control, 0.4)}.items():
+                rows += [(dataset, seed, strategy, step, value + 0.01 * place * step, 4, 100) for step, value in enumerate(accuracies)]
+            models.append((dataset, seed, "distilled", distilled))
+    steps = pd.DataFrame(rows, columns=["dataset", "seed", "strategy", "step", "accuracy", "layers", "test_size"])
+    return Results.from_tables(steps=steps, distillation=pd.DataFrame(models, columns=["dataset", "seed", "model", "accuracy"]))
+
+
+def test_four_numbers_and_their_sampling_errors():
+    table = headline.four(results())
+    assert table.iloc[0].to_dict() == pytest.approx(
+        {"original": 0.5, "pruned": 0.75, "distilled": 0.8, "control": 0.5, "left": 2, "layers": 4, "test_size": 100})  # fmt: skip
+    summary = headline.summary(table)
+    np.testing.assert_allclose(summary["error"], np.sqrt(np.array([0.25, 0.1875, 0.16, 0.25]) / 100))
+    assert summary["left"].tolist() == [4, 2, 2, 4]
+    two = headline.summary(headline.four(results(seeds=4)))
+    np.testing.assert_allclose(two["error"], summary["error"] / 2)
+
+
+def test_the_sentence_follows_from_the_numbers():
+    def said(**changed):
+        return headline.sentence(headline.four(results(**changed)))
+
+    assert "is ahead of the original (+25.0 ± 6.6 points), and is ahead of the same training" in said()
+    assert said().endswith(": here removing layers helped.")
+    assert "but is behind the same training" in said(control=0.99)
+    assert said(control=0.99).endswith(": training longer helps, removing layers costs accuracy.")
+    assert said(control=0.8).endswith(": training longer explains the gain.")
+    same = said(pruned=0.61, control=0.55)
+    assert "cannot be told from the original" in same and "nor from the same training" in same and ": " not in same
+
+
+def test_several_datasets_are_counted():
+    table = headline.four(results(("imdb", "yelp"), control=0.99))
+    assert "higher on 2 of 2 datasets" in headline.sentence(table) and "higher on 0 of 2 datasets" in headline.sentence(table)
+    gap = headline.gap(table, "pruned", "control")
+    assert gap.value == pytest.approx(100 * (0.75 - 0.99 + 0.77 - 1.0) / 2)
+
+
+def test_without_a_walk_there_is_no_headline():
+    with pytest.raises(Untestable):
+        headline.four(Results.from_tables(steps=results().steps))
