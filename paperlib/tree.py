@@ -1,7 +1,7 @@
 """Grow the layer-removal tree: every strategy is a walk from the original model, and walks share their nodes."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from paperlib import ahead, strategies
@@ -50,10 +50,13 @@ class Study:
         found = [self.store.read(parse_label(name)) for name in self.store.labels()]
         return sorted((node for node in found if node), key=lambda node: (len(node.removed), label(node.removed)))
 
-    def grow(self, names: list[str]) -> dict[str, Walk]:
-        """Walk these strategies to their ends, level by level, computing each node they want once."""
+    def grow(self, names: list[str], watch: Callable[[Node], None] | None = None) -> dict[str, Walk]:
+        """Walk these strategies to their ends, level by level, computing each node they want once.
+
+        `watch` is called with each node that was computed; what it raises ends the growth, and what is finished is kept.
+        """
         root_parts = set().union(*(strategies.needs(name, self.params) for name in names))
-        with Progress(self.params, len(names)) as progress:
+        with Progress(self.params, len(names), watch) as progress:
             root = self._ensure({(): root_parts}, progress)[()]
             paths = {name: [root] for name in names}
             choices = defaultdict(list)

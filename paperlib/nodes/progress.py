@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 
 from tqdm import tqdm
 
@@ -21,9 +22,13 @@ def cost(layers: int) -> float:
 
 
 class Progress:
-    """Counts fine-tunes, weighted by their layers; what is still expected shrinks when walks meet."""
+    """Counts fine-tunes, weighted by their layers; what is still expected shrinks when walks meet.
 
-    def __init__(self, params: Params, walks: int):
+    `watch` is called with each computed node.
+    """
+
+    def __init__(self, params: Params, walks: int, watch: Callable[[Node], None] | None = None):
+        self.watch = watch
         self.path = params.unit_dir / FILE
         hidden = bool(os.environ.get(HEADLESS)) or not (sys.stderr.isatty() or "ipykernel" in sys.modules)
         self.bar = tqdm(total=None, unit=" layers", disable=hidden, desc=f"{params.dataset}: {walks} walks", leave=False)
@@ -42,6 +47,8 @@ class Progress:
         self.nodes += 1
         self.bar.update(round(self.made) - self.bar.n)
         self._write()
+        if self.watch is not None:
+            self.watch(node)
 
     def expect(self, layers: list[int]) -> None:
         """State the layers of the models still to come, at most."""

@@ -2,20 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from itertools import groupby
 
 from paperlib import params
 from paperlib.common import escape
 from paperlib.common.files import atomic_write_text
 from paperlib.common.markdown_table import markdown_table
+from paperlib.definitions import Definition, definitions
 from paperlib.params import PARAMS_DIR, Params
 
 PAGE = PARAMS_DIR / "README.md"
-LINE = re.compile(r"(?P<name>\w+): (?P<default>.*?)\s+# (?P<meaning>.+)")
 VALUE = re.compile(r"^(\w+): (.*?)(?:\s+#.*)?$", re.MULTILINE)
-OF_PAPER = re.compile(r"(?:^|; )(?=[^;]*\bpaper\b[^;]*$)")  # the last part of a comment, where it speaks of the paper
-KINDS = {"boolean": "`true`, `false`", "integer": "whole number", "number": "number", "array": "list of texts", "string": "text"}
-BOUNDS = {"minimum": "from {:.10g}", "exclusiveMinimum": "above {:.10g}", "maximum": "to {:.10g}", "exclusiveMaximum": "below {:.10g}"}
 INTRODUCTION = """\
 # Parameters
 
@@ -36,26 +33,13 @@ def page() -> str:
 
 
 def _sections() -> Iterator[tuple[str, list[list[str]]]]:
-    schema = Params.model_json_schema()["properties"]
-    text = (PARAMS_DIR / "defaults.yaml").read_text(encoding="utf-8")
-    for block in text.strip().split("\n\n")[1:]:  # the first is a preface
-        title, *lines = block.split("\n")
-        found = [LINE.fullmatch(line).groupdict() for line in lines if not line.startswith("#")]
-        yield title.removeprefix("# "), [_row(**each, schema=schema[each["name"]]) for each in found]
+    for title, group in groupby(definitions(), key=lambda each: each.section):
+        yield title, [_row(each) for each in group]
 
 
-def _row(name: str, default: str, meaning: str, schema: dict[str, Any]) -> list[str]:
-    explained, *of_paper = OF_PAPER.split(meaning)
-    said = of_paper[0].removeprefix("paper: ") if of_paper else ""
-    return [f"`{name}`", f"`{default}`", allowed(schema), *map(escape.markdown, (explained, said))]
-
-
-def allowed(schema: dict[str, Any]) -> str:
-    """Say in words what the JSON schema of a parameter allows."""
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    words = [KINDS[schema["type"]], *(text.format(schema[bound]) for bound, text in BOUNDS.items() if bound in schema)]
-    return " ".join(words) + ", not empty" * bool(schema.get("minLength") or schema.get("minItems"))
+def _row(each: Definition) -> list[str]:
+    said = f"`{each.allowed}`" if each.choices or each.kind == "boolean" else each.allowed
+    return [f"`{each.name}`", f"`{each.default}`", said.replace(", ", "`, `") if "`" in said else said, *map(escape.markdown, (each.meaning, each.paper))]
 
 
 def _profiles() -> str:

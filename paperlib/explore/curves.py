@@ -1,0 +1,91 @@
+"""Read from the store how far walks have come under some settings, and compare settings; nothing here trains."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from paperlib import strategies
+from paperlib.common.errors import UserError
+from paperlib.evidence.unit_numbers import paired_difference
+from paperlib.nodes.node import Node, Removed, label
+from paperlib.params import Params
+from paperlib.tree import Study
+
+USUAL = ("Random-Forest", "Greedy-Ablation", "Random", "Equal-Training")  # walks shown unless others are asked for
+
+
+@dataclass(frozen=True)
+class Path:
+    """How far a walk has come: its nodes from the original model on, and whether that is its end."""
+
+    strategy: str
+    nodes: list[Node]
+    ended: bool
+
+
+def paths(params: Params, names: Sequence[str] = USUAL) -> list[Path]:
+    """Follow walks as far as their models are known, here or in a study that trains the same ones."""
+    study = Study(params)
+    root = study.store.adopt(())
+    return [_follow(study, name, [root]) for name in names] if root else []
+
+
+def table(params: Params, names: Sequence[str] = USUAL) -> pd.DataFrame:
+    """Return one row per model on the way: strategy, step, removed (as in steps.csv), layer, accuracy and its s.e. in points."""
+    rows = []
+    for path in paths(params, names):
+        for step, node in enumerate(path.nodes):
+            n, share = len(node.correct("test")), node.accuracy
+            error = 100 * (share * (1 - share) / n) ** 0.5
+            rows.append([path.strategy, step, label(node.removed), _last(node.removed), 100 * share, error])
+    return pd.DataFrame(rows, columns=["strategy", "step", "removed", "layer", "accuracy", "error"])
+
+
+def differences(one: Params, other: Params, names: Sequence[str] = USUAL) -> pd.DataFrame:
+    """Compare two settings at each depth that both have reached: strategy, step, points (the other minus the one), error, same.
+
+    The error is that of a paired comparison where both were tested on the same texts, else of a difference of two shares.
+    `same` says that it is one model in both.
+    """
+    rows = []
+    for mine, theirs in zip(paths(one, names), paths(other, names)):
+        for step, (first, second) in enumerate(zip(mine.nodes, theirs.nodes)):
+            rows.append([mine.strategy, step, *_difference(first, second), _key(first) == _key(second)])
+    return pd.DataFrame(rows, columns=["strategy", "step", "points", "error", "same"])
+
+
+def models(params: Params, names: Sequence[str] = USUAL) -> dict[Removed, Node]:
+    """Return the models that these walks have met so far."""
+    return {node.removed: node for path in paths(params, names) for node in path.nodes}
+
+
+def _follow(study: Study, name: str, nodes: list[Node]) -> Path:
+    while True:
+        try:
+            choice = strategies.next_layer(name, nodes, study.params)
+        except (KeyError, TypeError, UserError):  # the model is there, what the strategy goes by is not measured yet
+            return Path(name, nodes, ended=False)
+        if choice is None:
+            return Path(name, nodes, ended=True)
+        node = study.store.adopt((*nodes[-1].removed, choice.layer))
+        if node is None:
+            return Path(name, nodes, ended=False)
+        nodes = [*nodes, node]
+
+
+def _difference(first: Node, second: Node) -> tuple[float, float]:
+    mine, theirs = first.correct("test"), second.correct("test")
+    if first.record.get("texts") == second.record.get("texts"):
+        found = paired_difference(theirs, mine)
+        return 100 * found["difference"], 100 * found["standard_error"]
+    variance = sum(hits.mean() * (1 - hits.mean()) / len(hits) for hits in (mine, theirs))
+    return 100 * (theirs.mean() - mine.mean()), 100 * variance**0.5
+
+
+def _key(node: Node) -> tuple[str, str]:
+    return node.record.get("training", node.record["fingerprint"]), node.record["removed"]
+
+
+def _last(removed: Removed) -> float:
+    return float("nan") if not removed or removed[-1] is None else removed[-1]

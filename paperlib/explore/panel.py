@@ -1,0 +1,165 @@
+"""The panel: a form of all parameters, what a run would cost, Run and Stop, curves of up to four settings, one model."""
+
+import base64
+import io
+import time
+from collections.abc import Sequence
+from html import escape
+
+import ipywidgets as widgets
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from paperlib import params as P
+from paperlib.explore import curves
+from paperlib.explore.cost import preview
+from paperlib.explore.form import Form
+from paperlib.explore.growth import Growth
+from paperlib.explore.known import known, title
+from paperlib.explore.look import look
+from paperlib.figures import explore as figures
+from paperlib.figures.signal import signal_map
+from paperlib.names import CONTROLS, STRATEGIES
+from paperlib.nodes.node import Node, label, parse_label
+from paperlib.params import Params
+from paperlib.strategies import highest_first
+
+MOST = 4  # settings in one picture
+REDRAW_SECONDS = 1.0
+
+
+def panel(profile: str = "laptop", dataset: str = "newsgroup", seed: int = 0, settings: str = "") -> "Panel":
+    """Return the panel, which a notebook shows; its state is what the store holds, so a restarted kernel loses nothing."""
+    return Panel(P.load(profile, dataset, seed, settings))
+
+
+class Panel(widgets.VBox):
+    """A form and what follows from it; `shown` lists the settings in the picture, the first being what others are held against."""
+
+    def __init__(self, params: Params):
+        self.form, self.shown, self.growth, self._drawn = Form(params, self._changed), [], None, 0.0
+        self.walks = widgets.SelectMultiple(options=list(dict.fromkeys([*STRATEGIES, *CONTROLS])), value=curves.USUAL, description="walks", rows=6)
+        self.cost, self.command, self.state = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.run = _button("Run", self._run)
+        self.stop = _button("Stop", self._stop, disabled=True)
+        self.keep = _button("Keep in the picture", lambda _: self.add(self.form.params))
+        self.clear = _button("Clear the picture", lambda _: self._clear())
+        self.picture, self.order = widgets.HTML(), widgets.HTML()
+        self.model = widgets.Dropdown(options=[("the original model", "")], description="look into")
+        self.looked = widgets.HTML()
+        self.walks.observe(lambda _: self._changed(), "value")
+        self.model.observe(lambda _: self._look(), "value")
+        self.shown = known(params)[:MOST]
+        buttons = widgets.HBox([self.run, self.stop, self.keep, self.clear])
+        super().__init__([self.form.view, self.walks, self.cost, self.command, buttons, self.state, self.picture, self.order,
+                          self.model, self.looked])
+        self._changed()
+        self.draw()
+
+    def add(self, params: Params) -> None:
+        """Show these settings in the picture, too; beyond four the oldest but the first goes."""
+        others = [each for each in self.shown if each.experiment != params.experiment or each.unit_dir != params.unit_dir]
+        self.shown = [*others[: MOST - 1], params]
+        self.draw()
+
+    def draw(self) -> None:
+        """Redraw the curves, the order of removal and the list of models from the store."""
+        names, tables = self.walks.value, {}
+        for params in self.shown:
+            tables[title(params)] = curves.table(params, names)
+        against = {title(each): curves.differences(self.shown[0], each, names) for each in self.shown[1:]}
+        if any(len(table) for table in tables.values()):
+            self.picture.value = picture(*figures.settings_curves(tables, against))
+            self.order.value = picture(*figures.order_grid(tables))
+        else:
+            self.picture.value, self.order.value = "<p>No model of these settings is at hand: press Run.</p>", ""
+        self._drawn = time.monotonic()
+        self._list_models()
+
+    def _changed(self) -> None:
+        if self.form.fault:
+            self.cost.value, self.run.disabled = f"<b>{escape(self.form.fault)}</b>", True
+            return
+        said = escape(str(preview(self.form.params, self.walks.value)))
+        changed = escape(self.form.params.experiment or "nothing: the default study")
+        self.cost.value = f"<p>Differs: <b>{changed}</b><br>{said}</p>"
+        self.command.value = f"<code>{escape(self.form.command())}</code>"
+        self.run.disabled = self.growth is not None
+
+    def _run(self, _=None) -> None:
+        self.add(self.form.params)
+        self.growth = Growth(self.form.params, self.walks.value, self._told)
+        self.run.disabled, self.stop.disabled = True, False
+        self.state.value = "running"
+        self.growth.start()
+
+    def _stop(self, _=None) -> None:
+        if self.growth is not None:
+            self.growth.stop()
+            self.state.value = "stopping after the models in hand"
+
+    def _told(self, node: Node | None) -> None:
+        """Hear of a finished model, or of the end; called by the thread that grows."""
+        if node is None:
+            ended, self.growth = self.growth, None
+            self.stop.disabled = True
+            self.draw()
+            self.state.value = escape(ended.fault) or ("stopped: what was finished is kept" if ended.stopped else "done")
+            self._changed()
+        elif time.monotonic() - self._drawn > REDRAW_SECONDS:
+            self.state.value = f"trained: layers {label(node.removed) or 'none'} removed, {node.accuracy:.1%}"
+            self.draw()
+
+    def _clear(self) -> None:
+        self.shown = []
+        self.draw()
+
+    def _list_models(self) -> None:
+        met = curves.models(self.shown[-1], self.walks.value) if self.shown else {}
+        names = [(f"{shown_label(removed)}: {node.accuracy:.1%}", label(removed)) for removed, node in sorted(met.items(), key=lambda each: len(each[0]))]
+        chosen = self.model.value
+        self.model.options = names or [("the original model", "")]
+        if chosen in [value for _, value in names]:
+            self.model.value = chosen
+        self._look()
+
+    def _look(self) -> None:
+        found = look(self.shown[-1], parse_label(self.model.value or "")) if self.shown else None
+        self.looked.value = page(found, self.shown[-1]) if found else ""
+
+
+def shown_label(removed: Sequence[int | None]) -> str:
+    """Write a model's layers as a person counts them, from 1."""
+    return "layers removed: " + ", ".join("none" if layer is None else str(layer + 1) for layer in removed) if removed else "the original model"
+
+
+def picture(figure: Figure, alt: str) -> str:
+    """Return a figure as an image with its alt text, and close it."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110, bbox_inches="tight")
+    plt.close(figure)
+    return f'<img alt="{escape(alt, quote=True)}" src="data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}">'
+
+
+def page(found, params: Params) -> str:
+    """Return what is known of one model as HTML: every text of the data escaped."""
+    parts = [f"<h4>{escape(shown_label(found.node.removed))}: {found.node.accuracy:.1%} of the test texts right</h4>"]
+    if found.signals is not None and len(found.signals) > 1:
+        turned = found.signals * [-1 if name in highest_first(params) else 1 for name in found.signals]
+        parts.append(picture(*signal_map(turned, highest_first(params))))
+    if found.ablation is not None:
+        table = found.ablation.rename(index=lambda layer: layer + 1).rename_axis("layer")
+        parts.append("<p>Accuracy drop without one more layer (points):</p>" + table.round(1).to_html())
+    if len(found.next_layers):
+        parts.append("<p>Next layer, by strategy:</p>" + (found.next_layers + 1).to_frame("layer").T.to_html())
+    parts.append("<p>Accuracy by class (%):</p>" + found.classes.round(1).to_html())
+    broken = (found.texts["change"] == "broken").sum()
+    parts.append(f"<p>Against the original: {broken} texts broken, {len(found.texts) - broken} mended.</p>")
+    parts.append(found.texts.head(20).to_html(index=False, escape=True))
+    return "".join(parts)
+
+
+def _button(text: str, press, **options) -> widgets.Button:
+    button = widgets.Button(description=text, layout=widgets.Layout(width="auto"), **options)
+    button.on_click(press)
+    return button
