@@ -578,6 +578,7 @@ def test_labels_of_crowded_points_do_not_meet():
     points = {(x / 20, y / 20): "10" for x in range(3) for y in range(3)}
     ax.set(xlim=(-1, 1), ylim=(-1, 1))
     drawing.place_labels(ax, points)
+    figure.draw_without_rendering()
     boxes = [Text.get_window_extent(text) for text in ax.texts]
     assert len(boxes) == 9
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))

@@ -153,13 +153,18 @@ def place_labels(ax: Axes, names: dict[tuple[float, float], str]) -> None:
     for point, name in names.items():
         for away in itertools.product((1.0, 2.2, 4.0, 6.0), AROUND):
             text = _beside(ax, point, name, *away)
-            box = Text.get_window_extent(text).padded(1)  # that of an annotation holds its arrow, too
+            box = _extent(text).padded(1)
             if not any(box.overlaps(other) for other in taken):
                 break
             text.remove()
         else:
             text = _beside(ax, point, name, 1.0, AROUND[0])
-        taken.append(Text.get_window_extent(text))
+        taken.append(_extent(text))
+
+
+def _extent(text: Annotation) -> Bbox:
+    text.update_positions(text.figure.canvas.get_renderer())
+    return Text.get_window_extent(text)  # an annotation's own holds its arrow, too
 
 
 def _beside(ax: Axes, point: tuple[float, float], name: str, far: float, side: tuple[int, int]) -> Annotation:
