@@ -77,6 +77,12 @@ def next_layer(strategy: str, path: list[Node], params: Params) -> Choice | None
     return _least(*_scores(strategy, node, fit, params), fit, node, params)
 
 
+def oriented(node: Node, params: Params) -> pd.DataFrame:
+    """Return the signals of a model's layers, those by which the highest goes first with their sign turned."""
+    turned = [-1 if name in highest_first(params) else 1 for name in SIGNALS]
+    return node.signals[list(SIGNALS)] * turned
+
+
 def depth(strategy: str, original_layers: int, params: Params) -> int:
     """Return how many layers the strategy removes in all."""
     most = max(0, original_layers - 2) if strategy.startswith("Random-Inner-") else original_layers

@@ -190,3 +190,13 @@ def test_nothing_of_a_batch_outlives_it(tmp_path, monkeypatch):
         assert held and all(tensor() is None for tensor in held)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("removed", [((0,), (1,)), ((1,), (1,))], ids=["unlike", "alike"])
+def test_modernbert_is_refused_before_anything_is_trained(removed, tmp_path):
+    """Its layers are not all alike, and its attention has no layer of dropout that masks could be given to."""
+    models = children("modernbert", removed=removed, dtype=torch.float32)
+    before = [parameter.clone() for model in models for parameter in model.parameters()]
+    with pytest.raises(UserError, match="models of type modernbert cannot be trained as one batch; use together=1"):
+        fine_tune_together(models, padded_batch("modernbert"), smoke_params(tmp_path, **HARD), SEEDS[:2])
+    assert all(torch.equal(*pair) for pair in zip(before, (p for model in models for p in model.parameters())))
