@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import shutil
 import statistics
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
 from paperlib.common.errors import UserError
-from paperlib.common.files import atomic_write_json, sha256_folder
+from paperlib.common.files import atomic_write_json, in_one_piece, sha256_folder
 from paperlib.common.records import read_sealed, seal
 from paperlib.model import encoder, training
 from paperlib.nodes import compute, parallel
@@ -105,22 +104,16 @@ def _save(model: PreTrainedModel, params: Params) -> None:
 
     Raises UserError when the folder cannot be written or the disk is full; the old student then stays.
     """
-    bench, folder = compute.bench_of(params), params.unit_dir / STUDENT
-    partial = folder.with_name(f".{STUDENT}.partial")
-    tokenizer = encoder.load_tokenizer(params)
+    bench, tokenizer = compute.bench_of(params), encoder.load_tokenizer(params)
     original = encoder.load_model(params, bench.dataset.class_names, tokenizer)
     full_table = original.get_input_embeddings().weight.detach()
     whole = encoder.as_plain(encoder.restore_vocabulary(model.cpu(), full_table, bench.dataset.token_ids))
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        whole.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
+        with in_one_piece(params.unit_dir / STUDENT) as partial:
+            whole.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
     except (OSError, SafetensorError) as error:
         raise UserError(f"the student cannot be saved: {' '.join(str(error).split())[:160]}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _latencies(params: Params, removed: Removed) -> list[float]:

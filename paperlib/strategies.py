@@ -11,8 +11,9 @@ from paperlib.names import CONTROLS, FUSERS, SIGNALS, STRATEGIES
 from paperlib.nodes.node import Node
 from paperlib.params import Params
 
-__all__ = ["CONTROLS", "FUSERS", "SIGNALS", "STRATEGIES", "Choice", "next_layer", "needs", "random_tests"]
+__all__ = ["CONTROLS", "FUSERS", "SHOWN", "SIGNALS", "STRATEGIES", "Choice", "every_walk", "next_layer", "needs", "random_tests"]
 
+SHOWN = (*STRATEGIES, *CONTROLS)  # the walks that steps.csv tells step by step
 RANDOM_TESTS = ("Random-All", "Random-Inner")  # section 3.4: all layers; all but the first and last
 HIGHEST_FIRST = ("Weight-Sparsity", "Attention-Entropy")  # sections 2.2.4 and 2.2.5
 SAME_RELATIVE = 1e-6  # signals closer than this are tied: rounding
@@ -96,6 +97,11 @@ def random_tests(params: Params, original_layers: int | None = None) -> dict[str
     """
     tests = RANDOM_TESTS if original_layers is None or original_layers > 2 else RANDOM_TESTS[:1]
     return {test: [f"{test}-{i}" for i in range(params.random_orders)] for test in tests}
+
+
+def every_walk(params: Params) -> list[str]:
+    """Name all walks of a study, which its tables hold: strategies, controls, and the orders of the randomization tests."""
+    return [*SHOWN, *(name for names in random_tests(params).values() for name in names)]
 
 
 def random_order(strategy: str, original_layers: int, seed: int) -> list[int]:

@@ -1,13 +1,12 @@
 """Grow the layer-removal tree: every strategy is a walk from the original model, and walks share their nodes."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from paperlib import ahead, strategies
 from paperlib.common.errors import UserError
 from paperlib.model import together
-from paperlib.names import CONTROLS, STRATEGIES
 from paperlib.nodes import parallel
 from paperlib.nodes.node import Node, Removed, label, parse_label
 from paperlib.nodes.progress import Progress
@@ -46,15 +45,32 @@ class Study:
         return self.store.read(removed)
 
     def nodes(self) -> list[Node]:
-        """Return every node in the store, shallow ones first."""
+        """Return every node in the store, shallow ones first; records that were damaged are dropped."""
         found = [self.store.read(parse_label(name)) for name in self.store.labels()]
-        return sorted((node for node in found if node), key=lambda node: (len(node.removed), label(node.removed)))
+        return sorted((node for node in found if node), key=_by_depth)
 
-    def grow(self, names: list[str], watch: Callable[[Node], None] | None = None) -> dict[str, Walk]:
-        """Walk these strategies to their ends, level by level, computing each node they want once.
+    def measured(self, part: str, names: Sequence[str]) -> list[Node]:
+        """Return the original model and those on which these walks ask for a measurement, shallow ones first.
+
+        What the store lacks is computed. Models that only other walks, or nobody, went through are left out.
+        """
+        asking = [name for name in names if part in strategies.needs(name, self.params)]
+        found = {(): self.node((), {part})}
+        for walk in self.grow(asking).values():
+            found |= {node.removed: node for node in walk.nodes if part in self._asked(walk.strategy, node.removed, node.original_layers)}
+        return sorted(found.values(), key=_by_depth)
+
+    def grow(self, names: Sequence[str], watch: Callable[[Node], None] | None = None) -> dict[str, Walk]:
+        """Walk these strategies to their ends, and return the walks; those known already are not walked again.
 
         `watch` is called with each node that was computed; what it raises ends the growth, and what is finished is kept.
         """
+        if unknown := [name for name in names if name not in self.walks]:
+            self._grow(unknown, watch)
+        return {name: self.walks[name] for name in names}
+
+    def _grow(self, names: list[str], watch: Callable[[Node], None] | None) -> None:
+        """Walk level by level, computing each node that is wanted once."""
         root_parts = set().union(*(strategies.needs(name, self.params) for name in names))
         with Progress(self.params, len(names), watch) as progress:
             root = self._ensure({(): root_parts}, progress)[()]
@@ -69,12 +85,11 @@ class Study:
                         path.append(nodes[_child(path[-1], choices[name][-1])])
                 progress.expect(self._still_wanted(paths))
         self.walks |= {name: Walk(name, path, choices[name]) for name, path in paths.items()}
-        return {name: self.walks[name] for name in names}
 
     def grow_all(self) -> dict[str, Walk]:
         """Walk every strategy, control and random order at once: at each depth they share most and wait least."""
-        tests = strategies.random_tests(self.params)
-        return self.grow([*STRATEGIES, *CONTROLS, *(name for names in tests.values() for name in names)])
+        self.nodes()  # drops damaged records, also of models that no walk passes
+        return self.grow(strategies.every_walk(self.params))
 
     def walk(self, name: str) -> Walk:
         """Read a strategy's walk from the store; raises UserError when a node of it has not been computed."""
@@ -96,10 +111,14 @@ class Study:
                 continue
             choices[name].append(choice)
             child = _child(path[-1], choice)
-            left = path[-1].original_layers - sum(layer is not None for layer in child)
-            last = len(child) == strategies.depth(name, path[-1].original_layers, self.params)
-            wanted[child] |= strategies.needs(name, self.params, ended=last or left < 2)
+            wanted[child] |= self._asked(name, child, path[-1].original_layers)
         return wanted
+
+    def _asked(self, name: str, removed: Removed, layers: int) -> set[str]:
+        """Say what a walk asks of a model on its way: to choose there, or at its end to be reported."""
+        left = layers - sum(layer is not None for layer in removed)
+        ended = len(removed) == strategies.depth(name, layers, self.params) or left < 2
+        return strategies.needs(name, self.params, ended)
 
     def _ensure(
         self, wanted: dict[Removed, set[str]], progress: Progress | None = None, spared: set[Removed] = frozenset()
@@ -162,9 +181,7 @@ class Study:
 
     def _measured(self, path: list[Node], name: str) -> list[Node]:
         """Return the path if a strategy can choose at its end; raise UserError when a measurement is wanting."""
-        ended = len(path[-1].removed) == strategies.depth(name, path[-1].original_layers, self.params)
-        ended = ended or len(path[-1].remaining) < 2
-        if not path[-1].has(strategies.needs(name, self.params, ended)):
+        if not path[-1].has(self._asked(name, path[-1].removed, path[-1].original_layers)):
             raise UserError(f"{name} has not been walked yet: run the notebook that grows it")
         return path
 
@@ -176,6 +193,10 @@ class Study:
             for step in range(len(path), strategies.depth(name, total, self.params) + 1):
                 left.append(total if name == "Equal-Training" else total - step)
         return left
+
+
+def _by_depth(node: Node) -> tuple[int, str]:
+    return len(node.removed), label(node.removed)
 
 
 def _child(node: Node, choice: Choice) -> Removed:

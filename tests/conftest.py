@@ -1,5 +1,6 @@
 """Tiny models, padded batches and small studies, shared by the tests; nothing here needs a network."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -11,8 +12,20 @@ import pytest
 
 from paperlib.common.places import ROOT
 
+EVERY_PROCESS = str(Path(__file__).parent / "every_process")
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for the hub must fail, not wait
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# No test depends on what a computer has: this holds here and in all processes that tests start. Whatever a test asks for
+# by name it gets; what is left to the computer is one thread on a processor, in fp32. The whole suite must also pass with
+# PAPERLIB_AUTO_PRECISION=bf16, as on a processor that computes in it.
+os.environ.setdefault("PAPERLIB_AUTO_PRECISION", "fp32")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if EVERY_PROCESS not in sys.path:
+    os.environ["PYTHONPATH"] = os.pathsep.join([EVERY_PROCESS, *filter(None, [os.environ.get("PYTHONPATH")])])
+    sys.path.append(EVERY_PROCESS)
+    spec = importlib.util.spec_from_file_location("every_process", Path(EVERY_PROCESS, "sitecustomize.py"))
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 # torch and transformers take seconds to import: only the tests that build models pay for them.
 ARCHITECTURES = ("bert", "roberta", "distilbert", "electra", "mpnet")

@@ -19,11 +19,12 @@ from paperlib.evidence import units
 WALKS = ("Weight-Norm", "Gradient-Fisher")
 CELLS = (
     "profile = ''\ndataset = ''\nseed = 0\nsettings = ''",
-    "from paperlib import params\nfrom paperlib.evidence import tables\nfrom paperlib.tree import Study\n"
+    "from paperlib import params\nfrom paperlib.common.files import atomic_write_text\n"
+    "from paperlib.evidence import tables\nfrom paperlib.tree import Study\n"
     "study = Study(params.load(profile, dataset, seed, settings))",
-    f"walks = study.grow({list(WALKS)})",
-    "written = tables.write(study, 'steps')['steps']",
-    "print(written.to_string() * 40)",  # so that the notebook itself needs room, too
+    f"steps = tables.steps(study, {list(WALKS)})",
+    "atomic_write_text(study.params.unit_dir / 'steps.csv', steps.to_csv(index=False))",
+    "print(steps.to_string() * 40)",  # so that the notebook itself needs room, too
 )
 
 
@@ -34,7 +35,7 @@ def main(folder: Path, sizes: list[str]) -> None:
     for size in sizes:
         subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)
         print(f"== {size}", file=sys.stderr, flush=True)
-        places = [f"output_dir={folder}/out", f"cache_dir={folder}/cache", "device=cpu"]
+        places = [f"output_dir={folder}/out", f"cache_dir={folder}/cache", "precision=fp32", "device=cpu"]
         status = command_line.main(["reproduce", "--profile", "smoke", "--set", *places])
         records = sorted(path.stem for path in folder.rglob("nodes/*.json") if path.name != "study.json")
         strays = [path.name for path in folder.rglob("*") if "partial" in path.name]

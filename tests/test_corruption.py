@@ -4,6 +4,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from conftest import smoke_params
 
 from paperlib import __main__ as command_line
 from paperlib import params
@@ -20,7 +21,8 @@ FILES = {
     f"{UNIT}/student/config.json": "05_distillation",
     f"{UNIT}/student/tokenizer.json": "05_distillation",
     f"{UNIT}/steps.csv": "03_strategies",
-    f"{UNIT}/signals.csv": "01_signals",
+    f"{UNIT}/signals.csv": "03_strategies",
+    f"{UNIT}/fusion_fit.csv": "04_fusion",
     f"{UNIT}/distillation_curve.csv": "05_distillation",
     f"{UNIT}/notebooks/04_fusion.ipynb": "04_fusion",
     f"{UNIT}/notebooks/04_fusion.html": "07_figures",
@@ -111,16 +113,15 @@ def test_no_figure_is_drawn_from_damaged_tables(harmed, finished):
 
 def test_damaged_records_and_weights_are_computed_again(tmp_path):
     """To the same numbers: a whole walk, of which record after record and weight after weight is damaged."""
-    settings = f"output_dir={tmp_path}/out cache_dir={tmp_path}/cache device=cpu"
-    study = Study(params.load("smoke", settings=settings))
-    study.grow(["Weight-Norm", "Linear-Regression"])
-    before = tables.steps(study)
+    walks = ["Weight-Norm", "Linear-Regression"]
+    study = Study(smoke_params(tmp_path))
+    before = tables.steps(study, walks)
     paths = sorted([*tmp_path.rglob("nodes/*.json"), *tmp_path.rglob("*.safetensors")])
     assert {path.suffix for path in paths} == {".json", ".safetensors"} and len(paths) > 10
     for turn, path in enumerate(paths):
         path.write_bytes(list(HARM.values())[turn % len(HARM)](path.read_bytes()))
     with pytest.warns(UserWarning, match="was changed or cut short"):
-        again = Study(params.load("smoke", settings=settings))
-        again.grow(["Weight-Norm", "Linear-Regression"])
-    pd.testing.assert_frame_equal(tables.steps(again).drop(columns="seconds"), before.drop(columns="seconds"), check_exact=True)
+        again = Study(smoke_params(tmp_path))
+        after = tables.steps(again, walks)
+    pd.testing.assert_frame_equal(after.drop(columns="seconds"), before.drop(columns="seconds"), check_exact=True)
     assert units.harmed(again.params) == []

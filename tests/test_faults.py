@@ -1,7 +1,6 @@
 """Faults while a study runs: whatever happens, the same command goes on and ends with the same numbers."""
 
 import contextlib
-import itertools
 import os
 import random
 import shutil
@@ -27,7 +26,7 @@ from paperlib.evidence import provenance, units
 from paperlib.nodes.store import store_of
 
 WAYS = ("driver SIGKILL", "kernel SIGKILL", "driver SIGTERM", "group SIGINT")  # of a machine, and of a person
-KILLS = int(os.environ.get("PAPERLIB_KILLS", "30"))  # make torture: 100
+KILLS = int(os.environ.get("PAPERLIB_KILLS", "8"))  # make torture: 100; test_whole.py cuts studies off at every write
 PATIENCE = 120  # seconds in which a run writes something, or ends when it is told to
 WHOLE_RUN = 900  # seconds in which one ends that goes on: a kernel killed before its first notebook is replaced
 UNIT = Path("smoke", "newsgroup", "seed-0")
@@ -88,20 +87,20 @@ def kill_one(process: subprocess.Popen, how: str) -> str:
 
 @pytest.mark.xdist_group("kills")  # it takes minutes
 def test_killed_at_random_moments_ends_with_the_same_tables(uninterrupted: Path, tmp_path: Path) -> None:
-    rng, ways = random.Random(2501), itertools.cycle(WAYS)
+    rng = random.Random(2501)
     shutil.copytree(uninterrupted, tmp_path, dirs_exist_ok=True)
-    killed = Counter()
+    killed = Counter(dict.fromkeys(WAYS, 0))
     while killed.total() < KILLS:
         forget_something(tmp_path, rng)  # so that every stage is met
         harm_something(tmp_path, rng)
         process = start(tmp_path)
         wait_a_while(process, tmp_path, rng)
         if process.poll() is None:
-            how = kill_one(process, next(ways))
+            how = kill_one(process, min(WAYS, key=killed.get))
             process.wait(timeout=WHOLE_RUN if how.startswith("kernel") else PATIENCE)
             killed[how] += 1
             assert "Traceback" not in process.stderr.read(), how
-    assert min(killed[way] for way in WAYS) >= KILLS // 15, killed
+    assert min(killed[way] for way in WAYS) >= max(1, KILLS // 15), killed
     time.sleep(2)  # kernels without a driver notice within a second
     done = subprocess.run(command(tmp_path), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -31,7 +31,7 @@ def attempt(folder: Path, *sizes: str) -> tuple[dict, list[list[str]]]:
     script = 'mount -t tmpfs -o size=64k tmpfs "$1" && shift && exec "$@"'
     program = [sys.executable, str(ROOT / "tests" / "full_disk.py"), str(folder), *sizes]
     command = [*NAMESPACE, "sh", "-c", script, "sh", str(folder), *program]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = [part.splitlines()[1:] for part in done.stderr.split("== ")[1:]]

@@ -45,7 +45,8 @@ def parquet(n: int, column: str = "text") -> bytes:
 def load(hub: Hub, tmp_path, **settings):
     """Read train and test through `datasets` from the stand-in; return the frames, or the error's one line."""
     environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
-    environment |= {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1", "PYTHONPATH": str(ROOT)}
+    environment |= {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
+    environment |= {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(settings)], env=environment, capture_output=True, text=True, timeout=300
     )

@@ -1,5 +1,8 @@
 """The tidy tables: one row for what happened, in the columns that figures, statistics and readers rely on."""
 
+import json
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +11,7 @@ from test_tree import TINY
 
 from paperlib import strategies
 from paperlib.common.errors import UserError
-from paperlib.evidence import tables
+from paperlib.evidence import tables, units
 from paperlib.names import CONTROLS, FUSERS, SIGNALS, STRATEGIES
 from paperlib.nodes.node import unpack
 from paperlib.tree import Study
@@ -148,15 +151,37 @@ def test_writing_again_gives_the_same_bytes(study, frames):
     assert not [name for name in files_under(folder) if "partial" in name]
 
 
-def test_a_walk_that_is_not_complete_is_left_out(tmp_path):
-    study = Study(smoke_params(tmp_path, **TINY))
-    study.grow(["Weight-Norm", "Random"])
+def test_a_table_is_whole_or_made_whole(tmp_path):
+    """What its walks lack is computed; what only other walks went through, or nobody, does not enter it."""
+    study, walks = Study(smoke_params(tmp_path, **TINY)), ["Weight-Norm", "Random"]
+    whole = {make: make(study, walks) for make in (tables.steps, tables.signals)}
     last = study.walk("Random").nodes[-2].record["removed"]
     (study.store.folder / f"{last}.json").unlink()
-    complete = set(tables.steps(Study(study.params))["strategy"])
-    assert "Weight-Norm" in complete and "Random" not in complete
-    with pytest.raises(UserError, match="^ablation_test has not been measured yet"):
-        tables.ablation(study)
+    again = Study(study.params)
+    again.node((0, 1, 2), {"signals"})
+    for make, frame in whole.items():
+        clock = ["seconds"] if make is tables.steps else []
+        pd.testing.assert_frame_equal(make(again, walks).drop(columns=clock), frame.drop(columns=clock), check_exact=True)
+    assert set(tables.ablation(again, walks)["removed"]) == {""}, "neither of the two asks for drops on its way"
+
+
+def test_each_table_has_one_writer():
+    written = [table for names, _ in units.UNIT_NOTEBOOKS.values() for table in names]
+    assert sorted(written) == sorted(tables.UNIT_TABLES)
+
+
+@pytest.mark.parametrize("notebook", units.UNIT_NOTEBOOKS)
+def test_a_notebook_writes_its_own_tables_and_no_others(notebook):
+    cells = json.loads((units.NOTEBOOKS / f"{notebook}.ipynb").read_text())["cells"]
+    code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    calls = re.findall(r"tables\.write\(study, (.*?)\)", code)
+    assert tuple(re.findall(r'"(\w+)"', ", ".join(calls))) == units.UNIT_NOTEBOOKS[notebook][0]
+
+
+def test_the_walks_of_a_study_are_known_in_one_place(study, frames):
+    told = {*frames["steps"]["strategy"], *(f"{row.test}-{row.repeat}" for row in frames["randomization"].itertuples())}
+    assert told == set(strategies.every_walk(study.params))
+    assert set(frames["fusion"]["strategy"]) == set(FUSED) < told
 
 
 def test_reading_what_is_not_there_or_damaged(tmp_path):

@@ -1,6 +1,7 @@
 """Fine-tuning: the update rule by hand, everything drawn from one seed, and losses by independent formulas."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -227,7 +228,14 @@ def test_device_and_precision_are_resolved(tmp_path):
     params = smoke_params(tmp_path)
     assert device.device_of(params) == torch.device("cpu")
     assert device.precision_of(params) == "fp32"
-    assert device.precision_of(params.replace(precision="auto")) in ("fp32", "bf16")
+    assert device.precision_of(params.replace(precision="auto")) == os.environ["PAPERLIB_AUTO_PRECISION"], "see conftest.py"
+
+
+@pytest.mark.parametrize("has", [{}, {"avx512_bf16": True}, {"amx_bf16": True}, {"avx512_f": True}], ids=str)
+def test_auto_precision_is_bf16_where_the_processor_computes_in_it(has, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    answer = device.precision_of.resolved_here(smoke_params(tmp_path, precision="auto"))
+    assert answer == ("bf16" if {"avx512_bf16", "amx_bf16"} & set(has) else "fp32")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -1,10 +1,12 @@
 """Files that are either whole or absent: everything the project writes goes through here."""
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from paperlib.common.errors import UserError
@@ -28,13 +30,35 @@ def atomic_write_bytes(path: Path | str, content: bytes) -> Path:
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; ours are for sharing
-        os.replace(temporary, path)
+        put(Path(temporary), path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
     return path
+
+
+@contextlib.contextmanager
+def in_one_piece(path: Path) -> Iterator[Path]:
+    """Yield a place beside `path` for others to write a file or a folder to; it takes `path` when the block ends well.
+
+    What stood at `path` is untouched until then. Raises OSError where the folder cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        put(partial, path)
+    finally:
+        _remove(partial)
+
+
+def put(partial: Path, path: Path) -> None:
+    """Move a file or a folder that is written whole to its place. Everything that is kept comes through here."""
+    if partial.is_dir():
+        _remove(path)
+    os.replace(partial, path)
 
 
 def atomic_write_text(path: Path | str, text: str) -> Path:
@@ -50,7 +74,7 @@ def atomic_write_json(path: Path | str, record: object) -> Path:
 def sweep(folder: Path) -> None:
     """Remove what processes that were killed left half-written under a folder; call it while no other writes there."""
     for path in list(folder.rglob(".*.partial*")):
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        _remove(path)
 
 
 def sha256_folder(folder: Path | str) -> str:
@@ -67,6 +91,10 @@ def sha256_file(path: Path | str) -> str:
         while chunk := stream.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -14,6 +14,7 @@ from paperlib.common.lock import lock
 from paperlib.common.messages import Fault, shown, unit_name
 from paperlib.driver.study_bar import StudyBar
 from paperlib.evidence import provenance, units
+from paperlib.nodes.fingerprint import of_study
 from paperlib.nodes.store import forget_others, store_of
 from paperlib.params import Params
 
@@ -79,6 +80,9 @@ def _say_harmed(studies: list[Params], consequence: str = "") -> None:
     found += [(studies[0].profile, name) for name in units.harmed_results(studies[0])]
     for where, name in found:
         print(f"{where}: {name} was changed or cut short{consequence}")
+    for params in studies:
+        if gone := units.lost(params):
+            print(f"{unit_name(params.dataset, params.seed)}: {gone[0]}{f' and {len(gone) - 1} more' if gone[1:] else ''} missing{consequence}")
 
 
 def plan(studies: list[Params]) -> int:
@@ -169,15 +173,19 @@ def _run_unit(params: Params, settings: str, bar: StudyBar, kernel: "Kernel") ->
 
 
 def _record(params: Params, name: str, started: float) -> None:
-    """Write a unit's provenance after a notebook: which run made it, and the hashes of all its tables so far."""
-    known = units.provenance(params.unit_dir).get("notebooks", {})
-    runs = {key: run for key, run in known.items() if run.get("fingerprint") == units.expected(key, params)}
-    runs[name] = {"fingerprint": units.expected(name, params), "sha256": sha256_file(units.executed(name, params))}
-    paths = {table: params.unit_dir / f"{table}.csv" for table in units.UNIT_TABLES}
-    tables = {table: sha256_file(path) for table, path in paths.items() if path.exists()}
-    complete = set(runs) == set(units.UNIT_NOTEBOOKS)
-    extra = {"complete": complete, "settings": units.settings_of(params), "notebooks": runs, "tables": tables}
-    record = provenance.collect(params, wall_seconds=round(time.time() - started, 1), **extra)
+    """Write a unit's provenance after a notebook: which run made it, and the hashes of the tables that it wrote.
+
+    Those of other notebooks stay as they were recorded: what harmed a table meanwhile must not pass for a result.
+    """
+    known = units.provenance(params.unit_dir)
+    runs = {key: run for key, run in known.get("notebooks", {}).items() if run.get("fingerprint") == units.expected(key, params)}
+    runs[name] = {
+        "fingerprint": units.expected(name, params), "sha256": sha256_file(units.executed(name, params)), "study": of_study(params)
+    }  # fmt: skip
+    own = {table: sha256_file(params.unit_dir / f"{table}.csv") for table in units.UNIT_NOTEBOOKS[name][0]}
+    extra = {"settings": units.settings_of(params), "notebooks": runs, "tables": {**known.get("tables", {}), **own}}
+    complete = all(units.is_fresh(each, params, extra) for each in units.UNIT_NOTEBOOKS)
+    record = provenance.collect(params, wall_seconds=round(time.time() - started, 1), complete=complete, **extra)
     provenance.write(params.unit_dir / units.PROVENANCE, record)
 
 

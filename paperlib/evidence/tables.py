@@ -1,5 +1,10 @@
-"""Turn the nodes of a study into tidy tables, write them, and collect them over datasets and seeds."""
+"""Turn the nodes of a study into tidy tables, write them, and collect them over datasets and seeds.
 
+A table holds all that belongs in it: models that its walks want and the store lacks are computed first. Tests may ask
+for the part that some walks (`names`) make up.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -7,52 +12,52 @@ import pandas as pd
 from paperlib import strategies
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_text
-from paperlib.names import CONTROLS, FUSERS, STRATEGIES
+from paperlib.names import FUSERS
 from paperlib.nodes import parallel
 from paperlib.nodes.node import label, size_gb, unpack
 from paperlib.params import DATASETS, Params
 from paperlib.tree import Study, Walk
 
-WALKS = (*STRATEGIES, *CONTROLS)
+WALKS = strategies.SHOWN
 FUSER_WALKS = tuple(name for name in WALKS if name.startswith(FUSERS))
 
 
-def steps(study: Study) -> pd.DataFrame:
-    """One row per strategy and step, for the strategies whose walks are complete; step 0 is the original model."""
-    rows = [row for walk in _complete_walks(study, WALKS) for row in _step_rows(walk)]
+def steps(study: Study, names: Sequence[str] = WALKS) -> pd.DataFrame:
+    """One row per strategy and step; step 0 is the original model."""
+    rows = [row for walk in study.grow(names).values() for row in _step_rows(walk)]
     return _with_unit(rows, study.params)
 
 
-def signals(study: Study) -> pd.DataFrame:
-    """The twelve signals of every node where they were measured, one row per node and remaining layer."""
-    return _measured(study, "signals", lambda node: node.signals)
+def signals(study: Study, names: Sequence[str] = WALKS) -> pd.DataFrame:
+    """The twelve signals of every node where a walk goes by them, one row per node and remaining layer."""
+    return _measured(study, "signals", names, lambda node: node.signals)
 
 
-def ablation(study: Study) -> pd.DataFrame:
+def ablation(study: Study, names: Sequence[str] = WALKS) -> pd.DataFrame:
     """Accuracy drop and loss increase when a layer is skipped, on both splits, one row per node and layer."""
     wide = []
     for split in ("test", "validation"):
         part = f"ablation_{split}"
-        frame = _measured(study, part, lambda node: node.ablation(part))
-        names = {"drop": f"drop_{split}", "loss_increase": f"loss_increase_{split}"}
-        wide.append(frame.rename(columns=names).set_index(["dataset", "seed", "removed", "layer"]))
+        frame = _measured(study, part, names, lambda node: node.ablation(part))
+        of_split = {"drop": f"drop_{split}", "loss_increase": f"loss_increase_{split}"}
+        wide.append(frame.rename(columns=of_split).set_index(["dataset", "seed", "removed", "layer"]))
     columns = ["drop_test", "drop_validation", "loss_increase_test", "loss_increase_validation"]
     return pd.concat(wide, axis=1).sort_index().reindex(columns=columns).reset_index()
 
 
-def fusion(study: Study) -> pd.DataFrame:
+def fusion(study: Study, names: Sequence[str] = FUSER_WALKS) -> pd.DataFrame:
     """What each fuser weighed at each step: coefficient or importance, one row per fuser, step and signal."""
     rows = []
-    for walk, step, fitted in _fits(study):
+    for walk, step, fitted in _fits(study, names):
         for signal, weight in fitted.weights.items():
             rows.append({**_at(walk, step), "signal": signal, "weight": weight})
     return _with_unit(rows, study.params)
 
 
-def fusion_fit(study: Study) -> pd.DataFrame:
+def fusion_fit(study: Study, names: Sequence[str] = FUSER_WALKS) -> pd.DataFrame:
     """How well each fuser fitted at each step, and whether it chose as the plain ablation would."""
     rows = []
-    for walk, step, fitted in _fits(study):
+    for walk, step, fitted in _fits(study, names):
         greedy = "Greedy-Ablation-Validation" if walk.strategy.endswith("-Validation") else "Greedy-Ablation"
         plain = strategies.next_layer(greedy, walk.nodes[: step + 1], study.params)
         with parallel.all_cores(study.params):
@@ -92,7 +97,7 @@ def randomization(study: Study) -> pd.DataFrame:
     rows = []
     layers = study.node(()).original_layers
     for test, names in strategies.random_tests(study.params, layers).items():
-        for repeat, walk in enumerate(_complete_walks(study, names)):
+        for repeat, walk in enumerate(study.grow(names).values()):
             order, best = label(walk.nodes[-1].removed), walk.best
             result = {"max_accuracy": best.accuracy, "best_step": len(best.removed)}
             rows.append({"test": test, "repeat": repeat, "order": order, **result})
@@ -106,7 +111,7 @@ UNIT_TABLES = {
 
 
 def write(study: Study, *names: str) -> dict[str, pd.DataFrame]:
-    """Compute these tables from the stored nodes and write them as CSV into the unit's folder."""
+    """Make these tables, whole, and write them as CSV into the unit's folder."""
     frames = {name: UNIT_TABLES[name](study) for name in names}
     for name, frame in frames.items():
         atomic_write_text(study.params.unit_dir / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
@@ -141,16 +146,6 @@ def _distillation(study: Study) -> dict:
     return distillation.read(study.params)
 
 
-def _complete_walks(study: Study, names) -> list[Walk]:
-    walks = []
-    for name in names:
-        try:
-            walks.append(study.walk(name))
-        except UserError:
-            continue
-    return walks
-
-
 def _step_rows(walk: Walk) -> list[dict]:
     rows = []
     for step, node in enumerate(walk.nodes):
@@ -168,9 +163,9 @@ def _step_rows(walk: Walk) -> list[dict]:
     return rows
 
 
-def _fits(study: Study):
+def _fits(study: Study, names: Sequence[str]):
     """Yield (walk, step, fit) wherever a fuser chose among at least two layers."""
-    for walk in _complete_walks(study, FUSER_WALKS):
+    for walk in study.grow(names).values():
         for step, choice in enumerate(walk.choices):
             if choice.fit is not None:
                 yield walk, step, choice.fit
@@ -180,11 +175,8 @@ def _at(walk: Walk, step: int) -> dict:
     return {"strategy": walk.strategy, "step": step + 1, "removed": label(walk.nodes[step].removed)}
 
 
-def _measured(study: Study, part: str, frame_of) -> pd.DataFrame:
-    nodes = [node for node in study.nodes() if node.has({part})]
-    frames = {label(node.removed): frame_of(node) for node in nodes}
-    if not frames:
-        raise UserError(f"{part} has not been measured yet: run the notebook that does")
+def _measured(study: Study, part: str, names: Sequence[str], frame_of) -> pd.DataFrame:
+    frames = {label(node.removed): frame_of(node) for node in study.measured(part, names)}
     return _with_unit(pd.concat(frames, names=["removed"]).reset_index(), study.params)
 
 

@@ -9,6 +9,7 @@ from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file, sha256_folder
 from paperlib.common.places import ROOT
 from paperlib.common.records import harmed_records, read_sealed
+from paperlib.evidence import backing
 from paperlib.nodes import fingerprint
 from paperlib.params import RUN_ONLY, Params
 
@@ -16,12 +17,13 @@ NOTEBOOKS = ROOT / "notebooks"
 LOCK_FILE = ROOT / "requirements.lock"
 PROVENANCE = "provenance.json"
 
-# In reading order; for each, the tables it writes and its usual share (%) of a unit's time, for the progress bar.
+# In reading order; for each, the tables that it and no other writes, and its usual share (%) of a unit's time, for the
+# progress bar. The third one computes the records of all models.
 UNIT_NOTEBOOKS: dict[str, tuple[tuple[str, ...], int]] = {
-    "01_signals": (("signals",), 6),
-    "02_ablation": (("ablation",), 5),
-    "03_strategies": (("steps", "signals"), 74),
-    "04_fusion": (("steps", "signals", "ablation", "fusion", "fusion_fit"), 5),
+    "01_signals": ((), 6),
+    "02_ablation": ((), 5),
+    "03_strategies": (("steps", "signals", "ablation"), 74),
+    "04_fusion": (("fusion", "fusion_fit"), 5),
     "05_distillation": (("distillation", "distillation_curve"), 6),
     "06_randomization": (("randomization",), 4),
 }
@@ -49,20 +51,35 @@ def expected(name: str, params: Params) -> str:
 
 
 def stale(params: Params) -> list[str]:
-    """List what of a unit is not fresh: notebooks to run, and tables that are absent or changed by hand."""
+    """List the notebooks of a unit that are not fresh."""
     return [name for name in UNIT_NOTEBOOKS if not is_fresh(name, params)]
 
 
-def is_fresh(name: str, params: Params) -> bool:
-    """Say whether a unit's notebook was run by these cells, parameters, data and code, and its results are unharmed."""
-    run = provenance(params.unit_dir).get("notebooks", {}).get(name)
+def is_fresh(name: str, params: Params, record: dict | None = None) -> bool:
+    """Say whether a unit's notebook was run by these cells, parameters, data and code, and its results are unharmed.
+
+    Its results are its executed copy, its tables, and the records of models on which the tables rest. `record` stands
+    for the unit's provenance, which is read where it is not given.
+    """
+    record = provenance(params.unit_dir) if record is None else record
+    run = record.get("notebooks", {}).get(name)
     if not run or run.get("fingerprint") != expected(name, params):
         return False
     if name == "03_strategies" and _harmed_records(params):  # it computes them again
         return False
     if name == "05_distillation" and not _student_is_whole(params):
         return False
-    return all(_is(path, digest) for path, digest in _written(params, name).items())
+    if not all(_is(path, digest) for path, digest in _written(params, name, record).items()):
+        return False
+    return backing.are_there(params.unit_dir, UNIT_NOTEBOOKS[name][0], run.get("study"))
+
+
+def lost(params: Params) -> list[str]:
+    """Name the records of models that are gone though tables of a unit, themselves unharmed, rest on them."""
+    written = provenance(params.unit_dir).get("tables", {})
+    sound = [table for table, digest in written.items() if _is(params.unit_dir / f"{table}.csv", digest)]
+    records = backing.records(params.unit_dir, sound)
+    return sorted(path.relative_to(params.unit_dir).as_posix() for path in records if not path.exists())
 
 
 def harmed(params: Params) -> list[str]:
@@ -70,7 +87,7 @@ def harmed(params: Params) -> list[str]:
     folder = params.unit_dir
     records = [folder / PROVENANCE, folder / "distillation.json"]
     paths = [path for path in records if path.exists() and not read_sealed(path)] + _harmed_records(params)
-    written = {path: digest for name in UNIT_NOTEBOOKS for path, digest in _written(params, name).items()}
+    written = {path: digest for name in UNIT_NOTEBOOKS for path, digest in _written(params, name, provenance(folder)).items()}
     paths += [path for path, digest in written.items() if digest and path.exists() and not _is(path, digest)]
     if read_sealed(records[1]) and not _student_is_whole(params):
         paths.append(folder / "student")
@@ -90,9 +107,8 @@ def _is(path: Path, digest: str | None) -> bool:
     return path.exists() and sha256_file(path) == digest
 
 
-def _written(params: Params, name: str) -> dict[Path, str | None]:
+def _written(params: Params, name: str, record: dict) -> dict[Path, str | None]:
     """Return the tables and the executed copy of a notebook, each with the SHA-256 it had when it was written."""
-    record = provenance(params.unit_dir)
     digests = {params.unit_dir / f"{table}.csv": record.get("tables", {}).get(table) for table in UNIT_NOTEBOOKS[name][0]}
     return {**digests, executed(name, params): record.get("notebooks", {}).get(name, {}).get("sha256")}
 

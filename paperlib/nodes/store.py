@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paperlib.common.errors import UserError
-from paperlib.common.files import atomic_write_json
+from paperlib.common.files import atomic_write_json, in_one_piece
 from paperlib.common.records import ORIGINAL, STUDY_FILE, is_node, read_sealed, seal
 from paperlib.nodes.fingerprint import of_study, of_training
 from paperlib.nodes.node import Node, Removed, label, parse_label
@@ -125,15 +125,11 @@ class Store:
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        path = self._weights_path(removed)
-        partial = path.with_suffix(f".partial-{os.getpid()}")
+        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            whole = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-            save_file(whole, partial, metadata={"checksum": _weights_checksum(whole)})
-            partial.replace(path)
+            with in_one_piece(self._weights_path(removed)) as partial:
+                save_file(whole, partial, metadata={"checksum": _weights_checksum(whole)})
         except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
             raise UserError(f"weights cannot be written to the cache: {error}") from None
 
     def evict(self, keep: set[Removed]) -> None:
