@@ -117,7 +117,8 @@ def fitted_fuser(strategy: str, path: list[Node], params: Params) -> fusers.Fit:
     else:
         seen = path if params.fusion_rows == "path" else path[-1:]
     target = _target(strategy, params)
-    models = [(node.signals, node.ablation(target)["drop"]) for node in seen if len(node.remaining) > 1]
+    several = [node for node in seen if len(node.remaining) > 1] or seen[:1]  # the original may have one layer only
+    models = [(node.signals, node.ablation(target)["drop"]) for node in several]
     return fusers.fit(_fuser(strategy), models, params.forest_trees, params.seed)
 
 
