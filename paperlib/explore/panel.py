@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import time
 from collections.abc import Sequence
 from html import escape
@@ -21,6 +22,7 @@ from paperlib.figures import explore as figures
 from paperlib.figures.signal import signal_map
 from paperlib.names import CONTROLS, STRATEGIES
 from paperlib.nodes.node import Node, label, parse_label
+from paperlib.nodes.progress import HEADLESS
 from paperlib.params import Params
 from paperlib.strategies import highest_first
 
@@ -55,6 +57,12 @@ class Panel(widgets.VBox):
                           self.model, self.looked])
         self._changed()
         self.draw()
+
+    def _repr_mimebundle_(self, **options):
+        """Show the pictures and what a run would cost where nobody can press a button: a page keeps no widgets."""
+        if not os.environ.get(HEADLESS):
+            return super()._repr_mimebundle_(**options)
+        return {"text/html": self.cost.value + self.picture.value + self.order.value + self.looked.value, "text/plain": "The panel."}
 
     def add(self, params: Params) -> None:
         """Show these settings in the picture, too; beyond four the oldest but the first goes."""

@@ -53,7 +53,7 @@ def order_grid(tables: Mapping[str, pd.DataFrame]) -> tuple[Figure, str]:
         figure, ax = plt.subplots(figsize=(6, 1))
         ax.set_axis_off()
         return figure, "No layer has been removed yet."
-    figure, ax = plt.subplots(figsize=(3.4 + 0.5 * grid.shape[1], 1.0 + 0.3 * len(grid)))
+    figure, ax = plt.subplots(figsize=(6.0 + 0.5 * grid.shape[1], 1.2 + 0.3 * len(grid)))
     texts = grid.map(lambda layer: "" if np.isnan(layer) else f"{layer:.0f}")
     seaborn.heatmap(grid.astype(float), ax=ax, annot=texts, fmt="", cmap="cividis", cbar=False, linewidths=0.6)
     ax.set(xlabel="step", ylabel="")
