@@ -8,7 +8,7 @@ from paperlib.params import PARAMS_DIR, Params
 
 LINE = re.compile(r"(?P<name>\w+): (?P<default>.*?)\s+# (?P<meaning>.+)")
 OF_PAPER = re.compile(r"(?:^|; )(?=[^;]*\bpaper\b[^;]*$)")  # the last part of a comment, where it speaks of the paper
-KINDS = {"boolean": "true, false", "integer": "whole number", "number": "number", "array": "list of texts", "string": "text"}
+KINDS = {"boolean": "`true`, `false`", "integer": "whole number", "number": "number", "array": "list of texts", "string": "text"}
 BOUNDS = {"minimum": "from {:.10g}", "exclusiveMinimum": "above {:.10g}", "maximum": "to {:.10g}", "exclusiveMaximum": "below {:.10g}"}
 
 
@@ -42,9 +42,9 @@ def definitions() -> list[Definition]:
 
 
 def allowed(schema: dict[str, Any]) -> str:
-    """Say in words what the JSON schema of a parameter allows."""
+    """Say in words, as Markdown, what the JSON schema of a parameter allows."""
     if "enum" in schema:
-        return ", ".join(schema["enum"])
+        return ", ".join(f"`{value}`" for value in schema["enum"])
     words = [KINDS[schema["type"]], *(text.format(schema[bound]) for bound, text in BOUNDS.items() if bound in schema)]
     return " ".join(words) + ", not empty" * bool(schema.get("minLength") or schema.get("minItems"))
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from paperlib import definitions
 from paperlib.common.places import ROOT
 from paperlib.params import Params
 from paperlib.report import parameters
@@ -66,7 +67,7 @@ def test_every_parameter_has_a_line_of_its_own():
     ],
 )
 def test_what_is_allowed_is_said_in_words(schema, words):
-    assert parameters.allowed(schema) == words
+    assert definitions.allowed(schema) == words
 
 
 def test_where_is_names_what_is_there():

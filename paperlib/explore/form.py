@@ -91,7 +91,7 @@ class Form:
             self._filling = False
 
     def _row(self, each: Definition) -> widgets.VBox:
-        said = f"{each.meaning} ({each.allowed})" + (f"; paper: {each.paper}" if each.paper else "")
+        said = f"{each.meaning} ({each.allowed.replace('`', '')})" + (f"; paper: {each.paper}" if each.paper else "")
         text = widgets.HTML(f"<small>{escape(said)}</small>", layout=WIDE)
         return widgets.VBox([widgets.HBox([self.controls[each.name], text]), self.faults[each.name]])
 

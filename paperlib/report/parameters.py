@@ -38,8 +38,7 @@ def _sections() -> Iterator[tuple[str, list[list[str]]]]:
 
 
 def _row(each: Definition) -> list[str]:
-    said = f"`{each.allowed}`" if each.choices or each.kind == "boolean" else each.allowed
-    return [f"`{each.name}`", f"`{each.default}`", said.replace(", ", "`, `") if "`" in said else said, *map(escape.markdown, (each.meaning, each.paper))]
+    return [f"`{each.name}`", f"`{each.default}`", each.allowed, *map(escape.markdown, (each.meaning, each.paper))]
 
 
 def _profiles() -> str:
