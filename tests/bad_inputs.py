@@ -352,7 +352,8 @@ MODELS = {
     "positions by another padding": own_model(
         "model .*/model: its tokeniser pads with token 0, but it counts positions from token 1: they do not belong together",
         lambda tmp: of_family(tmp, "roberta", pad_token_id=1)),
-    "no layer": own_model("model .*/model: it has no layer that could be removed", lambda tmp: of_family(tmp, "bert", num_hidden_layers=0)),
+    "no layer": own_model("model .*/model: .* the model has 0 of them", lambda tmp: of_family(tmp, "bert", num_hidden_layers=0)),
+    "one layer": own_model("model .*/model: .* the model has 1 of them", lambda tmp: of_family(tmp, "bert", num_hidden_layers=1)),
     "a smaller vocabulary": own_model("the tokeniser has more words than the model: 10 are known to it", lambda tmp: encoder(tmp, words=10)),
 }  # fmt: skip
 

@@ -30,8 +30,8 @@ def check(model: PreTrainedModel, params: Params) -> None:
 
     Nothing is written, and no random number is drawn that others could miss.
     """
-    if not encoder.layer_numbers(model):
-        raise UserError(f"model {params.model}: it has no layer that could be removed")
+    if len(encoder.layer_numbers(model)) < LAYERS:
+        raise UserError(f"model {params.model}: a study chooses among layers, and the model has {len(encoder.layer_numbers(model))} of them")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         batch = _made_up(model, params)
