@@ -58,7 +58,8 @@ def same_model(discordant: pd.Series, first: str) -> str:
     if not equal:
         return ""
     every = "every row" if len(equal) == len(discordant) else f"the row{'s' if len(equal) > 1 else ''} of {listed(equal)}"
-    return f"In {every} no example tells the two models apart: +0.0 ± 0.0 with p = 1 means that {first} met itself, not that two models tie."
+    return (f"In {every} no example tells the two models apart. Where the walk is the same as that of {first}, it is one model met "
+            "twice, and +0.0 ± 0.0 with p = 1 is no measurement.")  # fmt: skip
 
 
 def all_equal(values: pd.DataFrame, what: str) -> str:
