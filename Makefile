@@ -24,7 +24,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env reproduce smoke test lab figures plan check bench compare reference bundle torture doctor clean distclean
+.PHONY: help env reproduce smoke test lab figures plan check bench compress compare reference bundle torture doctor clean distclean
 
 help: ## Show this help
 	@echo 'Usage: make TARGET [PROFILE=$(PROFILE)] [DATASETS="$(DATASETS)"] [SEEDS="$(SEEDS)"] [SET="name=value ..."]'
@@ -62,6 +62,14 @@ bench: $(STAMP) ## Time the study beside a plain version, here (DEVICE=cuda REPE
 		$(if $(strip $(SET) $(DEVICE)),--set $(call quoted,$(strip $(SET) $(DEVICE:%=device=%)))) \
 		$(if $(REPEATS),--repeats $(call quoted,$(REPEATS))) $(if $(SHAPES),--shapes $(call quoted,$(SHAPES))) \
 		$(if $(PARTS),--parts $(call each,$(PARTS)))
+
+compress: $(STAMP) ## Make a classifier of yours smaller: MODEL=folder DATA=file [KEEP=4 | LATENCY_MS=3 | MAX_DROP=1] [OUT=folder] [VOCABULARY=used]
+	@$(RUN) compress --profile $(call quoted,$(PROFILE)) --seeds $(call quoted,$(firstword $(SEEDS))) \
+		$(if $(strip $(SET)),--set $(call quoted,$(SET))) \
+		$(if $(MODEL),--model $(call quoted,$(MODEL))) $(if $(DATA),--data $(call quoted,$(DATA))) \
+		$(if $(KEEP),--keep $(call quoted,$(KEEP))) $(if $(LATENCY_MS),--latency-ms $(call quoted,$(LATENCY_MS))) \
+		$(if $(MAX_DROP),--max-drop $(call quoted,$(MAX_DROP))) $(if $(OUT),--out $(call quoted,$(OUT))) \
+		$(if $(VOCABULARY),--vocabulary $(call quoted,$(VOCABULARY)))
 
 compare: $(STAMP) ## Lay the run beside another one, the reference or WITH=outputs/bf16/laptop: what differs, and by how much
 	@$(RUN) compare $(STUDY) $(if $(WITH),--with $(call quoted,$(WITH)))

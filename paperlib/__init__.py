@@ -6,3 +6,12 @@ import warnings
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    """Find `paperlib.compress` when it is first wanted: what it needs takes seconds to import."""
+    if name == "compress":
+        from paperlib.compression import compress
+
+        return compress
+    raise AttributeError(f"module 'paperlib' has no attribute {name!r}")

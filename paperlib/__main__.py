@@ -78,6 +78,14 @@ def _parser() -> argparse.ArgumentParser:
                                  help="numbers of all units, or the executed notebooks of one beside them (default: both)")
         if name == "bundle":
             command.add_argument("--python-version", default="", metavar="3.X", help="of the other machine (default: this one's)")
+        if name == "compress":
+            command.add_argument("--model", default="", help="a folder or hub id (default: the profile's)")
+            command.add_argument("--data", default="newsgroup", help="a table of texts and labels, or a dataset's name")
+            command.add_argument("--keep", default="", metavar="LAYERS", help="how many layers to keep")
+            command.add_argument("--latency-ms", default="", metavar="MS", help="milliseconds for one text, one thread")
+            command.add_argument("--max-drop", default="", metavar="POINTS", help="points of accuracy to lose at most (default: 1)")
+            command.add_argument("--out", default="outputs/my-model", metavar="FOLDER", help="where the model goes")
+            command.add_argument("--vocabulary", default="", help="used: keep only the pieces that the texts need")
         if name == "compare":
             command.add_argument("--with", dest="other", default="", metavar="FOLDER",
                                  help="a profile's folder of another run (default: the reference)")
@@ -162,6 +170,20 @@ def _bench(options: argparse.Namespace) -> int:
     return bench.main(studies[0], int(options.repeats), options.shapes, options.parts)
 
 
+def _compress(options: argparse.Namespace) -> int:
+    seed, settings = _seed(options.seeds[0]), " ".join(map(_setting, options.set))
+    places.settle_tools(parameters.load(options.profile, settings=settings).cache_path)
+    from paperlib.compression import compress  # takes seconds
+
+    asked = {"keep": options.keep, "latency_ms": options.latency_ms, "max_drop": options.max_drop}
+    made = compress(
+        options.model, options.data, out=options.out, vocabulary=options.vocabulary, profile=options.profile, seed=seed,
+        settings=settings, **asked,
+    )  # fmt: skip
+    print(made.sentence)
+    return 0
+
+
 def _reference(options: argparse.Namespace) -> int:
     studies, _ = _studies(options)
     from paperlib.report import reference
@@ -209,6 +231,7 @@ COMMANDS = {
     "plan": (_plan, "say how many fine-tunes, how long and how much disk; run nothing"),
     "bench": (_bench, "time the study beside a plain version of it on this machine"),
     "reference": (_reference, "keep the small files of finished units as the reference that the README shows"),
+    "compress": (_compress, "make a classifier of your own smaller: layers removed, distilled, quantised"),
     "compare": (_compare, "lay the finished units beside those of another run"),
     "bundle": (_bundle, "gather packages, models and data in one folder for a machine without a network"),
     "doctor": (_doctor, "check the environment and say what to do"),

@@ -104,16 +104,21 @@ def _save(model: PreTrainedModel, params: Params) -> None:
 
     Raises UserError when the folder cannot be written or the disk is full; the old student then stays.
     """
+    save_whole(model, params, params.unit_dir / STUDENT)
+
+
+def save_whole(model: PreTrainedModel, params: Params, folder: Path) -> None:
+    """Save a study's model with its full vocabulary and the tokeniser, whole or not at all, as a folder of plain transformers."""
     bench, tokenizer = compute.bench_of(params), encoder.load_tokenizer(params)
     original = encoder.load_model(params, bench.dataset.class_names, tokenizer)
     full_table = original.get_input_embeddings().weight.detach()
     whole = encoder.as_plain(encoder.restore_vocabulary(model.cpu(), full_table, bench.dataset.token_ids))
     try:
-        with in_one_piece(params.unit_dir / STUDENT) as partial:
+        with in_one_piece(folder) as partial:
             whole.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"the student cannot be saved: {' '.join(str(error).split())[:160]}") from error
+        raise UserError(f"the {folder.name} cannot be saved: {' '.join(str(error).split())[:160]}") from error
 
 
 def _latencies(params: Params, removed: Removed) -> list[float]:

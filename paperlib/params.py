@@ -43,6 +43,7 @@ class Params(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     model: Annotated[str, Field(min_length=1)]
     model_revision: Annotated[str, Field(min_length=1)]
+    fine_tuned: bool
     output_dir: Annotated[str, Field(min_length=1)]
     cache_dir: Annotated[str, Field(min_length=1)]
     cache_gb: Annotated[float, Field(gt=0)]
@@ -191,7 +192,7 @@ def load(profile: str = "laptop", dataset: str = "newsgroup", seed: int = 0, set
 @lru_cache
 def _usual(profile: str, dataset: str) -> dict[str, Any]:
     """Return the parameters that no setting changes, of a profile and dataset that have files."""
-    return load(profile, dataset).model_dump()
+    return load(profile, dataset if dataset in names("dataset") else DATASETS[0]).model_dump()
 
 
 def _folder_name(changed: dict[str, Any]) -> str:

@@ -49,6 +49,8 @@ def number_anew(model: PreTrainedModel) -> None:
 def _check_keys(model: PreTrainedModel, report: dict, params: Params) -> None:
     """Raise UserError when weights of the encoder are absent or of another shape: they would be random."""
     absent = [*report.get("missing_keys", ()), *(name for name, *_ in report.get("mismatched_keys", ()))]
+    if params.fine_tuned and absent:
+        raise UserError(f"fine_tuned: model {params.model} is no classifier of these classes: {absent[0]} is missing or does not fit")
     lost = sorted(name for name in absent if name.startswith(model.base_model_prefix) and "pooler" not in name)
     if lost:
         raise UserError(f"model {params.model}: {len(lost)} weights are missing or do not fit, such as {lost[0]}")

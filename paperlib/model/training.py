@@ -21,9 +21,9 @@ EVALUATION_CHUNK = 64  # examples: what a processor cache likes; the result does
 class Health:
     """What tells whether a fine-tune went well: losses are batch means, the norm is taken before clipping."""
 
-    first_loss: float
-    last_loss: float
-    largest_gradient_norm: float
+    first_loss: float | None
+    last_loss: float | None
+    largest_gradient_norm: float | None
     diverged: bool
 
     def as_dict(self) -> dict[str, float | bool]:
@@ -38,6 +38,9 @@ class Training:
     losses: list[float]
     health: Health
     seconds: float
+
+
+UNTRAINED = Training([], Health(None, None, None, diverged=False), 0.0)  # of a model that is taken as it is
 
 
 def fine_tune(

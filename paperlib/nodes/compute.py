@@ -99,6 +99,8 @@ def child_of(parent: PreTrainedModel, removed: Removed) -> PreTrainedModel:
 def _train(removed: Removed, bench: Bench) -> Trained:
     """Fine-tune a node's model alone, by the same function as its siblings."""
     model, params = child_of(parent_of(bench, removed), removed), bench.params
+    if not removed and params.fine_tuned:
+        return model.eval(), training.UNTRAINED
     seed = seed_of(params.seed, params.dataset, removed)
     if together.is_on(params):
         return model, batched_training.fine_tune_together([model], bench.dataset.train, params, [seed])[0]

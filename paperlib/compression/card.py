@@ -1,0 +1,118 @@
+"""Write the model card of a compressed classifier, from its run alone."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from paperlib.common import escape
+from paperlib.common.markdown_table import markdown_table
+from paperlib.common.places import ROOT
+from paperlib.compression.latency import settings
+from paperlib.compression.tradeoff import ONE_TEXT, YOURS, sentence
+from paperlib.params import Params
+
+LICENCES = {"all-MiniLM-L6-v2": "apache-2.0", "bert-base-uncased": "apache-2.0"}  # as their publishers state on the hub
+
+USE = """## Use
+
+```python
+from transformers import pipeline
+classify = pipeline("text-classification", "{folder}")
+print(classify("a text", truncation=True, max_length={tokens}))
+```
+"""
+
+USE_ONNX = """
+With ONNX Runtime (`onnx/model_int8.onnx` is the small and fast one, `onnx/model.onnx` the exact one):
+
+```python
+from onnxruntime import InferenceSession; from transformers import AutoConfig, AutoTokenizer
+tokenizer, session = AutoTokenizer.from_pretrained("{folder}"), InferenceSession("{folder}/onnx/model_int8.onnx")
+encoded = tokenizer("a text", truncation=True, max_length={tokens}, return_tensors="np")
+logits = session.run(None, {{each.name: encoded[each.name] for each in session.get_inputs()}})[0]
+print(AutoConfig.from_pretrained("{folder}").id2label[int(logits.argmax())])
+```
+
+Give int8 one text at a time: it scales activations by all texts of a batch, so in company an answer can differ.
+"""
+
+
+def write(table: pd.DataFrame, params: Params, about: dict, folder: str) -> str:
+    """Return the card in Markdown; `folder` is the name that its code calls the model by."""
+    licence, kept = licence_of(params), ", ".join(str(layer + 1) for layer in about["kept"])
+    head = f"---\nlicense: {licence or 'unknown'}\nbase_model: {_plain(params.model)}\npipeline_tag: text-classification\n---\n"
+    missing = f"\nONNX is missing: the exporter does not take this model ({escape.markdown(about['onnx_missing'])}).\n"
+    use = USE + (missing if about["onnx_missing"] else USE_ONNX)
+    cut = _vocabulary(about["vocabulary"])
+    return f"""{head}
+# {escape.markdown(_plain(params.model))}, {len(about["kept"])} of {about["layers"]} layers, for {escape.markdown(params.dataset)}
+
+Layers kept, counted from 1: {kept}. {_how(params, about)}
+
+{use.format(folder=folder, tokens=params.max_tokens)}
+## Data
+
+{escape.markdown(params.dataset)}: {params.train_size} texts to train, {params.validation_size} to choose, {params.test_size} to test, cut to
+{params.max_tokens} tokens; texts that occur twice are used once. Seed {params.seed}.
+{cut}
+## What it costs and what it keeps
+
+{_table(table)}
+Accuracy on the test texts, with Wilson's 95% interval. Milliseconds are medians for one text of {params.max_tokens} tokens on one thread,
+all forms timed in turn on: {escape.markdown(about["machine"]["cpu"])}, {about["machine"]["cores"]} cores. The file
+`tradeoff.csv` has batches of {" and ".join(str(b) for b in sorted({b for b, _ in settings()}))}, the 95th percentiles and all cores too.
+
+{sentence(table)}
+
+![Accuracy against latency, size and memory](tradeoff.png)
+
+## Licence
+
+{f"Of the parent: {licence}." if licence else "The parent states none that could be read; ask its authors before passing this model on."}
+"""
+
+
+def licence_of(params: Params) -> str:
+    """Return the licence of the parent: as its own card states, or as its publishers do; "" where neither is known."""
+    if params.model in LICENCES:
+        return LICENCES[params.model]
+    try:
+        head = (ROOT / Path(params.model).expanduser() / "README.md").read_text(encoding="utf-8").split("---")[1]
+    except (OSError, IndexError, UnicodeDecodeError):
+        return ""
+    found = re.search(r"^license:\s*([A-Za-z0-9.+-]+)\s*$", head, re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def _how(params: Params, about: dict) -> str:
+    made = "Distilled from the original" if about["distilled"] else "No layer was removed"
+    taught = "taken as it was" if params.fine_tuned else f"fine-tuned for {params.epochs} epoch{'s' * (params.epochs > 1)}"
+    return (
+        f"Asked for: {escape.markdown(about['wish'])}. The original was {taught}; after each removal the rest was fine-tuned. "
+        f"The layers come from {about['order']}, chosen on the validation texts; test texts were looked at once, afterwards. {made}."
+    )
+
+
+def _vocabulary(cut: dict) -> str:
+    if not cut:
+        return ""
+    return (
+        f"\nThe vocabulary is cut from {cut['pieces_before']} to {cut['pieces_after']} pieces: those of the training texts, and what spells any "
+        f"other word. {100 * cut['share_meeting_cut']:.1f}% of the test texts meet a piece that was cut.\n"
+    )
+
+
+def _table(table: pd.DataFrame) -> str:
+    heads = ["model", "form", "layers", "accuracy", "interval", "ms", "MB", "memory, MB"]
+    rows = []
+    for name, row in table.iterrows():
+        bold = "**" if name == YOURS else ""
+        cells = [str(row["layers"]), f"{row['accuracy']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", f"{row[ONE_TEXT]:.2f}"]
+        rows.append([f"{bold}{name}{bold}", row["form"], *cells, f"{row['megabytes']:.1f}", f"{row['memory_mb']:.0f}"])
+    return markdown_table(heads, rows, numbers=set(heads[2:]))
+
+
+def _plain(model: str) -> str:
+    """Name a model without the folders of this machine."""
+    return re.sub(r"[^A-Za-z0-9_./-]+", "-", Path(model).name if model.startswith("/") else model)

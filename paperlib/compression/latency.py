@@ -1,0 +1,56 @@
+"""Time forms of a model, one call of each in turn, so that what else the machine does meets all of them alike."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+
+from paperlib.common import hardware
+from paperlib.compression.export import Rows
+from paperlib.compression.forms import Form
+
+BATCHES = (1, 32)
+ROUNDS = {1: 50, 32: 12}  # calls of every form at most; the first two warm up
+FEWEST = 5
+BUDGET_SECONDS = 20.0  # for one batch size and number of threads
+
+
+def settings() -> list[tuple[int, int]]:
+    """Return the (batch, threads) that are timed: one thread, and all cores where there are several."""
+    return [(batch, threads) for threads in sorted({1, hardware.cores()}) for batch in BATCHES]
+
+
+def columns(batch: int, threads: int) -> list[str]:
+    """Name the columns of a setting: the median and the 95th percentile in milliseconds."""
+    return [f"batch{batch}_threads{threads}_{p}_ms" for p in ("p50", "p95")]
+
+
+def measure(forms: list[Form], rows: Rows, which: list[tuple[int, int]] | None = None) -> pd.DataFrame:
+    """Return milliseconds for a batch of texts of full length: index as `forms`, columns as `columns` names them."""
+    table, before = {}, torch.get_num_threads()
+    try:
+        for threads in sorted({threads for _, threads in which or settings()}):
+            torch.set_num_threads(threads)
+            runners = [form.runner(threads) for form in forms]
+            for batch in [batch for batch, n in which or settings() if n == threads]:
+                some = {name: np.resize(values, (batch, values.shape[1])) for name, values in rows.items()}
+                seconds = _interleaved(runners, some, ROUNDS[batch])
+                for name, percentile in zip(columns(batch, threads), (50, 95)):
+                    table[name] = 1000 * np.percentile(seconds, percentile, axis=0)
+    finally:
+        torch.set_num_threads(before)
+    return pd.DataFrame(table)
+
+
+def _interleaved(runners: list, rows: Rows, most: int) -> np.ndarray:
+    """Return seconds (rounds, runners)."""
+    seconds, started = [], time.perf_counter()
+    while len(seconds) < FEWEST + 2 or (len(seconds) < most and time.perf_counter() - started < BUDGET_SECONDS):
+        one_round = []
+        for run in runners:
+            begun = time.perf_counter()
+            run(rows)
+            one_round.append(time.perf_counter() - begun)
+        seconds.append(one_round)
+    return np.array(seconds[2:])

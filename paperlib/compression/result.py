@@ -1,0 +1,91 @@
+"""What a compression ends with: a folder that plain transformers loads, a table and a picture."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from paperlib.common import places
+from paperlib.common.errors import UserError
+from paperlib.common.files import atomic_write_text, sha256_file
+from paperlib.common.places import ROOT
+from paperlib.compression import card, tradeoff
+from paperlib.evidence import provenance
+from paperlib.figures import drawing
+from paperlib.params import Params
+
+METRICS, MAKER = "metrics.json", "paperlib compress"
+LEFT_OUT = shutil.ignore_patterns(".*")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A compressed classifier; `folder` is where it was made, `save` takes it away."""
+
+    folder: Path
+    table: pd.DataFrame  # one row for each form of each model, index `model`
+    params: Params
+    about: dict
+
+    @property
+    def sentence(self) -> str:
+        """What removing layers buys beyond quantising, and the other way round."""
+        return tradeoff.sentence(self.table)
+
+    def plot(self) -> Figure:
+        """Draw the trade-off."""
+        return tradeoff.plot(self.table)
+
+    def save(self, folder: Path | str) -> Path:
+        """Write the model, its card, metrics and trade-off into a folder, whole or not at all; return it.
+
+        Raises UserError when the folder holds something else, or cannot be written.
+        """
+        target = check_target(Path(folder))
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            shutil.copytree(self.folder, partial, ignore=LEFT_OUT)
+            self._write_beside(partial, target.name)
+            if target.exists():
+                shutil.rmtree(target)
+            partial.replace(target)
+        except OSError as error:
+            raise UserError(f"OUT: {target.name} cannot be written ({error.strerror or error})") from None
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return target
+
+    def _write_beside(self, folder: Path, name: str) -> None:
+        atomic_write_text(folder / "README.md", card.write(self.table, self.params, self.about, name))
+        atomic_write_text(folder / "tradeoff.csv", self.table.to_csv())
+        alt = f"Test accuracy against latency, size and memory. {self.sentence}"
+        drawing.save(self.plot(), folder, "tradeoff", alt, banner=provenance.banner(self.params))
+        files = {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+        rows = json.loads(self.table.reset_index().to_json(orient="records"))
+        run = json.loads(json.dumps(provenance.collect(self.params), default=str))
+        record = {"made_by": MAKER, **self.about, "sentence": self.sentence, "rows": rows, "files": files, "run": run}
+        atomic_write_text(folder / METRICS, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def check_target(folder: Path) -> Path:
+    """Return a folder as an absolute path; raises UserError when it holds something that we did not write."""
+    try:
+        text = places.path_text(str(folder))
+        target = (Path.cwd() / text).resolve()
+        places.check_own_folder(str(target), ROOT)
+    except ValueError as error:
+        raise UserError(f"OUT: {error}") from None
+    if target.exists() and not _is_ours(target):
+        raise UserError(f"OUT: {target.name} is there already and was not written by this command: name another folder")
+    return target
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and json.loads((folder / METRICS).read_text(encoding="utf-8")).get("made_by") == MAKER
+    except (OSError, ValueError, AttributeError):
+        return folder.is_dir() and not any(folder.iterdir())

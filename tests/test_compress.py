@@ -1,0 +1,288 @@
+"""A classifier of one's own made smaller: the wish, the choice, ONNX, the vocabulary, and the whole on a small table."""
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from paperlib.common.errors import UserError
+from tests.conftest import FAMILIES, logits_of, padded_batch, tiny_model
+
+PLAIN_SCRIPT = """
+import json, sys
+import numpy as np
+from onnxruntime import InferenceSession
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+folder, texts, tokens = sys.argv[1], json.load(open(sys.argv[2])), int(sys.argv[3])
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForSequenceClassification.from_pretrained(folder)
+answers = {"torch fp32": [], "ONNX fp32": [], "ONNX int8": []}
+sessions = {"ONNX fp32": "model.onnx", "ONNX int8": "model_int8.onnx"}
+sessions = {form: InferenceSession(f"{folder}/onnx/{file}") for form, file in sessions.items()}
+for text in texts:
+    encoded = tokenizer(text, truncation=True, max_length=tokens, return_tensors="pt")
+    answers["torch fp32"].append(model.config.id2label[int(model(**encoded).logits.argmax())])
+    for form, session in sessions.items():
+        rows = {each.name: encoded[each.name].numpy() for each in session.get_inputs()}
+        answers[form].append(model.config.id2label[int(session.run(None, rows)[0].argmax())])
+assert "paperlib" not in sys.modules
+print(json.dumps(answers))
+"""
+
+
+def subsets_table(values):
+    """Return a table as `all_subsets` does, of accuracies by subset and losses of 0."""
+    index = pd.Index(sorted(values, key=lambda removed: (len(removed), removed)), tupleize_cols=False)
+    return pd.DataFrame({"accuracy": [values[removed] for removed in index], "loss": 0.0}, index=index)
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.integers(0, 50), min_size=16, max_size=16), st.integers(1, 4))
+def test_the_best_order_has_the_highest_sum_of_all_orders(numbers, depth):
+    from paperlib.compression.choose import best_order
+
+    removals = [removed for size in range(5) for removed in itertools.combinations(range(4), size)]
+    values = {removed: number / 50 for removed, number in zip(removals, numbers)}
+
+    def total(order):
+        return sum(values[tuple(sorted(order[:step]))] for step in range(1, depth + 1))
+
+    found = best_order(subsets_table(values), depth)
+    assert len(set(found)) == depth
+    assert total(found) == pytest.approx(max(map(total, itertools.permutations(range(4), depth))))
+    end = tuple(sorted(found))[:depth]
+    assert set(best_order(subsets_table(values), depth, end)) == set(end)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"keep": "2.5"}, "KEEP: must be a whole number"),
+        ({"keep": "few"}, "KEEP: must be a whole number"),
+        ({"latency_ms": "0"}, "LATENCY_MS: must be milliseconds"),
+        ({"latency_ms": "nan"}, "LATENCY_MS: must be milliseconds"),
+        ({"max_drop": "-1"}, "MAX_DROP: must be points"),
+        ({"keep": 3, "max_drop": 1}, "KEEP and MAX_DROP are both given"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused(asked, said):
+    from paperlib.compression.wish import wish_of
+
+    with pytest.raises(UserError, match=said):
+        wish_of(**asked)
+
+
+@pytest.mark.parametrize("keep", [0, 5, -1])
+def test_layers_to_keep_are_counted(keep):
+    from paperlib.compression.wish import check_keep, wish_of
+
+    with pytest.raises(UserError, match="KEEP: must be a whole number from 1 to 4"):
+        check_keep(wish_of(keep=keep), 4)
+
+
+def test_the_choice_follows_the_wish():
+    from paperlib.compression.choose import choose
+    from paperlib.compression.wish import wish_of
+
+    accuracy, ms = [0.80, 0.81, 0.79, 0.60], [4.0, 3.0, 2.0, 1.0]
+    assert choose(wish_of(keep=2), 4, accuracy, ms, "int8") == 2
+    assert choose(wish_of(max_drop=1), 4, accuracy, ms, "int8") == 2  # .80 to .79 is one point exactly
+    assert choose(wish_of(max_drop=0.5), 4, accuracy, ms, "int8") == 1
+    assert choose(wish_of(latency_ms=3.5), 4, accuracy, ms, "int8") == 1
+    assert choose(wish_of(latency_ms=2.5), 4, accuracy, ms, "int8") == 2
+    with pytest.raises(UserError, match=r"LATENCY_MS=0.5: no model reaches it here: the fastest \(int8\) takes 1.00 ms"):
+        choose(wish_of(latency_ms=0.5), 4, accuracy, ms, "int8")
+
+
+def word_pieces(words):
+    """Return a BERT tokeniser of these words, their letters and the special tokens."""
+    from transformers import BertTokenizerFast
+
+    letters = sorted({letter for word in words for letter in word})
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *letters, *(f"##{letter}" for letter in letters)]
+    return BertTokenizerFast(vocab={piece: i for i, piece in enumerate(pieces)})
+
+
+class Named:
+    """Stands in for a family's tokeniser where only the names of its inputs and two rows are wanted."""
+
+    def __init__(self, kind, names):
+        self.kind, self.model_input_names = kind, names
+
+    def __call__(self, texts, **_):
+        import torch
+
+        batch = padded_batch(self.kind, examples=2, tokens=7)
+        return {**batch, "token_type_ids": torch.zeros_like(batch["input_ids"])}
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_onnx_computes_what_the_pruned_model_computes(kind, tmp_path, monkeypatch):
+    """One trace of the original serves all: any layers, any batch, any length, with and without token types."""
+    import torch
+
+    from paperlib.compression import export
+    from paperlib.model.encoder import remove_layers
+
+    model = tiny_model(kind, layers=2)
+    smaller = remove_layers(model, [0])
+    model.save_pretrained(tmp_path / "original")
+    smaller.save_pretrained(tmp_path / "smaller")
+    names = ["input_ids", "attention_mask"] + ["token_type_ids"] * (kind in ("bert", "electra"))
+    monkeypatch.setattr(export.AutoTokenizer, "from_pretrained", lambda _: Named(kind, names))
+    assert export.write_template(tmp_path / "original") == ""
+    export.add_onnx(tmp_path / "smaller", tmp_path / "original")
+    for examples, tokens in ((37, 9), (1, 5), (3, 20)):
+        batch = padded_batch(kind, examples=examples, tokens=tokens)
+        rows = {name: batch.get(name, torch.zeros_like(batch["input_ids"])).numpy() for name in names}
+        expected = logits_of(smaller, batch).numpy()
+        exact = export.session(tmp_path / "smaller/onnx/model.onnx", 1).run(None, rows)[0]
+        assert abs(exact - expected).max() < 1e-4 and (exact.argmax(1) == expected.argmax(1)).all()
+        small = export.session(tmp_path / "smaller/onnx/model_int8.onnx", 1).run(None, rows)[0]
+        assert small.shape == expected.shape and np.corrcoef(small.ravel(), expected.ravel())[0, 1] > 0.5  # 16 numbers wide: coarse
+
+
+def test_a_family_that_the_exporter_cannot_take_is_no_fault(tmp_path, monkeypatch):
+    from paperlib.compression import export
+
+    def refuse(*_):
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(export, "load", lambda folder: None)
+    monkeypatch.setattr(export.AutoTokenizer, "from_pretrained", lambda _: None)
+    monkeypatch.setattr(export, "_trace", refuse)
+    assert export.write_template(tmp_path) == "RuntimeError: no such operator"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cut_vocabulary_tokenises_its_texts_as_before(tmp_path):
+    from transformers import AutoTokenizer
+
+    from paperlib.compression.vocabulary import kept_ids, renumbered
+
+    whole = word_pieces(["rain", "snow", "bread", "rainbow"])
+    whole.save_pretrained(tmp_path)
+    texts = ["rain snow", "snow snow rain"]
+    kept = kept_ids(whole, texts)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(renumbered(json.loads(path.read_text()), kept)))
+    small = AutoTokenizer.from_pretrained(tmp_path)
+    assert len(small) == len(kept) < len(whole)
+    for text in texts:
+        assert small.convert_ids_to_tokens(small(text)["input_ids"]) == whole.convert_ids_to_tokens(whole(text)["input_ids"])
+    assert small.tokenize("bread") == ["b", "##r", "##e", "##a", "##d"] and whole.tokenize("bread") == ["bread"]
+    assert [kept[i] for i in small(texts[0])["input_ids"]] == whole(texts[0])["input_ids"]
+
+
+TOPICS = ["weather", "kitchen", "harbour", "garden"]
+
+
+@pytest.fixture(scope="module")
+def compressed(tmp_path_factory):
+    """Compress the smoke model on a table with named labels and no test split; return folder, result and settings."""
+    import paperlib
+    from paperlib.compression import forms, latency
+    from paperlib.data import made
+
+    folder = tmp_path_factory.mktemp("compressed")
+    table = made.make(160, seed=5)
+    table.assign(label=table["label"].map(dict(enumerate(TOPICS)))).to_csv(folder / "topics.csv", index=False)
+    places = {"output_dir": f"{folder}/out", "cache_dir": f"{folder}/cache", "max_removed": 1, "precision": "fp32",
+                "workers": 1, "device": "cpu", "validation_size": 32, "test_size": 32}  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setattr(latency, "BUDGET_SECONDS", 0)
+        patch.setattr(forms.Form, "memory_mb", lambda *_: 1.0)
+        said = []
+        options = {"profile": "smoke", "settings": places, "say": said.append}
+        first = paperlib.compress("random-bert", folder / "topics.csv", keep=3, vocabulary="used", out=folder / "small", **options)
+        again = paperlib.compress(folder / "small", folder / "topics.csv", max_drop=100, **options)
+        yield folder, first, again, said
+
+
+def test_what_is_saved_is_scored_as_stated_without_the_library(compressed):
+    folder, made, _, _ = compressed
+    from paperlib.data import sources, subsets
+
+    frame = subsets.draw(sources.read(made.params)[0], made.params)["test"]
+    (folder / "texts.json").write_text(json.dumps(frame["text"].tolist()))
+    (folder / "script.py").write_text(PLAIN_SCRIPT)
+    command = [sys.executable, "script.py", "small", "texts.json", str(made.params.max_tokens)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    truth = [made.params.class_names[label] for label in frame["label"]]
+    for form, answers in json.loads(done.stdout).items():
+        row = made.table[made.table["form"] == form].loc["yours"]
+        assert np.mean([a == b for a, b in zip(answers, truth)]) == row["accuracy"]
+        assert row["low"] < row["accuracy"] <= row["high"]
+
+
+def test_the_result_says_what_was_kept_and_how(compressed):
+    folder, made, _, said = compressed
+    record = json.loads((folder / "small" / "metrics.json").read_text())
+    assert record["layers"] == 4 and len(record["kept"]) == 3 and record["export_differs_by"] < 1e-4
+    assert {"original", "3 layers", "yours", "lost its top layers"} <= set(made.table.index)
+    assert set(made.params.class_names) == set(TOPICS)
+    pieces = record["vocabulary"]
+    assert pieces["pieces_after"] <= pieces["pieces_before"] and 0 <= pieces["share_meeting_cut"] <= 1
+    assert any("topics.csv: has no test split" in line for line in said)
+    for name in ("README.md", "tradeoff.csv", "tradeoff.png", "tradeoff.svg", "model.safetensors", "onnx/model_int8.onnx"):
+        assert (folder / "small" / name).exists()
+    assert not [path for path in (folder / "small").rglob(".*")]
+
+
+def test_the_code_of_the_card_runs(compressed):
+    folder, made, _, _ = compressed
+    card = (folder / "small" / "README.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", card, re.DOTALL))
+    assert code.count("import") == 3
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] in TOPICS
+
+
+def test_a_classifier_of_these_classes_is_taken_as_it_is(compressed):
+    """Its accuracy is that of the model it was made from, to the last text, and no text has trained it."""
+    _, first, again, said = compressed
+    assert again.params.fine_tuned and again.params.class_names == first.params.class_names
+    assert "the original: taken as it is" in said
+    before, after = (made.table[made.table["form"] == "torch fp32"] for made in (first, again))
+    assert after.loc["original", "accuracy"] == before.loc["yours", "accuracy"]
+
+
+def test_a_folder_that_is_not_ours_is_not_written_over(compressed, tmp_path):
+    _, made, _, _ = compressed
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(UserError, match="OUT: mine is there already"):
+        made.save(tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--keep", "0"], "KEEP: must be a whole number from 1 to 4, the layers of the model, not 0"),
+        (["--keep", "2", "--latency-ms", "3"], "KEEP and LATENCY_MS are both given: ask for one"),
+        (["--data", "no/such.csv"], "DATA: there is no file or folder no/such.csv"),
+        (["--vocabulary", "small"], "VOCABULARY: must be used, or nothing, not 'small'"),
+        (["--out", "tests"], "OUT: "),
+    ],
+)
+def test_a_bad_wish_ends_with_one_line_and_status_2(words, said, tmp_path, capsys, process_as_before):
+    from paperlib.__main__ import main
+
+    places = [f"output_dir={tmp_path}/out", f"cache_dir={tmp_path}/cache", "precision=fp32", "device=cpu"]
+    command = ["compress", "--profile", "smoke", "--out", str(tmp_path / "mine"), *words, "--set", *places]
+    assert main(command) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"paperlib: {said}") and line.count("\n") == 1
+    assert not (tmp_path / "mine").exists()
