@@ -169,7 +169,7 @@ def test_sizes_and_ratios_by_hand():
     ours = made_results(Random_Forest=[0.5] * 9, Random=[0.3] * 9)
     assert walk_quantities.layer_parameters(ours).value == published.LAYER_PARAMETERS
     assert verdict_of("layer-size", ours) == HOLDS
-    with pytest.raises(Untestable):
+    with pytest.raises(Untestable, match="^the model has 6 layers, not 12$"):
         walk_quantities.layer_parameters(Results.from_tables(steps=made_steps({"Random": [0.4]}, layers=6)))
     assert walk_quantities.ratio_above_random(ours, ["Random-Forest", "Weight-Norm"]).value == 2
     assert walk_quantities.ratio_above_random(made_results(), ["Random-Forest", "Weight-Norm"]).value == 0

@@ -11,6 +11,7 @@ from transformers import (
     BertConfig,
     GPT2Config,
     GPT2ForSequenceClassification,
+    MPNetConfig,
 )
 
 from paperlib.common.errors import UserError
@@ -27,6 +28,16 @@ def test_bert_base_has_the_papers_sizes():
     with torch.device("meta"):
         smaller = encoder.remove_layers(model, [4])
     assert encoder.count_parameters(model) - encoder.count_parameters(smaller) == 7_087_872
+
+
+def test_each_of_the_twelve_layers_of_mpnet_is_as_large_as_the_papers():
+    """What the published configuration of all-mpnet-base-v2 says, but for the weights."""
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(MPNetConfig(vocab_size=30527, num_labels=10))
+        smaller = encoder.remove_layers(model, list(range(12)))
+    sizes = [sum(parameter.numel() for parameter in layer.parameters()) for layer in encoder.layers(model)]
+    assert sizes == [7_087_872] * 12
+    assert encoder.count_parameters(model) - encoder.count_parameters(smaller) == 12 * 7_087_872
 
 
 def has_spacer(kind, removed):

@@ -402,6 +402,8 @@ def test_randomization_bars_dots_and_exact_p_values():
     figure, alt = paper.randomization(steps, orders)
     (ax,) = figure.axes
     assert labels_of(ax)[:3] == ["Random-Forest", "Random6", "Random4"]
+    deep, _ = paper.randomization(steps.assign(layers=12), orders)
+    assert labels_of(deep.axes[0])[1:3] == ["Random12", "Random10"], "with twelve layers, the paper's names"
     heights = [[bar.get_height() for bar in bars.patches] for bars in ax.containers]
     mean = 100 * orders.groupby(["test", "dataset"]).max_accuracy.mean().unstack()[datasets]
     np.testing.assert_allclose(heights, [100 * forest[datasets], *mean.to_numpy()])

@@ -71,6 +71,7 @@ def _profile(out):
                 "removed": ["", "4", "4-2"],
                 "accuracy": [0.5, 0.625, 0.625],
                 "diverged": [False, False, dataset != "imdb"],
+                "layers": 6,
             }
         )
         steps.to_csv(unit / "steps.csv", index=False)
@@ -122,6 +123,11 @@ def site(tmp_path_factory):
 @pytest.fixture
 def index(site):
     return BeautifulSoup((site / "index.html").read_text(), "html.parser")
+
+
+def test_what_is_pruned_is_named_by_its_layers(index):
+    said = index.get_text(" ", strip=True)
+    assert "These runs prune 6 layers of all-MiniLM-L6-v2, not the paper’s BERT-base" in " ".join(said.split())
 
 
 def test_every_link_leads_somewhere_and_nothing_is_fetched(site, index):

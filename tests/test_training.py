@@ -1,7 +1,9 @@
 """Fine-tuning: the update rule by hand, everything drawn from one seed, and losses by independent formulas."""
 
+import ctypes
 import math
 import os
+import resource
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from torch import nn
 
 from paperlib.common.errors import UserError
 from paperlib.data import subsets
-from paperlib.model import device, encoder, training
+from paperlib.model import device, encoder, memory, training
 
 
 def without_dropout(model):
@@ -243,3 +245,20 @@ def test_a_gpu_that_is_not_there_is_said(tmp_path):
     with pytest.raises(UserError, match="^device: no CUDA device is available"):
         device.device_of(smoke_params(tmp_path, device="cuda"))
     assert device.device_of(smoke_params(tmp_path, device="auto")) == torch.device("cpu")
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+def test_memory_that_was_freed_is_used_again():
+    memory.keep_freed()
+
+    def pages_asked_for():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.zeros(10_000_000)  # 40 MB, or ten thousand pages
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    assert sum(pages_asked_for() for _ in range(10)) < 30_000, "a hundred thousand, were each given back"
+
+
+def test_a_library_without_the_function_is_left_alone(monkeypatch):
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    memory.keep_freed()

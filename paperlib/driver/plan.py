@@ -53,11 +53,10 @@ def plan(studies: list[Params]) -> Plan:
         free = memory.free_bytes(bench.pretrained.device)
         most = memory.models_at_a_time(bench.pretrained, total, params, free)
         in_batches = _calibrate(params, total, min(most, max(count for _, count in levels)))
-    # Evaluation, and the ablations and signals of roughly half of the nodes, as forward passes over examples.
-    passes = params.test_size + params.validation_size + params.signal_size
-    rounds = steps + FORWARD_SHARE * passes / params.batch_size
+    rounds = steps + FORWARD_SHARE * (params.test_size + params.validation_size) / params.batch_size
     chain = rounds_of_control * rounds * alone(total)  # the equal-training control waits for itself
     spread = sum(count * rounds * in_batches(left) for left, count in levels)
+    spread += sum(_measuring(left, count, params) * alone(left) for left, count in levels[:-1] if left > 1)
     workers = parallel.workers_of(params)
     seconds = max(chain, (chain + spread) / workers) + rounds * alone(total) + NOTEBOOK_SECONDS
     model_gb = encoder.count_parameters(bench.pretrained) * WEIGHT_BYTES / 1e9
@@ -77,6 +76,22 @@ def _nodes_at_most(params: Params, total: int) -> list[int]:
         at_depth = sum(len(node) == depth for node in known)
         counts.append(min(math.perm(total, depth), at_depth + measured))
     return counts
+
+
+def _measuring(left: int, count: int, params: Params) -> float:
+    """Return what the measurements of so many nodes of a level cost at most, in training steps of their model.
+
+    Signals take a forward and a backward pass over their examples; an ablation of R layers runs R (R - 1) / 2 layers
+    beside the ordinary pass, which is (R + 1) / 2 forward passes.
+    """
+    ablation = FORWARD_SHARE * (left + 1) / 2 / params.batch_size
+    steps = {
+        "signals": params.signal_size / params.batch_size,
+        "ablation_test": ablation * params.test_size,
+        "ablation_validation": ablation * params.validation_size,
+    }
+    asking = [part for name in (*STRATEGIES, *CONTROLS) for part in strategies.needs(name, params)]
+    return sum(cost * min(count, asking.count(part)) for part, cost in steps.items())
 
 
 def _prefixes(order: list[int]) -> Iterator[Removed]:

@@ -15,9 +15,11 @@ FOREST = FUSERS[1]
 
 def layer_parameters(results: Results) -> Estimate:
     """Return the parameters that leave with one layer of a 12-layer model."""
-    steps = results.table("steps").query("layers == @published.LAYERS and strategy != 'Equal-Training'")
+    whole = results.table("steps")
+    steps = whole.query("layers == @published.LAYERS and strategy != 'Equal-Training'")
     if steps.empty:
-        raise Untestable("the model is not BERT-base")
+        found = ", ".join(map(str, sorted(whole["layers"].unique())))
+        raise Untestable(f"the model has {found} layers, not {published.LAYERS}")
     removed = -steps.groupby(statistics.WALK)["parameters"].diff().dropna()
     return Estimate(removed.mean(), removed.std(ddof=0), datasets=steps["dataset"].nunique())
 

@@ -1,4 +1,7 @@
-"""Estimate the memory that fine-tuning a model takes, and so how many can be fine-tuned at a time."""
+"""Estimate the memory that fine-tuning a model takes, and so how many can be fine-tuned at a time; keep what is freed."""
+
+import contextlib
+import ctypes
 
 import torch
 from transformers import PreTrainedModel
@@ -12,6 +15,8 @@ WEIGHT_COPIES = 7
 # Kept for the backward pass, per layer and token: for each hidden unit, and for each head and token attended to.
 # (Korthikanti et al. 2022, arXiv 2205.05198, section 4.1, has 34 and 5 bytes in 16 bits; ours are partly 32-bit.)
 BYTES_PER_UNIT, BYTES_PER_SCORE = 80, 20
+# Of mallopt, from glibc's malloc.h: pieces mapped one by one, free memory kept at the end of the heap, growth of the heap.
+MMAP_MAX, TRIM_THRESHOLD, TOP_PAD = -4, -1, -2
 USED_SHARE = 0.8  # of the free memory: the rest is for fragments and for the largest temporary tensors
 
 
@@ -52,3 +57,16 @@ def _parameters(pretrained: PreTrainedModel, layers: int) -> int:
     in_layers = sum(parameter.numel() for parameter in encoder.layers(pretrained).parameters())
     outside = sum(parameter.numel() for parameter in pretrained.parameters()) - in_layers
     return outside + layers * in_layers // max(1, len(encoder.layers(pretrained)))
+
+
+def keep_freed() -> None:
+    """Let this process keep the memory that it frees, where its C library is glibc; elsewhere do nothing.
+
+    Every training step asks for the same gradients and activations, hundreds of megabytes. Given back each time, they
+    would come again page by page, each filled with zeros first. No number depends on it.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # no such function, or no library to ask
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(MMAP_MAX, 0)
+        mallopt(TRIM_THRESHOLD, -1)  # never trim
+        mallopt(TOP_PAD, 64 << 20)

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from paperlib import ablation, signals
 from paperlib.data import subsets
 from paperlib.data.subsets import Batch, Dataset
-from paperlib.model import batched_training, encoder, together, training
+from paperlib.model import batched_training, encoder, memory, together, training
 from paperlib.model.device import device_of, forward_context
 from paperlib.nodes import contract
 from paperlib.nodes.node import Node, Removed, columns, label, pack, seed_of
@@ -142,6 +142,7 @@ def _bench(params_json: str) -> Bench:
     device = device_of(params)
     if device.type == "cpu":
         torch.set_num_threads(1)
+        memory.keep_freed()
     tokenizer = encoder.load_tokenizer(params)
     dataset = subsets.load(params, tokenizer)
     for batch in (dataset.train, dataset.validation, dataset.test):

@@ -55,7 +55,7 @@ def _contents(folder: Path, units: list[parts.Unit], pages: list[Page]) -> dict[
         "claims": parts.claims(folder / "claims.csv"),
         "claim_files": parts.files(folder, [folder / "claims.csv", folder / "claims.md"]),
         "units": shown,
-        "other_models": sorted({unit.model for unit in units} - {PAPER_MODEL, provenance.UNKNOWN}),
+        "other_models": sorted({parts.studied(unit) for unit in units if unit.model not in (PAPER_MODEL, provenance.UNKNOWN)}),
         "figures": [parts.figure(folder, number) for number in parts.CAPTIONS],
         "table": parts.table(tables / "table1.csv"),
         "table_files": parts.files(folder, [tables / f"table1.{kind}" for kind in ("csv", "md", "tex")]),

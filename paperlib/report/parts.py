@@ -205,6 +205,12 @@ def accuracies(unit: Unit) -> dict[str, str]:
     return answer
 
 
+def studied(unit: Unit) -> str:
+    """Name what a unit prunes: "12 layers of all-mpnet-base-v2"; the model alone where there are no steps yet."""
+    layers = sorted(_steps(unit)["layers"].dropna().unique())
+    return f"{layers[0]:.0f} layers of {unit.model}" if layers else unit.model
+
+
 def diverged(unit: Unit) -> str | None:
     """Say that some models of a unit failed to train, if so."""
     models = _steps(unit).drop_duplicates("removed")
@@ -216,10 +222,10 @@ def diverged(unit: Unit) -> str | None:
 
 def _steps(unit: Unit) -> pd.DataFrame:
     """Read a unit's steps; the columns used here are there even if the table is missing or damaged."""
-    columns = ["strategy", "step", "removed", "accuracy", "diverged"]
+    columns = ["strategy", "step", "removed", "accuracy", "diverged", "layers"]
     table = read_csv(unit.folder / "steps.csv")
     table = pd.DataFrame(columns=columns) if table is None else table.reindex(columns=columns)
-    numbers = table[["step", "accuracy"]].apply(pd.to_numeric, errors="coerce")
+    numbers = table[["step", "accuracy", "layers"]].apply(pd.to_numeric, errors="coerce")
     return table.assign(**numbers)
 
 
