@@ -5,6 +5,7 @@ SEEDS    ?= 0
 SET      ?=
 PYTHON   ?= python3
 OFFLINE  ?=
+EPOCHS_OF ?= newsgroup imdb agnews
 
 VENV  := .venv
 RUN   := $(VENV)/bin/python -m paperlib
@@ -24,7 +25,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env reproduce smoke test lab figures plan check bench compress compare reference bundle torture doctor clean distclean
+.PHONY: help env reproduce smoke test lab figures plan epochs check bench compress compare reference bundle torture doctor clean distclean
 
 help: ## Show this help
 	@echo 'Usage: make TARGET [PROFILE=$(PROFILE)] [DATASETS="$(DATASETS)"] [SEEDS="$(SEEDS)"] [SET="name=value ..."]'
@@ -52,6 +53,13 @@ figures: $(STAMP) ## Redraw figures, tables and report from stored numbers, with
 
 plan: $(STAMP) ## Say how many fine-tunes, how long and how much disk a run would take here
 	@$(RUN) plan $(STUDY)
+
+epochs: $(STAMP) ## Is it under-training? Three datasets with other epochs and learning rates, then the figures (hours)
+	@$(RUN) reproduce --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(EPOCHS_OF)) --seeds $(call each,$(SEEDS))
+	@for set in epochs=3 epochs=10 learning_rate=2.0e-5 learning_rate=1.0e-4; do \
+		$(RUN) reproduce --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(EPOCHS_OF)) \
+			--seeds $(call each,$(SEEDS)) --set $$set || exit; done
+	@$(RUN) figures --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(EPOCHS_OF)) --seeds $(call each,$(SEEDS))
 
 check: $(STAMP) ## Say whether the outputs of PROFILE are fresh; fail if any is stale
 	@$(RUN) check $(STUDY)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from paperlib.data import orders
 from paperlib.data.subsets import Batch
 from paperlib.model.encoder import layer_numbers
 from paperlib.model.families import (
@@ -58,10 +59,21 @@ def all_subsets(model: PreTrainedModel, batch: Batch) -> pd.DataFrame:
     Index `removed`: tuples of original layer numbers, in ascending order. Depth first, so that at most L activations
     of a chunk are held at a time.
     """
+    return some_subsets(model, batch, None)
+
+
+def subsets(model: PreTrainedModel, batch: Batch, seed: int) -> pd.DataFrame:
+    """Return `all_subsets` of a model of up to `orders.ALL_UP_TO` layers; of a deeper one, those that are drawn."""
+    numbers = layer_numbers(model)
+    return some_subsets(model, batch, None if len(numbers) <= orders.ALL_UP_TO else orders.subsets(numbers, seed))
+
+
+def some_subsets(model: PreTrainedModel, batch: Batch, wanted: set[tuple[int, ...]] | None) -> pd.DataFrame:
+    """Return accuracy and mean loss (nats) without each of the `wanted` sets of layers (None: all), ascending tuples."""
     numbers = layer_numbers(model)
     totals: dict[tuple[int, ...], np.ndarray] = {}
     for part in _chunks(batch):
-        for removed, (hits, losses) in _subsets_of(model, part, numbers):
+        for removed, (hits, losses) in _subsets_of(model, part, numbers, _ways_to(wanted, numbers)):
             totals[removed] = totals.get(removed, 0) + np.array([hits.sum(), losses.sum()])
     index = pd.Index(sorted(totals, key=lambda removed: (len(removed), removed)), tupleize_cols=False, name="removed")
     values = np.array([totals[removed] for removed in index]) / len(batch["labels"])
@@ -83,8 +95,10 @@ def _single_removals_of(model: PreTrainedModel, batch: Batch) -> Scores:
 
 
 @torch.inference_mode()
-def _subsets_of(model: PreTrainedModel, batch: Batch, numbers: list[int]) -> Iterator[tuple[tuple, Scores]]:
-    """Yield (removed, scores) of every subset, in the order of a depth-first walk."""
+def _subsets_of(
+    model: PreTrainedModel, batch: Batch, numbers: list[int], ways: set[tuple] | None = None
+) -> Iterator[tuple[tuple, Scores]]:
+    """Yield (removed, scores) of every subset, in the order of a depth-first walk; `ways` are the branches to take."""
     with first_token_only(model):
         run = _LayerwiseRun(model, batch)
         if not run.layers:
@@ -95,13 +109,24 @@ def _subsets_of(model: PreTrainedModel, batch: Batch, numbers: list[int]) -> Ite
         while pending:
             position, removed, state = pending.pop()
             if position < len(numbers):
-                pending.append((position + 1, (*removed, numbers[position]), state))
-                pending.append((position + 1, removed, run.apply(position, state)))
+                without = (*removed, numbers[position])
+                if ways is None or (position + 1, without) in ways:
+                    pending.append((position + 1, without, state))
+                if ways is None or (position + 1, removed) in ways:
+                    pending.append((position + 1, removed, run.apply(position, state)))
             else:
                 ended[removed] = state[:, run.read]
             if len(ended) == at_once or not pending:
                 yield from zip(ended, run.scores_of(list(ended.values())))
                 ended = {}
+
+
+def _ways_to(wanted: set[tuple[int, ...]] | None, numbers: list[int]) -> set[tuple] | None:
+    """Return every (layers decided on, those of them removed) on the way to a wanted set; None stands for all."""
+    if wanted is None:
+        return None
+    stages = range(1, len(numbers) + 1)
+    return {(stage, tuple(n for n in numbers[:stage] if n in removed)) for removed in wanted for stage in stages}
 
 
 class _LayerwiseRun:

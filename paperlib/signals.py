@@ -59,6 +59,23 @@ def task_relevance(model: PreTrainedModel, batch: Batch, params: Params) -> pd.S
     return pd.Series(values, index=pd.Index(layer_numbers(model), name="layer"), name="Task-Relevance-MI", dtype=float)
 
 
+@torch.inference_mode()
+def block_influence(model: PreTrainedModel, batch: Batch) -> pd.Series:
+    """Return 1 - cosine of each layer's input and output, mean over all real tokens, by layer: it needs no labels.
+
+    The lowest goes first (ShortGPT, arXiv 2403.03853).
+    """
+    totals = np.zeros(len(layers(model)))
+    model.eval()
+    for ids, mask in zip(*(batch[name].split(CHUNK) for name in ("input_ids", "attention_mask"))):
+        states = [state[mask.bool()].double() for state in model(
+            input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states]
+        turned = [1 - F.cosine_similarity(before, after, dim=-1) for before, after in zip(states, states[1:])]
+        totals += [angle.sum().item() for angle in turned]
+    values = totals / batch["attention_mask"].sum().item()
+    return pd.Series(values, index=pd.Index(layer_numbers(model), name="layer"), name="block_influence", dtype=float)
+
+
 def degenerate(signals: pd.DataFrame) -> list[str]:
     """List the signals that take the same value, up to rounding, in every layer: they cannot rank anything."""
     spread = signals.max() - signals.min()

@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 
 from paperlib import fusers
-from paperlib.names import CONTROLS, FUSERS, SIGNALS, STRATEGIES
-from paperlib.nodes.node import Node
+from paperlib.names import CONTROLS, FAMILIES, FIXED_ORDERS, FUSERS, RIVALS, SIGNALS, STRATEGIES, WALKS
+from paperlib.nodes.node import Node, Round, layers_of
 from paperlib.params import Params
 
-__all__ = ["CONTROLS", "FUSERS", "SHOWN", "SIGNALS", "STRATEGIES", "Choice", "every_walk", "next_layer", "needs", "random_tests"]
+__all__ = ["CONTROLS", "FUSERS", "RIVALS", "SIGNALS", "STRATEGIES", "Choice", "every_walk", "next_layer", "needs", "random_tests"]
 
-SHOWN = (*STRATEGIES, *CONTROLS)  # the walks that steps.csv tells step by step
 RANDOM_TESTS = ("Random-All", "Random-Inner")  # section 3.4: all layers; all but the first and last
 HIGHEST_FIRST = ("Weight-Sparsity", "Attention-Entropy")  # sections 2.2.4 and 2.2.5
 SAME_RELATIVE = 1e-6  # signals closer than this are tied: rounding
@@ -22,12 +21,12 @@ SAME_DROP = 1e-9  # accuracy drops closer than this are tied: a least-squares fi
 
 @dataclass(frozen=True)
 class Choice:
-    """The layer to remove next (None: none, only fine-tune), the scores it was the least of, and how many tied.
+    """The layer to remove next (None: none, only fine-tune; or several), the scores it was the least of, how many tied.
 
     `fit` is the fuser that predicted the scores, where one did.
     """
 
-    layer: int | None
+    layer: Round
     scores: pd.Series | None = None
     ties: int = 1
     fit: fusers.Fit | None = None
@@ -39,17 +38,22 @@ def highest_first(params: Params) -> tuple[str, ...]:
     return (*HIGHEST_FIRST, *chosen)
 
 
-def needs(strategy: str, params: Params, ended: bool = False) -> set[str]:
-    """Say which measurements the strategy asks of a model, to choose the next layer or `ended`, to be reported.
+def needs(strategy: str, params: Params, ended: bool = False, original: bool = False) -> set[str]:
+    """Say which measurements the strategy asks of a model (`original`: of the first) to choose the next layer.
 
-    They are signals, ablation_test, ablation_validation and validation_correct (not asked by the randomization tests,
-    which look at test maxima only).
+    Once it has `ended`, what it asks of a model to be reported. They are signals, block_influence, ablation_test,
+    ablation_validation, subsets_validation, and validation_correct (not asked by the randomization tests, which look
+    at test maxima only).
     """
     shown = set() if strategy.startswith(RANDOM_TESTS) else {"validation_correct"}
+    if strategy.startswith(FAMILIES):
+        return _family_needs(strategy, params, shown, ended, original)
     if ended:
         return shown
-    if strategy in SIGNALS:
+    if strategy in SIGNALS or strategy == "Rank-Mean":
         return shown | {"signals"}
+    if strategy == "Block-Influence":
+        return shown | {"block_influence"}
     if strategy.startswith("Greedy-Ablation"):
         return shown | {_target(strategy, params)}
     if _fuser(strategy):
@@ -70,6 +74,10 @@ def next_layer(strategy: str, path: list[Node], params: Params) -> Choice | None
         return Choice(None)
     if strategy.startswith(RANDOM_TESTS):
         return Choice(random_order(strategy, node.original_layers, params.seed)[len(node.removed)])
+    if strategy in FIXED_ORDERS:
+        return Choice(fixed_order(strategy, node.original_layers)[len(node.removed)])
+    if strategy.startswith(FAMILIES):
+        return _family_choice(strategy, path, params)
     if strategy == "Random":
         return Choice(int(_draw(params.seed, "Random", node.removed).choice(node.remaining)))
     if len(node.remaining) == 1:
@@ -85,9 +93,60 @@ def oriented(node: Node, params: Params) -> pd.DataFrame:
 
 
 def depth(strategy: str, original_layers: int, params: Params) -> int:
-    """Return how many layers the strategy removes in all."""
+    """Return how many rounds the strategy takes in all; each but a control's removes a layer."""
+    if strategy.startswith(FAMILIES):
+        return int(strategy.rsplit("-", 1)[1])
     most = max(0, original_layers - 2) if strategy.startswith("Random-Inner-") else original_layers
     return min(most, params.max_removed) if params.max_removed else most
+
+
+def members(strategy: str, original_layers: int, params: Params) -> list[str]:
+    """Return the walks that a strategy consists of: itself, or one for each number of layers that a family removes.
+
+    The last model of a family's walk number k stands for the family at k layers removed.
+    """
+    if strategy not in FAMILIES:
+        return [strategy]
+    return [f"{strategy}-{size}" for size in range(1, depth("Random", original_layers, params) + 1)]
+
+
+def fixed_order(strategy: str, original_layers: int) -> list[int]:
+    """Return the order of a rival that looks at positions alone, layers counted from 0.
+
+    Top-Drop begins next to the head, Bottom-Drop at the embeddings, Middle-Out at the centre (of two as near, the
+    upper). Alternate takes every other layer from below the top one downwards, and then so again of what is left.
+    """
+    layers = list(range(original_layers))
+    if strategy == "Alternate":
+        order = []
+        while layers:
+            gone = layers[-2::-2] or layers
+            order, layers = order + gone, [layer for layer in layers if layer not in gone]
+        return order
+    centre = (original_layers - 1) / 2
+    keys = {
+        "Top-Drop": lambda layer: -layer,
+        "Bottom-Drop": lambda layer: layer,
+        "Middle-Out": lambda layer: (abs(layer - centre), -layer),
+    }
+    return sorted(layers, key=keys[strategy])
+
+
+def best_subset(subsets: pd.DataFrame, size: int, within: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """Return the set of `size` layers without which the model is most accurate, of equals that of least loss.
+
+    `subsets`: accuracy and loss by tuple of removed layers; `within` restricts the sets to those of these layers.
+    """
+    chosen = [gone for gone in subsets.index if len(gone) == size and (within is None or set(gone) <= set(within))]
+    ordered = subsets.loc[chosen].sort_values(["accuracy", "loss"], ascending=[False, True], kind="stable")
+    return ordered.index[0]
+
+
+def rank_mean(signals: pd.DataFrame, params: Params) -> pd.Series:
+    """Return the mean rank of every layer over the twelve signals, 1 = to go first (Borda): a fusion without a target."""
+    signed = signals[list(SIGNALS)].copy()
+    signed[list(highest_first(params))] *= -1
+    return fusers.standardise(signed).round(6).rank().mean(axis=1)  # rounded: what ties by a signal ties here
 
 
 def random_tests(params: Params, original_layers: int | None = None) -> dict[str, list[str]]:
@@ -100,8 +159,8 @@ def random_tests(params: Params, original_layers: int | None = None) -> dict[str
 
 
 def every_walk(params: Params) -> list[str]:
-    """Name all walks of a study, which its tables hold: strategies, controls, and the orders of the randomization tests."""
-    return [*SHOWN, *(name for names in random_tests(params).values() for name in names)]
+    """Name all walks of a study, which its tables hold: strategies, controls, rivals, and the orders of the randomization tests."""
+    return [*WALKS, *(name for names in random_tests(params).values() for name in names)]
 
 
 def random_order(strategy: str, original_layers: int, seed: int) -> list[int]:
@@ -126,6 +185,10 @@ def _scores(strategy: str, node: Node, fit: fusers.Fit | None, params: Params) -
     """Return the scores whose least is removed, and the relative and absolute difference below which they tie."""
     if strategy in SIGNALS:
         return node.signals[strategy] * (-1 if strategy in highest_first(params) else 1), SAME_RELATIVE, 0.0
+    if strategy == "Block-Influence":
+        return node.block_influence, SAME_RELATIVE, 0.0
+    if strategy == "Rank-Mean":
+        return rank_mean(node.signals, params), SAME_RELATIVE, 0.0
     if strategy.startswith("Greedy-Ablation"):
         return node.ablation(_target(strategy, params))["drop"], 0.0, SAME_DROP
     if fit is not None:
@@ -139,6 +202,36 @@ def _least(
     least = scores.min()  # NaN only when no score is a number, as after a training that diverged: then all tie
     tied = scores.index[np.isclose(scores, least, rtol=relative, atol=absolute, equal_nan=True)]
     return Choice(int(_draw(params.seed, "tie", node.removed).choice(tied)), scores, len(tied), fit)
+
+
+def _family_needs(strategy: str, params: Params, shown: set[str], ended: bool, original: bool) -> set[str]:
+    """Return what a family's walk asks: to choose at the original model, to be reported at its end, nothing between."""
+    if ended:
+        return shown
+    choosing = {"subsets_validation"} if strategy.startswith("Exact-Best") else needs(FUSERS[1], params)
+    return shown | choosing if original else set()
+
+
+def _family_choice(strategy: str, path: list[Node], params: Params) -> Choice:
+    """Choose for one walk of a family, which knows from the original model where it ends.
+
+    Exact-Best goes to the best set of its size on validation, by way of the best sets within it. One-Shot removes at
+    once the layers for which the forest predicts the smallest drops at the original model; then it only trains.
+    """
+    original, gone = path[0], layers_of(path[-1].removed)
+    size = depth(strategy, original.original_layers, params)
+    if strategy.startswith("One-Shot"):
+        if gone:
+            return Choice(None)
+        forest = next_layer(FUSERS[1], path[:1], params)  # of the layers that tie for the first, the forest's own
+        others = [] if forest.scores is None else forest.scores.drop(forest.layer).sort_values(kind="stable").index
+        order = [forest.layer, *map(int, others)]
+        return Choice(order[0] if size == 1 else tuple(sorted(order[:size])))
+    subsets = original.subsets_validation
+    within = best_subset(subsets, size)
+    while len(within) > len(gone) + 1:  # from the whole set down to the next step's
+        within = best_subset(subsets, len(within) - 1, within)
+    return Choice(next(layer for layer in within if layer not in gone))
 
 
 def _fuser(strategy: str) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from paperlib import ahead, strategies
 from paperlib.common.errors import UserError
 from paperlib.model import together
+from paperlib.names import FAMILIES
 from paperlib.nodes import parallel
-from paperlib.nodes.node import Node, Removed, label, parse_label
+from paperlib.nodes.node import Node, Removed, label, layers_of, parse_label
 from paperlib.nodes.progress import Progress
 from paperlib.nodes.store import store_of
 from paperlib.params import Params
@@ -19,7 +20,10 @@ DISTILLED = "Random-Forest"  # its best pruned model is distilled (section 2.3),
 
 @dataclass(frozen=True)
 class Walk:
-    """A strategy's way down: `nodes[0]` is the original model, `choices[k]` led from `nodes[k]` to `nodes[k + 1]`."""
+    """A strategy's way down: `nodes[0]` is the original model, `choices[k]` led from `nodes[k]` to `nodes[k + 1]`.
+
+    Of a family, `nodes[k]` is where its walk number k ended, and the choices say nothing.
+    """
 
     strategy: str
     nodes: list[Node]
@@ -71,14 +75,14 @@ class Study:
         """
         if unknown := [name for name in names if name not in self.walks]:
             self._grow(unknown, watch)
-        return {name: self.walks[name] for name in names}
+        return {name: self.walk(name) for name in names}
 
     def _grow(self, names: list[str], watch: Callable[[Node], None] | None) -> None:
         """Walk level by level, computing each node that is wanted once."""
-        root_parts = set().union(*(strategies.needs(name, self.params) for name in names))
+        root_parts = set().union(*(strategies.needs(name, self.params, original=True) for name in names))
         with Progress(self.params, len(names), watch) as progress:
             root = self._ensure({(): root_parts}, progress)[()]
-            paths = {name: [root] for name in names}
+            paths = {walk: [root] for name in names for walk in self._walks_of(name)}
             choices = defaultdict(list)
             progress.expect(self._still_wanted(paths))
             while wanted := self._next_level(paths, choices):
@@ -91,7 +95,7 @@ class Study:
         self.walks |= {name: Walk(name, path, choices[name]) for name, path in paths.items()}
 
     def grow_all(self) -> dict[str, Walk]:
-        """Walk every strategy, control and random order at once: at each depth they share most and wait least."""
+        """Walk every strategy, control, rival and random order at once: at each depth they share most and wait least."""
         self.nodes()  # drops damaged records, also of models that no walk passes
         return self.grow(strategies.every_walk(self.params))
 
@@ -100,11 +104,19 @@ class Study:
         if name in self.walks:
             return self.walks[name]
         path, choices = [self._stored((), name)], []
+        if name in FAMILIES:
+            ends = [self.walk(one).nodes[-1] for one in self._walks_of(name)]
+            self.walks[name] = Walk(name, path + ends, [Choice(None)] * len(ends))
+            return self.walks[name]
         while choice := strategies.next_layer(name, self._measured(path, name), self.params):
             choices.append(choice)
             path.append(self._stored(_child(path[-1], choice), name))
         self.walks[name] = Walk(name, path, choices)
         return self.walks[name]
+
+    def _walks_of(self, name: str) -> list[str]:
+        """Return the walks of a strategy; the original model must be in the store."""
+        return strategies.members(name, self._stored((), name).original_layers, self.params)
 
     def _next_level(self, paths: dict[str, list[Node]], choices: dict[str, list[Choice]]) -> dict[Removed, set[str]]:
         """Let every strategy choose; return the children wanted, each with all measurements asked of it."""
@@ -120,9 +132,9 @@ class Study:
 
     def _asked(self, name: str, removed: Removed, layers: int) -> set[str]:
         """Say what a walk asks of a model on its way: to choose there, or at its end to be reported."""
-        left = layers - sum(layer is not None for layer in removed)
+        left = layers - len(layers_of(removed))
         ended = len(removed) == strategies.depth(name, layers, self.params) or left < 2
-        return strategies.needs(name, self.params, ended)
+        return strategies.needs(name, self.params, ended, original=not removed)
 
     def _ensure(
         self, wanted: dict[Removed, set[str]], progress: Progress | None = None, spared: set[Removed] = frozenset()
@@ -164,7 +176,7 @@ class Study:
 
             return compute_together.compute_nodes(self.params, wanted)
         longest_first = sorted(
-            wanted, key=lambda removed: (sum(layer is not None for layer in removed), -len(wanted[removed]))
+            wanted, key=lambda removed: (len(layers_of(removed)), -len(wanted[removed]))
         )
         arguments = [(self.params, removed, frozenset(wanted[removed]), True) for removed in longest_first]
         return parallel.run(_compute, arguments, self.params)
@@ -194,8 +206,10 @@ class Study:
         left = []
         for name, path in paths.items():
             total = path[-1].original_layers
-            for step in range(len(path), strategies.depth(name, total, self.params) + 1):
-                left.append(total if name == "Equal-Training" else total - step)
+            deepest = strategies.depth(name, total, self.params)
+            for step in range(len(path), deepest + 1):
+                gone = 0 if name == "Equal-Training" else deepest if name.startswith("One-Shot") else step
+                left.append(total - gone)
         return left
 
 

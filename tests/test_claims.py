@@ -8,10 +8,10 @@ from paperlib import published
 from paperlib.evidence import claims, quantities, walk_quantities
 from paperlib.evidence.claims import FAILS, HOLDS, NOISE, UNTESTABLE, Claim
 from paperlib.evidence.estimates import Estimate, Results, Untestable
-from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
+from paperlib.names import SIGNALS, STRATEGIES, WALKS
 from paperlib.params import DATASETS
 
-ALL = STRATEGIES + CONTROLS
+ALL = WALKS
 
 
 def made_steps(maxima, baseline=0.5, seed=0, layers=12):
@@ -308,7 +308,7 @@ def test_every_verdict_on_table1(table):
         "task-mi-above-random weight-entropy-above-random attention-weight-above-random "
         "fusers-above-random-holm strategies-differ test-size rf-gain-one-dataset newsgroup-gain",
         FAILS: "rf-best lr-best rf-near-best singles-matched random-worst singles-below-baseline "
-        "singles-above-random-holm rf-drops ratio-factor",
+        "singles-above-random-holm rf-drops ratio-factor rf-critical-difference",
         NOISE: "rf-above-singles rf-beats-best-single rf-beats-lr lr-at-most-2-below",
     }
     for verdict, ids in expected.items():

@@ -12,7 +12,7 @@ from paperlib import fusers
 from paperlib.common.errors import UserError
 from paperlib.evidence import claims, comparisons, statistics
 from paperlib.evidence.estimates import Results
-from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
+from paperlib.names import SIGNALS, WALKS
 from paperlib.nodes.node import parse_label
 
 LAYERS = pd.RangeIndex(6, name="layer")
@@ -148,7 +148,7 @@ def test_order_and_set_separates_spread_within_sets():
 
 def made_results(datasets=("newsgroup", "imdb"), seeds=(0, 1), best=0.75):
     rng, rows = np.random.default_rng(2), []
-    for dataset, seed, strategy in itertools.product(datasets, seeds, STRATEGIES + CONTROLS):
+    for dataset, seed, strategy in itertools.product(datasets, seeds, WALKS):
         peak = best if strategy == "Random-Forest" else rng.integers(90, 150) / 256
         for step, accuracy in enumerate([0.5, peak, peak - 0.1]):
             rows.append({

@@ -109,4 +109,4 @@ def test_weights_of_the_longest_unused_study_go_first(at_home):
     assert [folder.exists() for folder in folders] == [True, False, True]
     forget_others(studies[0].replace(cache_gb=0.0001))
     assert [folder.exists() for folder in folders] == [True, False, False], "its own stay"
-    assert store.MEASURED == {"signals"}
+    assert store.MEASURED == {"signals", "block_influence"}

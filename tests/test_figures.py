@@ -21,7 +21,7 @@ from paperlib import published
 from paperlib.common.errors import UserError  # noqa: E402
 from paperlib.evidence import statistics
 from paperlib.figures import drawing, paper  # noqa: E402
-from paperlib.names import CONTROLS, FUSERS, SIGNALS, STRATEGIES  # noqa: E402
+from paperlib.names import CONTROLS, FUSERS, SIGNALS, STRATEGIES, WALKS  # noqa: E402
 from paperlib.params import DATASETS  # noqa: E402
 
 MODELS = ("teacher", "pruned", "distilled", "ce_control")
@@ -34,7 +34,7 @@ def close_figures():
     plt.close("all")
 
 
-def made_steps(datasets=DATASETS, seeds=2, depth=6, strategies=STRATEGIES + CONTROLS):
+def made_steps(datasets=DATASETS, seeds=2, depth=6, strategies=WALKS):
     """Random walks of every strategy down to no layer at all; accuracies are counts out of 256."""
     rng, rows = np.random.default_rng(11), []
     for dataset, seed in itertools.product(datasets, range(seeds)):
@@ -121,7 +121,7 @@ def test_curves_are_means_over_seeds_with_a_band_for_fusers_and_controls_only():
     figure, alt = paper.accuracy_curves(steps)
     (ax,) = figure.axes
     lines = {line.get_label(): line for line in ax.lines}
-    for name in STRATEGIES + CONTROLS:
+    for name in WALKS:
         walks = steps[steps.strategy == name]
         mean = [100 * walks[walks.step == step].accuracy.mean() for step in range(7)]
         np.testing.assert_allclose(lines[name].get_ydata(), mean)
@@ -460,8 +460,8 @@ def test_nothing_is_clipped_and_every_figure_has_its_alt_text(datasets, seeds):
 
 
 def test_every_strategy_has_a_colour_and_a_marker_of_its_own():
-    assert set(paper.COLOURS) == set(paper.MARKERS) == set(STRATEGIES + CONTROLS)
-    assert len({paper.MARKERS[name] for name in STRATEGIES}) == 15
+    assert set(paper.COLOURS) == set(paper.MARKERS) == set(WALKS)
+    assert len({paper.MARKERS[name] for name in WALKS}) == len(WALKS)
     for name in CONTROLS:  # black or grey
         assert len(set(to_rgb(paper.COLOURS[name]))) == 1
 

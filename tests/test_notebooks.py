@@ -20,9 +20,9 @@ from paperlib import params as parameters
 from paperlib.common.places import ROOT
 from paperlib.evidence import provenance, units
 from paperlib.figures import drawing
-from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
+from paperlib.names import SIGNALS, WALKS
 
-NAMES = [units.BEFORE, *units.UNIT_NOTEBOOKS, units.AFTER]
+NAMES = sorted([*units.OF_PROFILE, *units.UNIT_NOTEBOOKS])
 BY_HAND = ["11_explore"]  # for whoever sits before it: no part of a study
 MOST_LINES = 15  # of a code cell
 UNIT_TABLES = (
@@ -34,6 +34,9 @@ UNIT_TABLES = (
     "distillation",
     "distillation_curve",
     "randomization",
+    "subsets",
+    "shapley",
+    "regret",
 )
 
 
@@ -140,7 +143,7 @@ def test_every_output_is_there(reproduced):
     ]
     expected += [
         folder / "notebooks" / f"{name}.{s}"
-        for name in (units.BEFORE, units.AFTER)
+        for name in units.OF_PROFILE
         for s in ("ipynb", "html")
     ]
     assert [str(path) for path in expected if not path.exists() or path.stat().st_size == 0] == []
@@ -199,7 +202,7 @@ def test_nothing_names_this_machine(reproduced):
 def test_tables_hold_the_whole_study(reproduced):
     unit = reproduced[0] / "newsgroup" / "seed-0"
     frames = {name: pd.read_csv(unit / f"{name}.csv") for name in UNIT_TABLES}
-    assert set(frames["steps"]["strategy"]) == {*STRATEGIES, *CONTROLS}
+    assert set(frames["steps"]["strategy"]) == set(WALKS)
     assert len(frames["steps"]) == 19 * 5
     assert set(SIGNALS) <= set(frames["signals"]) and frames["signals"][list(SIGNALS)].notna().all(axis=None)
     assert frames["randomization"]["test"].value_counts().to_dict() == {"Random-All": 10, "Random-Inner": 10}

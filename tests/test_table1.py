@@ -11,7 +11,7 @@ import pytest
 from paperlib import published
 from paperlib.common.errors import UserError
 from paperlib.evidence import table1
-from paperlib.names import CONTROLS, STRATEGIES
+from paperlib.names import OURS, STRATEGIES, WALKS
 
 HOSTILE = ["a|b", r"x_y & {z} \input{q}", "<i>**$5%~^#</i>\nnew"]
 
@@ -24,8 +24,8 @@ def printed():
 @pytest.fixture
 def with_controls():
     rng = np.random.default_rng(3)
-    names, datasets = [*STRATEGIES, *CONTROLS], ["imdb", "yelp"]
-    maxima = pd.DataFrame(rng.uniform(0.2, 0.6, (19, 2)), index=names, columns=datasets)
+    names, datasets = list(WALKS), ["imdb", "yelp"]
+    maxima = pd.DataFrame(rng.uniform(0.2, 0.6, (len(names), 2)), index=names, columns=datasets)
     maxima.loc["Equal-Training"] = 0.9
     maxima.loc["Greedy-Ablation", "yelp"] = np.nan
     return maxima, pd.Series({"yelp": 0.95, "imdb": 1 / 3})
@@ -53,7 +53,7 @@ def test_bold_is_every_tie_of_the_best_strategy_by_brute_force(printed):
 
 def test_bold_ignores_baseline_and_controls(with_controls):
     table = table1.frame(*with_controls)
-    assert not table1.best(table).loc[["Baseline", *CONTROLS]].to_numpy().any()
+    assert not table1.best(table).loc[["Baseline", *OURS]].to_numpy().any()
     assert table1.best(table).sum().tolist() == [1, 1]
 
 
@@ -85,7 +85,7 @@ def test_controls_come_last_below_a_rule(with_controls):
     table = table1.frame(*with_controls)
     markdown = table1.to_markdown(table).splitlines()
     assert markdown[2 + 16].startswith("| *Controls")
-    assert [line.split(" | ")[0] for line in markdown[19:23]] == [f"| {name}" for name in CONTROLS]
+    assert [line.split(" | ")[0] for line in markdown[19:31]] == [f"| {name}" for name in OURS]
     latex = table1.to_latex(table).splitlines()
     rules = [place for place, line in enumerate(latex) if line == r"\midrule"]
     assert latex[rules[1] - 1].startswith("Baseline (uncompressed) &")

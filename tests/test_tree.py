@@ -6,11 +6,11 @@ import pytest
 import torch
 from conftest import smoke_params
 
-from paperlib import strategies
+from paperlib import names, strategies
 from paperlib.common.errors import UserError
 from paperlib.evidence import tables
 from paperlib.model import training
-from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
+from paperlib.names import CONTROLS, FAMILIES, RIVALS, SIGNALS, STRATEGIES
 from paperlib.nodes import compute
 from paperlib.tree import Study
 
@@ -23,7 +23,8 @@ TINY = {
     "forest_trees": 5,
     "random_orders": 2,
 }
-EVERY_PART = {"signals", "validation_correct", "ablation_test", "ablation_validation"}
+EVERY_PART = {"signals", "block_influence", "validation_correct", "ablation_test", "ablation_validation"}
+ORDINARY = [name for name in RIVALS if name not in FAMILIES]
 WALKS = [
     "Weight-Norm",
     "Attention-Weight",
@@ -59,7 +60,7 @@ def together(tmp_path_factory):
     """Return a study in which every strategy and both random tests were walked together, and its number of nodes."""
     study = Study(smoke_params(tmp_path_factory.mktemp("together"), **TINY))
     tests = strategies.random_tests(study.params)
-    study.grow([*STRATEGIES, *CONTROLS, *tests["Random-All"], *tests["Random-Inner"]])
+    study.grow([*names.WALKS, *tests["Random-All"], *tests["Random-Inner"]])
     return study
 
 
@@ -77,7 +78,7 @@ def of_strategy(frame, name):
     return frame[frame["strategy"] == name].drop(columns=CLOCK, errors="ignore").reset_index(drop=True)
 
 
-@pytest.mark.parametrize("name", [*STRATEGIES, *CONTROLS, "Random-All-1", "Random-Inner-1"])
+@pytest.mark.parametrize("name", [*STRATEGIES, *CONTROLS, *ORDINARY, "Random-All-1", "Random-Inner-1"])
 def test_one_strategy_alone_gives_the_numbers_of_all_together(name, together, tmp_path):
     alone = Study(
         together.params.replace(output_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
@@ -286,7 +287,7 @@ def test_equal_training_removes_nothing_and_trains_on(together):
 
 def test_every_walk_removes_what_it_says(together):
     layer = 4 * (32 * 32 + 32) + 2 * 32 * 64 + 64 + 32 + 4 * 32  # attention, feed-forward, two layer norms
-    for name in (*STRATEGIES, *CONTROLS[1:]):
+    for name in (*STRATEGIES, *CONTROLS[1:], *ORDINARY):
         walk = together.walk(name)
         assert len(walk.nodes) == 5 and sorted(walk.nodes[-1].removed) == [0, 1, 2, 3]
         for step, (node, choice) in enumerate(zip(walk.nodes[1:], walk.choices), start=1):
@@ -341,11 +342,12 @@ def test_a_training_that_gives_no_numbers_goes_through_and_says_so(tiny, monkeyp
 
     monkeypatch.setattr(training, "fine_tune", diverging)
     study = Study(tiny)
-    names = [*STRATEGIES, *CONTROLS, "Random-All-0", "Random-All-1", "Random-Inner-0", "Random-Inner-1"]
-    walks = study.grow(names)
+    walked = [*names.WALKS, "Random-All-0", "Random-All-1", "Random-Inner-0", "Random-Inner-1"]
+    walks = study.grow(walked)
     assert all(node.record["health"]["diverged"] for node in study.nodes())
     assert walks["Gradient-Fisher"].choices[0].ties == 4, "no number, no ranking"
     distillation.distil(study, walks["Random-Forest"].best)
+    study.node((), {"subsets_test"})
     frames = tables.write(study, *tables.UNIT_TABLES)
     assert frames["steps"]["diverged"].all() and frames["steps"]["first_loss"].isna().all()
     assert np.isnan(frames["signals"]["Gradient-Fisher"]).all()

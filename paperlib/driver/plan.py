@@ -9,9 +9,10 @@ import torch
 
 from paperlib import strategies
 from paperlib.common.errors import UserError
+from paperlib.data import orders
 from paperlib.evidence.provenance import duration
 from paperlib.model import batched_training, encoder, memory, together, training
-from paperlib.names import CONTROLS, STRATEGIES
+from paperlib.names import FAMILIES, FIXED_ORDERS, WALKS
 from paperlib.nodes import compute, parallel
 from paperlib.nodes.node import Removed
 from paperlib.params import Params
@@ -59,6 +60,9 @@ def plan(studies: list[Params]) -> Plan:
     spread += sum(_measuring(left, count, params) * alone(left) for left, count in levels[:-1] if left > 1)
     workers = parallel.workers_of(params)
     seconds = max(chain, (chain + spread) / workers) + rounds * alone(total) + NOTEBOOK_SECONDS
+    # All sets of layers of the original model, on both splits.
+    subsets = orders.passes(total) * (params.test_size + params.validation_size) / params.batch_size
+    seconds += FORWARD_SHARE * subsets * (alone(total) - alone(0)) / total
     model_gb = encoder.count_parameters(bench.pretrained) * WEIGHT_BYTES / 1e9
     fine_tunes = sum(count for _, count in levels) + rounds_of_control + 2  # and the student's and its control's
     # The weights of a unit go when it is done; its student stays.
@@ -68,13 +72,17 @@ def plan(studies: list[Params]) -> Plan:
 def _nodes_at_most(params: Params, total: int) -> list[int]:
     """Return, for each depth from 0, the most nodes that all walks together can want."""
     tests = [name for names in strategies.random_tests(params).values() for name in names]
-    known = {node for name in tests for node in _prefixes(strategies.random_order(name, total, params.seed))}
-    measured = sum(name not in ("Random", "Equal-Training") for name in (*STRATEGIES, *CONTROLS)) + 1
+    fixed = [strategies.random_order(name, total, params.seed) for name in tests]
+    fixed += [strategies.fixed_order(name, total) for name in FIXED_ORDERS]
+    known = {node for order in fixed for node in _prefixes(order)}
+    measured = len(set(WALKS) - {"Equal-Training", *FIXED_ORDERS, *FAMILIES})
     deepest = strategies.depth("Random", total, params)
     counts = []
     for depth in range(deepest + 1):
         at_depth = sum(len(node) == depth for node in known)
-        counts.append(min(math.perm(total, depth), at_depth + measured))
+        members = deepest - depth + 1 if depth else 0  # walks of a family that come so deep
+        at_once = members - (depth == 1)  # One-Shot's first walk removes one layer, as others do
+        counts.append(min(math.perm(total, depth), at_depth + measured + members) + at_once)
     return counts
 
 
@@ -90,7 +98,7 @@ def _measuring(left: int, count: int, params: Params) -> float:
         "ablation_test": ablation * params.test_size,
         "ablation_validation": ablation * params.validation_size,
     }
-    asking = [part for name in (*STRATEGIES, *CONTROLS) for part in strategies.needs(name, params)]
+    asking = [part for name in WALKS for part in strategies.needs(name, params)]
     return sum(cost * min(count, asking.count(part)) for part, cost in steps.items())
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from paperlib.driver.kernel import Kernel
 
 # Made by the last notebooks and the report.
-RESULT_FILES = ("index.html", "claims.*", "tables/*", "figures/*", "notebooks/[!.]*", "*/seed-*/notebooks/[!.]*")
+RESULT_FILES = ("index.html", "claims.*", "transfer.json", "tables/*", "figures/*", "notebooks/[!.]*", "*/seed-*/notebooks/[!.]*")
 
 # Sent to a kernel, to be done while nobody waits for it.
 IMPORTS = "import paperlib.figures.paper, paperlib.report.pages, paperlib.nodes.compute"
@@ -207,7 +207,7 @@ def _show_results(studies: list[Params], settings: str, stale: list[str], kernel
 def _stale_results(studies: list[Params], redo: bool = False) -> list[str]:
     params = studies[0]
     fresh = not redo and units.provenance(params.profile_dir).get("results") == _results(params)
-    return [] if fresh else [units.BEFORE, units.AFTER]
+    return [] if fresh else list(units.OF_PROFILE)
 
 
 def _results(params: Params) -> dict:
@@ -216,7 +216,7 @@ def _results(params: Params) -> dict:
         f"{dataset} {seed}": units.provenance(params.profile_dir / dataset / f"seed-{seed}").get("tables")
         for dataset, seed in units.comparable(params)
     }
-    notebooks = {name: units.expected(name, params) for name in (units.BEFORE, units.AFTER)}
+    notebooks = {name: units.expected(name, params) for name in units.OF_PROFILE}
     paths = [path for pattern in RESULT_FILES for path in sorted(params.profile_dir.glob(pattern))]
     files = {str(path.relative_to(params.profile_dir)): sha256_file(path) for path in paths}
     return {"notebooks": notebooks, "tables": tables, "files": files}

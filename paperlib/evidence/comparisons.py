@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from paperlib import fusers
+from paperlib import fusers, names
 from paperlib.common.errors import UserError
-from paperlib.evidence import claims, statistics, tables, unit_numbers, units
+from paperlib.evidence import claims, statistics, tables, training_axis, unit_numbers, units
 from paperlib.evidence.estimates import LEVEL, TABLES, Results
 from paperlib.fusers import Fit
 from paperlib.names import SIGNALS
@@ -15,7 +15,7 @@ from paperlib.nodes.node import Node, label
 from paperlib.params import Params
 
 BEST_SINGLE, MEAN_SINGLE = "best single signal, in hindsight", "mean of the 12 single signals"
-RIVALS = ("Baseline", BEST_SINGLE, MEAN_SINGLE, "Random", "Greedy-Ablation", "Equal-Training")
+RIVALS = ("Baseline", BEST_SINGLE, MEAN_SINGLE, "Random", "Greedy-Ablation", "Equal-Training", *names.RIVALS)
 SAME = 1e-12  # accuracies closer than this are equal
 
 
@@ -136,6 +136,7 @@ def results_of(params: Params) -> Results:
         where = f"profile {params.profile}"
         raise UserError(f"{where}: no finished unit has these settings: run make reproduce first")
     found = {name: tables.collect(params.profile_dir, name, shown) for name in TABLES}
+    found |= {"transfer": tables.of_profile(params.profile_dir, "transfer"), "epochs": training_axis.collect(params)}
     return Results.from_tables(**found)
 
 

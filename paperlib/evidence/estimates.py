@@ -9,7 +9,9 @@ from paperlib.evidence import statistics
 
 LEVEL = 0.05  # of every test, as in the paper
 NAN = float("nan")
-TABLES = ("steps", "distillation", "fusion", "fusion_fit", "randomization")
+TABLES = (
+    "steps", "distillation", "fusion", "fusion_fit", "randomization", "subsets", "regret", "transfer", "epochs",
+)  # fmt: skip
 
 
 class Untestable(Exception):
@@ -41,6 +43,10 @@ class Results:
     fusion: pd.DataFrame = field(default_factory=pd.DataFrame)
     fusion_fit: pd.DataFrame = field(default_factory=pd.DataFrame)
     randomization: pd.DataFrame = field(default_factory=pd.DataFrame)
+    subsets: pd.DataFrame = field(default_factory=pd.DataFrame)
+    regret: pd.DataFrame = field(default_factory=pd.DataFrame)
+    transfer: pd.DataFrame = field(default_factory=pd.DataFrame)  # over datasets: of the whole profile
+    epochs: pd.DataFrame = field(default_factory=pd.DataFrame)  # over runs that differ in their training
     printed: bool = False  # Table 1: rounded to three decimals, sizes unknown
 
     @classmethod

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from paperlib.names import CONTROLS, FUSERS, STRATEGIES
+from paperlib.names import FUSERS, WALKS
 from paperlib.params import DATASETS
 
 MIN_DATASETS = 5  # below, even a perfect one-sided signed-rank test stays above 0.05: 2 ** -4 = 0.0625
@@ -28,7 +28,7 @@ def _in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
 def _table(values: pd.Series) -> pd.DataFrame:
     """Average a (dataset, seed, strategy) series over seeds and lay it out as (strategies, datasets)."""
     table = values.groupby(["strategy", "dataset"]).mean().unstack("dataset")
-    return table.loc[_in_order(table.index, STRATEGIES + CONTROLS), _in_order(table.columns, DATASETS)]
+    return table.loc[_in_order(table.index, WALKS), _in_order(table.columns, DATASETS)]
 
 
 def best_rows(steps: pd.DataFrame, by: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from paperlib.common import escape
 from paperlib.common.files import atomic_write_text
 from paperlib.common.markdown_table import markdown_table
 from paperlib.evidence.statistics import DECIMALS
-from paperlib.names import CONTROLS
+from paperlib.names import OURS
 
 BASELINE = "Baseline"
 PRINTED_BASELINE = "Baseline (uncompressed)"  # as printed; the CSV keeps the short name, as published/ does
@@ -17,21 +17,21 @@ CAPTION = "Maximum test accuracy over one to all layers removed; bold: best of t
 
 
 def frame(maxima: pd.DataFrame, baseline: pd.Series) -> pd.DataFrame:
-    """Return Table 1: the baseline's row, the strategies in the paper's order, then the controls.
+    """Return Table 1: the baseline's row, the strategies in the paper's order, then our controls and rivals.
 
     `maxima` (strategies, datasets) and `baseline` (datasets,) are accuracies as fractions.
     """
     first = baseline.reindex(maxima.columns).to_frame(BASELINE).T
-    controls = maxima.index.isin(CONTROLS)
-    return pd.concat([first, maxima[~controls], maxima[controls]]).rename_axis(index="Strategy", columns=None)
+    ours = maxima.index.isin(OURS)
+    return pd.concat([first, maxima[~ours], maxima[ours]]).rename_axis(index="Strategy", columns=None)
 
 
 def best(table: pd.DataFrame) -> pd.DataFrame:
     """Return a mask like `table`: the highest accuracy of each column among the strategies, ties all true.
 
-    Neither the baseline nor a control competes, so that bold means what it means in the paper.
+    Neither the baseline nor a control or rival of ours competes, so that bold means what it means in the paper.
     """
-    competing = table.drop(index=[BASELINE, *CONTROLS], errors="ignore").round(DECIMALS)
+    competing = table.drop(index=[BASELINE, *OURS], errors="ignore").round(DECIMALS)
     return competing.eq(competing.max()).reindex(table.index, fill_value=False)
 
 
@@ -43,16 +43,16 @@ def to_csv(table: pd.DataFrame) -> str:
 def to_markdown(table: pd.DataFrame, note: str = "") -> str:
     """Return the table in GitHub's Markdown: three decimals, best in bold, caption and note underneath."""
     heads, *rows = _printed(table, "**{}**", escape.markdown)
-    if controls := _controls(table):
-        rows.insert(-controls, ["*Controls, not in the paper*"] + [""] * table.shape[1])
+    if ours := _ours(table):
+        rows.insert(-ours, ["*Controls and rivals, not in the paper*"] + [""] * table.shape[1])
     return f"{markdown_table(heads, rows, numbers=heads[1:])}\n{escape.markdown(f'{CAPTION} {note}')}\n"
 
 
 def to_latex(table: pd.DataFrame, note: str = "") -> str:
     """Return the table as a LaTeX tabular (booktabs): three decimals, best in bold, note underneath."""
     lines = [" & ".join(row) + r" \\" for row in _printed(table, r"\textbf{{{}}}", escape.latex)]
-    if controls := _controls(table):
-        lines.insert(-controls, r"\midrule")
+    if ours := _ours(table):
+        lines.insert(-ours, r"\midrule")
     lines[1:1], lines[3:3] = [r"\midrule"], [r"\midrule"]  # around the baseline
     opening = [rf"\begin{{tabular}}{{l{'r' * table.shape[1]}}}", r"\toprule"]
     lines = [*opening, *lines, r"\bottomrule", r"\end{tabular}"]
@@ -79,5 +79,5 @@ def _printed(table: pd.DataFrame, bold: str, escape: Callable[[object], str]) ->
     return [heading, *([escape(name), *row] for name, row in zip(names, cells.to_numpy()))]
 
 
-def _controls(table: pd.DataFrame) -> int:
-    return int(table.index.isin(CONTROLS).sum())
+def _ours(table: pd.DataFrame) -> int:
+    return int(table.index.isin(OURS).sum())

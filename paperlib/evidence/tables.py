@@ -12,13 +12,13 @@ import pandas as pd
 from paperlib import strategies
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_text
-from paperlib.names import FUSERS
+from paperlib.evidence import subset_numbers
+from paperlib.names import FUSERS, WALKS
 from paperlib.nodes import parallel
 from paperlib.nodes.node import label, size_gb, unpack
 from paperlib.params import DATASETS, Params
 from paperlib.tree import Study, Walk
 
-WALKS = strategies.SHOWN
 FUSER_WALKS = tuple(name for name in WALKS if name.startswith(FUSERS))
 
 
@@ -104,9 +104,28 @@ def randomization(study: Study) -> pd.DataFrame:
     return _with_unit(rows, study.params)
 
 
+def subsets(study: Study) -> pd.DataFrame:
+    """Accuracy and loss of the original model without each set of layers, on both splits."""
+    return _of_original(study, lambda original: subset_numbers.subset_table(original))
+
+
+def shapley(study: Study) -> pd.DataFrame:
+    """The Shapley value of each layer of the original model, of accuracy and of loss, on both splits."""
+    return _of_original(study, lambda original: subset_numbers.shapley_table(original, study.params.seed))
+
+
+def regret(study: Study) -> pd.DataFrame:
+    """What each way to choose costs against the best set of every size, without fine-tuning."""
+    rows = _of_original(study, lambda original: subset_numbers.regrets(original, study.params))
+    gone = rows.pop("gone").map(lambda layers: label(layers) if isinstance(layers, tuple) else "")
+    rows.insert(4, "removed", gone)
+    return rows
+
+
 UNIT_TABLES = {
     "steps": steps, "signals": signals, "ablation": ablation, "fusion": fusion, "fusion_fit": fusion_fit,
-    "distillation": distilled, "distillation_curve": distillation_curve, "randomization": randomization,
+    "distillation": distilled, "distillation_curve": distillation_curve, "randomization": randomization, "subsets": subsets, "shapley": shapley,
+    "regret": regret,
 }  # fmt: skip
 
 
@@ -125,6 +144,20 @@ def read(folder: Path, name: str) -> pd.DataFrame:
         return pd.read_csv(path, keep_default_na=True, dtype={"removed": str, "order": str}).fillna({"removed": ""})
     except (OSError, ValueError) as error:
         raise UserError(f"{'/'.join(path.parts[-3:])}: cannot be read ({' '.join(str(error).split())[:100]})") from None
+
+
+def of_profile(folder: Path, name: str) -> pd.DataFrame | None:
+    """Read a table that is made once per profile, None when there is none; `write_for_profile` writes it."""
+    return read(folder / "tables", name) if (folder / "tables" / f"{name}.csv").exists() else None
+
+
+def write_for_profile(folder: Path, name: str, frame: pd.DataFrame) -> None:
+    """Write a table that is made once per profile; an empty one removes what an earlier run left."""
+    path = folder / "tables" / f"{name}.csv"
+    if frame.empty:
+        path.unlink(missing_ok=True)
+    else:
+        atomic_write_text(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
 def collect(folder: Path, name: str, units: list[tuple[str, int]] | None = None) -> pd.DataFrame | None:
@@ -150,7 +183,7 @@ def _step_rows(walk: Walk) -> list[dict]:
     rows = []
     for step, node in enumerate(walk.nodes):
         choice = walk.choices[step - 1] if step else None
-        removed_layer = choice.layer if choice and choice.layer is not None else pd.NA
+        removed_layer = choice.layer if choice and isinstance(choice.layer, int) else pd.NA
         health = {name: node.record["health"][name] for name in ("first_loss", "last_loss", "largest_gradient_norm")}
         rows.append(
             {"strategy": walk.strategy, "step": step, "removed_layer": removed_layer, "removed": label(node.removed)}
@@ -173,6 +206,10 @@ def _fits(study: Study, names: Sequence[str]):
 
 def _at(walk: Walk, step: int) -> dict:
     return {"strategy": walk.strategy, "step": step + 1, "removed": label(walk.nodes[step].removed)}
+
+
+def _of_original(study: Study, frame_of) -> pd.DataFrame:
+    return _with_unit(frame_of(study.node((), set(subset_numbers.PARTS))), study.params)
 
 
 def _measured(study: Study, part: str, names: Sequence[str], frame_of) -> pd.DataFrame:

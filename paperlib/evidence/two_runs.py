@@ -11,6 +11,7 @@ from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file
 from paperlib.common.messages import unit_name
 from paperlib.evidence import statistics, tables, units
+from paperlib.names import WALKS
 from paperlib.params import RUN_ONLY
 
 Unit = tuple[str, int]  # dataset and seed
@@ -94,7 +95,7 @@ def walks(one: Run, other: Run) -> pd.DataFrame:
         "steps": both["path_one"].map(len),
     }).groupby("strategy").mean()  # fmt: skip
     table.insert(3, "sem", gap.groupby("strategy").sem())
-    return table.loc[[name for name in tables.WALKS if name in table.index]]
+    return table.loc[[name for name in WALKS if name in table.index]]
 
 
 def _recorded(run: Run) -> pd.DataFrame:

@@ -22,13 +22,15 @@ PROVENANCE = "provenance.json"
 UNIT_NOTEBOOKS: dict[str, tuple[tuple[str, ...], int]] = {
     "01_signals": ((), 6),
     "02_ablation": ((), 5),
-    "03_strategies": (("steps", "signals", "ablation"), 74),
+    "03_strategies": (("steps", "signals", "ablation"), 70),
     "04_fusion": (("fusion", "fusion_fit"), 5),
     "05_distillation": (("distillation", "distillation_curve"), 6),
     "06_randomization": (("randomization",), 4),
+    "08_subsets": (("subsets", "shapley", "regret"), 4),
 }
 UNIT_TABLES = sorted({table for tables, _ in UNIT_NOTEBOOKS.values() for table in tables})
-BEFORE, AFTER = "00_published", "07_figures"  # once per profile: the paper's own numbers, and ours over all units
+# Once per profile: the paper's own numbers, then what carries over between datasets, and ours over all units.
+BEFORE, TRANSFER, AFTER = OF_PROFILE = "00_published", "09_transfer", "07_figures"
 
 
 def executed(name: str, params: Params) -> Path:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from paperlib.common.files import atomic_write_bytes, atomic_write_text
 from paperlib.evidence.statistics import sem
-from paperlib.names import CONTROLS, FUSERS
+from paperlib.names import CONTROLS, FUSERS, OURS, RIVALS
 
 STYLE = {
     # What an account has in a matplotlibrc (text.usetex, say) must not reach our figures.
@@ -53,6 +53,14 @@ LOOKS = {
     "Greedy-Ablation": ("#333333", "x"),
     "Linear-Regression-Validation": ("#666666", "1"),
     "Random-Forest-Validation": ("#999999", "2"),
+    "Top-Drop": ("#4b5b2a", 7),
+    "Bottom-Drop": ("#66783d", 6),
+    "Alternate": ("#83955a", "4"),
+    "Middle-Out": ("#a3b37e", "3"),
+    "Block-Influence": ("#2f6f7a", "H"),
+    "Rank-Mean": ("#5f9aa5", "+"),
+    "Exact-Best": ("#1b3f8b", 10),
+    "One-Shot": ("#5a5f8a", "_"),
 }
 COLOURS = {strategy: colour for strategy, (colour, _) in LOOKS.items()}
 MARKERS = {strategy: marker for strategy, (_, marker) in LOOKS.items()}
@@ -82,15 +90,15 @@ def label(text: object, longest: int = 40) -> str:
 
 
 def line_look(strategy: str) -> dict:
-    """Return the `Axes.plot` properties of a strategy: fusers and the Equal-Training control stand out."""
-    strong, control = strategy in EMPHASISED, strategy in CONTROLS
+    """Return the `Axes.plot` properties of a strategy: fusers and Equal-Training stand out, rivals stand back, dashed."""
+    strong, control, rival = strategy in EMPHASISED, strategy in CONTROLS, strategy in RIVALS
     return {
         "color": COLOURS.get(strategy, UNKNOWN_COLOUR), "marker": MARKERS.get(strategy, "|"),
-        "linestyle": "-." if strategy == "Equal-Training" else ":" if control else "-",
-        "linewidth": 2.2 if strong else 1.3 if control else 1.0,
+        "linestyle": "-." if strategy == "Equal-Training" else ":" if control else (0, (4, 2)) if rival else "-",
+        "linewidth": 2.2 if strong else 1.3 if control else 0.8 if rival else 1.0,
         "markersize": 5 if strong or control else 3.5,
-        "alpha": 1.0 if strong or control else 0.8,
-        "zorder": 4 if control else 3 if strong else 2,  # through a dotted line one sees what lies under it
+        "alpha": 1.0 if strong or control else 0.7 if rival else 0.8,
+        "zorder": 4 if control else 3 if strong else 1.5 if rival else 2,  # through a dotted line one sees what lies under it
     }
 
 
@@ -175,8 +183,8 @@ def _beside(ax: Axes, point: tuple[float, float], name: str, far: float, side: t
 
 
 def row_positions(names: Sequence[str]) -> np.ndarray:
-    """Return one vertical place per row, with a gap before the first control."""
-    return np.arange(len(names)) + 0.6 * np.isin(list(names), CONTROLS)
+    """Return one vertical place per row, with a gap before the first control and before the first rival."""
+    return np.arange(len(names)) + 0.6 * np.isin(list(names), OURS) + 0.6 * np.isin(list(names), RIVALS)
 
 
 def bar_rows(ax: Axes, values: pd.DataFrame, colours: Sequence[str], errors: bool = True) -> None:

@@ -42,7 +42,7 @@ from paperlib.figures.drawing import (  # fmt: skip
     too_small,
 )
 from paperlib.figures.fusion import distillation_bars, fuser_weights, randomization
-from paperlib.names import CONTROLS, STRATEGIES
+from paperlib.names import CONTROLS, FAMILIES, OURS, RIVALS, STRATEGIES
 
 __all__ = [
     "COLOURS", "MARKERS", "accuracy_curves", "baseline_change", "distillation_bars", "fuser_weights",
@@ -78,8 +78,8 @@ def accuracy_curves(steps: pd.DataFrame, narrow: bool = False) -> tuple[Figure, 
 
 @plt.rc_context(STYLE)
 def strategy_ranks(maxima: pd.DataFrame) -> tuple[Figure, str]:
-    """Draw Figure 2: rank by maximum accuracy (highest = best), bars = mean, dots = datasets; no controls."""
-    ranks = statistics.ranks(maxima.loc[[name for name in maxima.index if name not in CONTROLS]])
+    """Draw Figure 2: rank by maximum accuracy (highest = best), bars = mean, dots = datasets; none of ours."""
+    ranks = statistics.ranks(maxima.loc[[name for name in maxima.index if name not in OURS]])
     figure, ax = _strategy_bars(ranks, errors=False)
     ax.set(xlim=(0, len(ranks) + 0.5), xticks=range(len(ranks), 0, -2))
     ax.set_xlabel(f"rank by maximum accuracy ({len(ranks)} = best)")
@@ -136,7 +136,7 @@ def removal_steps(steps: pd.DataFrame) -> pd.DataFrame:
     if len(depths) != 1:
         found = ", ".join(map(str, sorted(depths)))
         raise UserError(f"Figure 7 needs models of one depth, these have {found} layers")
-    order = [name for name in statistics.maximum_accuracy(steps).index if name != "Equal-Training"]
+    order = [name for name in statistics.maximum_accuracy(steps).index if name not in ("Equal-Training", *FAMILIES)]
     removed = steps[(steps["step"] >= 1) & steps["removed_layer"].notna() & steps["strategy"].isin(order)]
     layers = removed["removed_layer"].astype(int) + 1
     places = removed.assign(layer=layers).pivot(index=statistics.WALK, columns="layer", values="step")
@@ -159,7 +159,7 @@ def removal_order(steps: pd.DataFrame) -> tuple[Figure, str]:
     ax.set(xlabel="encoder layer (1 = next to the embeddings)", ylabel="")
     ax.set_yticks(np.arange(rows) + 0.5, [label(name) for name in table.index], rotation=0)
     ax.tick_params(length=0)
-    ax.axhline(sum(name not in CONTROLS for name in table.index), color="black", linewidth=1.2)
+    ax.axhline(sum(name not in OURS for name in table.index), color="black", linewidth=1.2)
     first, last = table.mean().idxmin(), table.mean().idxmax()
     return figure, (f"Average step at which each of {columns} layers is removed by {rows} strategies. "
                     f"Over all of them layer {first} goes first and layer {last} last.")
@@ -177,7 +177,7 @@ def _alike_text(alike: dict[str, list[tuple[str, ...]]]) -> str:
 def _panels(n: int, narrow: bool = False) -> tuple[Figure, list[Axes]]:
     columns = min(n, 2) if narrow else {1: 1, 2: 2, 4: 2, 8: 4}.get(n, 3)
     rows = -(-n // columns)
-    width, height = (5.2, 4.6) if n == 1 else (3.3 * columns, max(4.4, 2.7 * rows))
+    width, height = (5.2, 5.6) if n == 1 else (3.3 * columns, max(5.6, 2.7 * rows))
     size = (4.2, (2.6 if n == 1 else 1.7 * rows) + 2.0) if narrow else (width + 2.4, height)
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in grid.flat[n:]:
@@ -208,9 +208,10 @@ def _strategy_bars(values: pd.DataFrame, errors: bool = True) -> tuple[Figure, A
     figure, ax = plt.subplots(figsize=(6.6, 1.6 + 0.25 * len(values)))
     bar_rows(ax, values, [COLOURS.get(name, UNKNOWN_COLOUR) for name in values.index], errors)
     ax.axvline(0, color="black", linewidth=0.8)
-    controls = [place for place, name in zip(row_positions(values.index), values.index) if name in CONTROLS]
-    if controls:
-        ax.axhline(controls[0] - 0.8, color="grey", linewidth=0.8)
+    for group in (CONTROLS, RIVALS):
+        places = [place for place, name in zip(row_positions(values.index), values.index) if name in group]
+        if places:
+            ax.axhline(places[0] - 0.8, color="grey", linewidth=0.8)
     return figure, ax
 
 

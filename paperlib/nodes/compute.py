@@ -13,7 +13,7 @@ from paperlib.data.subsets import Batch, Dataset
 from paperlib.model import batched_training, encoder, memory, together, training
 from paperlib.model.device import device_of, forward_context
 from paperlib.nodes import contract
-from paperlib.nodes.node import Node, Removed, columns, label, pack, seed_of
+from paperlib.nodes.node import Node, Removed, columns, label, layers_of, pack, seed_of, subset_columns
 from paperlib.nodes.store import Store, store_of
 from paperlib.params import Params
 
@@ -68,7 +68,7 @@ def model_of(
     When `record` is given and empty, it is filled with the results of the fine-tune.
     """
     bench = bench_of(params)
-    numbers = [layer for layer in removed if layer is not None]
+    numbers = layers_of(removed)
     if record != {} and (state := bench.store.load_weights(removed)) is not None:
         model = encoder.remove_layers(bench.pretrained, numbers)
         model.load_state_dict(state)
@@ -92,8 +92,8 @@ def parent_of(bench: Bench, removed: Removed) -> PreTrainedModel:
 
 
 def child_of(parent: PreTrainedModel, removed: Removed) -> PreTrainedModel:
-    """Return a copy of a node's parent without the layer that the node removes, not yet fine-tuned."""
-    return encoder.remove_layers(parent, [layer for layer in removed[-1:] if layer is not None])
+    """Return a copy of a node's parent without what the node's last round removes, not yet fine-tuned."""
+    return encoder.remove_layers(parent, layers_of(removed[-1:]))
 
 
 def _train(removed: Removed, bench: Bench) -> Trained:
@@ -127,7 +127,13 @@ def _measure(part: str, model: PreTrainedModel, bench: Bench) -> dict:
         return columns(signals.measure(model, signal_batch(bench.params, bench.dataset), bench.params))
     if part == "validation_correct":
         return _correct(model, "validation", bench)
+    if part == "block_influence":
+        influence = signals.block_influence(model, signal_batch(bench.params, bench.dataset))
+        return columns(influence.to_frame())
     with forward_context(bench.params):  # as in the evaluation, so that A_orig is the node's accuracy
+        if part.startswith("subsets_"):
+            batch = getattr(bench.dataset, part.removeprefix("subsets_"))
+            return subset_columns(ablation.subsets(model, batch, bench.params.seed))
         return columns(ablation.single_removals(model, getattr(bench.dataset, part.removeprefix("ablation_"))))
 
 

@@ -13,7 +13,7 @@ from paperlib.model.batched_training import fine_tune_together
 from paperlib.model.training import Training
 from paperlib.nodes import compute
 from paperlib.nodes.compute import Bench
-from paperlib.nodes.node import Node, Removed, label, seed_of
+from paperlib.nodes.node import Node, Removed, label, layers_of, seed_of
 from paperlib.params import Params
 
 
@@ -68,4 +68,4 @@ def _untrained(bench: Bench, group: list[Removed]) -> list[PreTrainedModel]:
 
 
 def _layers_left(removed: Removed, bench: Bench) -> int:
-    return len(encoder.layers(bench.pretrained)) - sum(layer is not None for layer in removed)
+    return len(encoder.layers(bench.pretrained)) - len(layers_of(removed))

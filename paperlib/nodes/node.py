@@ -9,17 +9,24 @@ import numpy as np
 import pandas as pd
 
 BYTES_PER_PARAMETER = 4  # the paper's GB: 32-bit weights (section 3.1)
-Removed = tuple[int | None, ...]  # original layer numbers in order of removal; None = a round without removal
+Round = int | None | tuple[int, ...]  # what goes before a fine-tune: a layer, none, or several at once
+Removed = tuple[Round, ...]  # by original layer numbers, in order
 
 
 def label(removed: Removed) -> str:
-    """Write a node's tuple as in the tables: "3-1", "none-none", "" for the original model."""
-    return "-".join("none" if layer is None else str(layer) for layer in removed)
+    """Write a node's tuple as in the tables: "3-1", "none-none", "1+4-none", "" for the original model."""
+    return "-".join(map(_word, removed))
 
 
 def parse_label(text: str) -> Removed:
     """Read what `label` wrote."""
-    return tuple(None if word == "none" else int(word) for word in text.split("-")) if text else ()
+    return tuple(map(_round, text.split("-"))) if text else ()
+
+
+def layers_of(removed: Removed) -> list[int]:
+    """List the layers that are gone, in order of removal."""
+    rounds = (done if isinstance(done, tuple) else (done,) for done in removed)
+    return [layer for layers in rounds for layer in layers if layer is not None]
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class Node:
     @property
     def remaining(self) -> list[int]:
         """Original numbers of the layers that are left."""
-        return [layer for layer in range(self.original_layers) if layer not in self.removed]
+        gone = layers_of(self.removed)
+        return [layer for layer in range(self.original_layers) if layer not in gone]
 
     @property
     def accuracy(self) -> float:
@@ -60,6 +68,22 @@ class Node:
     def has(self, parts: set[str]) -> bool:
         """Say whether all these measurements were made."""
         return all(self.record.get(part) is not None for part in parts)
+
+    @cached_property
+    def block_influence(self) -> pd.Series:
+        """By how much each layer turns the hidden states it is given: index = original layer numbers."""
+        return _frame(self.record["block_influence"])["block_influence"]
+
+    @cached_property
+    def subsets_validation(self) -> pd.DataFrame:
+        """What walks to the best sets go by."""
+        return self.subsets("validation")
+
+    def subsets(self, split: str) -> pd.DataFrame:
+        """Return accuracy and loss (nats) without each set of layers: index = tuples of original layer numbers."""
+        packed = self.record[f"subsets_{split}"]
+        index = pd.Index([tuple(layers_of(parse_label(text))) for text in packed["removed"]], tupleize_cols=False)
+        return pd.DataFrame({name: packed[name] for name in ("accuracy", "loss")}, index=index.rename("removed"), dtype=float)
 
     @cached_property
     def signals(self) -> pd.DataFrame:
@@ -102,6 +126,20 @@ def seed_of(study_seed: int, dataset: str, removed: Removed, purpose: str = "fin
     """Derive the seed of a fine-tune from the study and the node, never from the strategy that asked for it."""
     digest = hashlib.sha256(repr((study_seed, dataset, label(removed), purpose)).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
+
+
+def subset_columns(subsets: pd.DataFrame) -> dict:
+    """Write a table by set of layers for the record, as `Node.subsets` reads it."""
+    values = {name: [_plain(value) for value in column] for name, column in subsets.items()}
+    return {"removed": [label(removed) for removed in subsets.index], **values}
+
+
+def _word(done: Round) -> str:
+    return "none" if done is None else "+".join(map(str, done)) if isinstance(done, tuple) else str(done)
+
+
+def _round(word: str) -> Round:
+    return None if word == "none" else tuple(map(int, word.split("+"))) if "+" in word else int(word)
 
 
 def _plain(value: float | np.ndarray) -> float | dict | None:

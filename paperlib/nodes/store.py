@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 
-MEASURED = {"signals"}  # parts of a record that the parameters of measuring change
+MEASURED = {"signals", "block_influence"}  # parts of a record that the parameters of measuring change
 
 
 class Store:

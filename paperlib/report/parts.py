@@ -15,7 +15,7 @@ from PIL import Image
 from paperlib.common.records import read_sealed
 from paperlib.evidence import provenance, table1
 from paperlib.evidence.claims import UNTESTABLE
-from paperlib.names import CONTROLS
+from paperlib.names import OURS
 from paperlib.params import DATASETS
 
 CAPTIONS = {
@@ -59,6 +59,9 @@ UNIT_TABLES = (
     "distillation.csv",
     "distillation_curve.csv",
     "randomization.csv",
+    "subsets.csv",
+    "shapley.csv",
+    "regret.csv",
     "provenance.json",
 )
 
@@ -165,7 +168,7 @@ def table(path: Path) -> dict[str, Any] | None:
     texts = numbers.map(lambda value: "–" if pd.isna(value) else f"{value:.3f}")
     best = table1.best(numbers)
     rows = [
-        {"name": name, "control": name in CONTROLS, "cells": list(zip(texts.loc[name], best.loc[name]))}
+        {"name": name, "control": name in OURS, "cells": list(zip(texts.loc[name], best.loc[name]))}
         for name in numbers.index
     ]
     return {"headings": ["Strategy", *numbers.columns], "rows": rows}
