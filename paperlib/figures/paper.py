@@ -177,7 +177,7 @@ def _alike_text(alike: dict[str, list[tuple[str, ...]]]) -> str:
 def _panels(n: int, narrow: bool = False) -> tuple[Figure, list[Axes]]:
     columns = min(n, 2) if narrow else {1: 1, 2: 2, 4: 2, 8: 4}.get(n, 3)
     rows = -(-n // columns)
-    width, height = (5.2, 5.6) if n == 1 else (3.3 * columns, max(5.6, 2.7 * rows))
+    width, height = (5.2, 6.8) if n == 1 else (3.3 * columns, max(6.4, 2.7 * rows))
     size = (4.2, (2.6 if n == 1 else 1.7 * rows) + 2.0) if narrow else (width + 2.4, height)
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in grid.flat[n:]:
