@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from transformers import AutoTokenizer
 
 from paperlib.compression import export, latency
@@ -125,12 +126,13 @@ def plot(table: pd.DataFrame) -> Figure:
                 _mark(ax, str(name), row, column)
             ax.set_xlabel(what)
             ax.set_xscale("log")
+            ax.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_locator=NullLocator())
         axes[0].set_ylabel("test accuracy (95% interval)")
         kinds = [kind for kind in LOOKS if kind in set(table["form"])]
         keys = [plt.Line2D([], [], linestyle="none", marker=LOOKS[k][1], color=LOOKS[k][0], label=k) for k in kinds]
         keys.append(plt.Line2D([], [], linestyle="none", marker="x", color="#555555", label=f"{CONTROL} (control)"))
         keys.append(plt.Line2D([], [], linestyle="none", marker="*", markersize=11, color="#009e73", label="yours"))
-        figure.legend(handles=keys, loc="outside upper left", ncols=len(keys))
+        figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
     return figure
 
 
