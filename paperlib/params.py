@@ -1,6 +1,5 @@
 """Merge and check the parameters of a study: flat, typed, strict."""
 
-import difflib
 import hashlib
 import re
 import shlex
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from paperlib.common import places, strict_yaml
+from paperlib.common import places, refusals, strict_yaml
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
 
@@ -24,7 +23,6 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.,=+-]+")
 LONGEST_NAME = 100  # characters of an experiment's folder
-LONGEST_QUOTE = 80  # characters of a value in a message
 
 # They say where and how fast a study runs, not what it computes: left out of its fingerprint.
 RUN_ONLY = {"profile", "output_dir", "cache_dir", "cache_gb", "workers", "cuda_graphs", "data_dir"}
@@ -203,10 +201,7 @@ def _folder_name(changed: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    """Write a value as it is set: 2e-05, true, text."""
-    if isinstance(value, list):
-        return "+".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return "+".join(map(str, value)) if isinstance(value, list) else strict_yaml.dump(value)
 
 
 def names(kind: Literal["profile", "dataset"]) -> list[str]:
@@ -237,7 +232,7 @@ def parse_settings(text: str) -> dict[str, Any]:
         try:
             settings[name] = strict_yaml.load(value) if value else ""
         except ValueError:
-            raise UserError(f"command line: {name}: {_shown(value)} is not a YAML value") from None
+            raise UserError(f"command line: {name}: {refusals.quoted(value)} is not a YAML value") from None
     return settings
 
 
@@ -265,41 +260,4 @@ def _validated(values: dict[str, Any], origin: dict[str, str]) -> Params:
     try:
         return Params(**values)
     except ValidationError as error:
-        raise UserError(_one_line(error, origin)) from None
-
-
-def _one_line(error: ValidationError, origin: dict[str, str]) -> str:
-    """Say the first problem in one line: source, parameter, what is allowed."""
-    first = error.errors()[0]
-    if not first["loc"]:  # from _check_together, which names the parameter itself
-        message = first["msg"].removeprefix("Value error, ")
-        return f"{origin.get(message.split(':')[0], 'parameters')}: {message}"
-    name = str(first["loc"][0])
-    source = origin.get(name, "params/defaults.yaml")
-    if first["type"] == "extra_forbidden":
-        return f"{source}: unknown parameter {name!r}{_suggestion(name)}"
-    if first["type"] == "missing":
-        return f"{source}: {name} is missing"
-    hint = _number_hint(first["input"])
-    said = " ".join(first["msg"].split()).removeprefix("Input should be ")
-    if first["type"] == "value_error":  # from a validator of ours, which says it all
-        return f"{source}: {name}: {said.removeprefix('Value error, ')}"
-    return f"{source}: {name}: must be {said}, not {_shown(first['input'])}{hint}"
-
-
-def _shown(value: Any) -> str:
-    """Return a value as a message quotes it: not at length."""
-    text = repr(value)
-    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "…"
-
-
-def _suggestion(name: str) -> str:
-    close = difflib.get_close_matches(name, Params.model_fields, n=1)
-    return f"; did you mean {close[0]!r}?" if close else "; params/defaults.yaml lists them all"
-
-
-def _number_hint(value: Any) -> str:
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d+)?[eE][+-]?\d+", value):
-        mantissa, exponent = re.split("[eE]", value)
-        return f" (YAML reads {value} as text: write {mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent):+d})"
-    return ""
+        raise UserError(refusals.one_line(error, origin, Params.model_fields)) from None

@@ -37,7 +37,7 @@ def test_a_setting_moves_a_study_out_of_the_way():
     usual = P.load("laptop", "newsgroup", 0)
     assert usual.experiment == "" and usual.profile_dir == ROOT / "outputs" / "laptop" and not usual.is_apart
     other = P.load("laptop", "imdb", 3, "epochs=3 learning_rate=2.0e-5 kd_t_squared=true")
-    assert other.experiment == "epochs=3,learning_rate=2e-05,kd_t_squared=true"
+    assert other.experiment == "epochs=3,learning_rate=2.0e-05,kd_t_squared=true"
     assert other.unit_dir == ROOT / "outputs" / "experiments" / "laptop" / other.experiment / "imdb" / "seed-3"
     assert other.default_dir == usual.profile_dir
 

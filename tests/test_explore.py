@@ -123,6 +123,14 @@ def test_a_run_can_be_stopped_and_goes_on(at_home):
     assert not again.stopped and preview(at_home, WALKS).fine_tunes == 0
 
 
+def test_experiments_are_found_by_the_names_of_their_folders(at_home):
+    for settings in ("learning_rate=2.0e-5", "kd_t_squared=true mi_estimator=knn"):
+        params = P.load("smoke", "newsgroup", 0, settings)
+        (params.unit_dir / "nodes").mkdir(parents=True)
+        (params.unit_dir / "nodes" / "original.json").write_text("{}")
+    assert [known.title(each) for each in known.known(at_home)] == ["learning_rate=2.0e-05", "mi_estimator=knn,kd_t_squared=true"]
+
+
 def test_differences_are_those_of_the_stored_answers(tmp_path):
     one = smoke_params(tmp_path, **TINY)
     other = one.replace(output_dir=str(tmp_path / "other"), learning_rate=1.0e-2)

@@ -18,6 +18,16 @@ class StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def dump(value: Any) -> str:
+    """Write a value as `load` reads it, on one line: 2.0e-05, true, [a, b]; text stays as it is."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):  # YAML takes 2e-05 for text
+        text = repr(value)
+        return text if "e" not in text or "." in text else text.replace("e", ".0e")
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
+
+
 def load(text: str) -> Any:
     """Return what the text says; raises ValueError when it is no YAML, or too deeply nested to be meant."""
     try:

@@ -7,7 +7,6 @@ from itertools import groupby
 from typing import Any
 
 import ipywidgets as widgets
-import yaml
 
 from paperlib import params as P
 from paperlib.common import strict_yaml
@@ -48,7 +47,7 @@ class Form:
 
     def command(self) -> str:
         """Return the command line that runs the same study."""
-        words = " ".join(f"{name}={shlex.quote(_text(value))}" for name, value in self.settings().items())
+        words = " ".join(f"{name}={shlex.quote(strict_yaml.dump(value))}" for name, value in self.settings().items())
         study = f'PROFILE={self.profile.value} DATASETS={self.dataset.value} SEEDS="{self.seed.value}"'
         return f"make reproduce {study}" + (f' SET="{words}"' if words else "")
 
@@ -56,7 +55,7 @@ class Form:
         """Put values into the controls, as a person would type them."""
         for name, value in values.items():
             control = getattr(self, name) if name in STUDY else self.controls[name]
-            control.value = value if not isinstance(control, widgets.Text) else value if isinstance(value, str) else _text(value)
+            control.value = value if not isinstance(control, widgets.Text) else value if isinstance(value, str) else strict_yaml.dump(value)
 
     def _changed(self, change: dict) -> None:
         if self._filling:
@@ -86,7 +85,7 @@ class Form:
         try:
             for name, control in self.controls.items():
                 value = getattr(params, name)
-                control.value = value if not isinstance(control, widgets.Text) else _text(value)
+                control.value = value if not isinstance(control, widgets.Text) else strict_yaml.dump(value)
         finally:
             self._filling = False
 
@@ -127,13 +126,3 @@ def _value(name: str, control: widgets.Widget) -> Any:
         return strict_yaml.load(control.value)
     except ValueError:
         raise UserError(f"command line: {name}: {control.value!r} is not a YAML value") from None
-
-
-def _text(value: Any) -> str:
-    """Write a value as SET takes it."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        text = repr(value)
-        return text if "e" not in text or "." in text else text.replace("e", ".0e")
-    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
