@@ -42,8 +42,8 @@ smoke: $(STAMP) ## Run everything on a tiny random model in under 2 minutes (not
 test: $(STAMP) ## Run the tests, on all cores
 	@$(VENV)/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
-torture: $(STAMP) ## Kill a smoke study a hundred times, damage a made-up one two thousand times, and compare (an hour)
-	@PAPERLIB_KILLS=100 $(VENV)/bin/python -m pytest tests/test_faults.py tests/test_whole.py -k 'killed or whole'
+torture: $(STAMP) ## Kill a smoke study a hundred times, damage a made-up one two thousand times, export every family (an hour)
+	@PAPERLIB_KILLS=100 PAPERLIB_EVERY_FAMILY=1 $(VENV)/bin/python -m pytest tests/test_faults.py tests/test_whole.py tests/test_compress.py -k 'killed or whole or onnx'
 
 lab: $(STAMP) ## Open copies of the notebooks in JupyterLab, on this computer only
 	@$(VENV)/bin/python -m paperlib.driver.lab
