@@ -1,7 +1,11 @@
 """Tiny models, padded batches and small studies, shared by the tests; nothing here needs a network."""
 
+import contextlib
+import fcntl
 import importlib.util
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -177,13 +181,17 @@ def made_node(removed=(), layers=6, seed=0, signals=None, drop=None, dataset_siz
 def pytest_collection_modifyitems(items):
     """Let a process that shares the tests with others run whole files; all tests of the smoke study go to one, first.
 
-    But for those with a group of their own: the longest of all, which would keep one process busy when the rest is done.
+    But for those with a group of their own, the longest of all: they wait for that study, so others come before them.
     """
     studied = {item: "reproduced" in item.fixturenames for item in items}
+    own = {item: item.get_closest_marker("xdist_group") is not None for item in items}
     for item, uses_study in studied.items():
-        if item.get_closest_marker("xdist_group") is None:
+        if not own[item]:
             item.add_marker(pytest.mark.xdist_group("study" if uses_study else item.path.name))
-    items.sort(key=lambda item: not studied[item])
+    first = [item for item in items if studied[item] and not own[item]]
+    rest = [item for item in items if not studied[item] or own[item]]
+    early = [item for item in rest if not own[item]][: len(items) // 6]
+    items[:] = first + early + [item for item in rest if own[item]] + [item for item in rest if not own[item]][len(early) :]
 
 
 def reproduce(words, environment=None):
@@ -210,13 +218,43 @@ def project_files():
 
 @pytest.fixture(scope="session")
 def reproduced(tmp_path_factory):
-    """Run the smoke study once, outside of the project; return its folder, the settings, and what the driver said."""
-    folder = tmp_path_factory.mktemp("reproduced")
-    words = ["--profile", "smoke", "--set", f"output_dir={folder}/out", f"cache_dir={folder}/cache"]
+    """Run the smoke study once, outside of the project; return its folder, the settings, and what the driver said.
+
+    Processes that share the tests share the run, too: whoever comes first makes it, and each gets a copy to damage.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "run-once"
+    with lock_of(shared):
+        if not (shared / "said.json").exists():
+            (shared / "said.json").write_text(json.dumps(run_once(shared / "study")))
+    said, folder = json.loads((shared / "said.json").read_text()), tmp_path_factory.mktemp("reproduced")
+    shutil.copytree(shared / "study", folder, dirs_exist_ok=True)
+    printed = {stream: said[stream].replace(str(shared / "study"), str(folder)) for stream in ("stdout", "stderr")}
+    done = subprocess.CompletedProcess([], 0, **printed)
+    return folder / "out" / "smoke", smoke_words(folder), done, said["seconds"]
+
+
+def smoke_words(folder):
+    """Return the words of a command line that runs the smoke study in a folder."""
+    return ["--profile", "smoke", "--set", f"output_dir={folder}/out", f"cache_dir={folder}/cache"]
+
+
+def run_once(folder):
+    """Run the smoke study in a folder, note which of the project's own files it touched; return what was said, and seconds."""
+    folder.mkdir()
     started, before = time.time(), project_files()
-    done = reproduce(words, in_a_new_home(folder))
+    done = reproduce(smoke_words(folder), in_a_new_home(folder))
     assert done.returncode == 0, done.stderr
     after = project_files()
     touched = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     (folder / "touched.txt").write_text("\n".join(touched))
-    return folder / "out" / "smoke", words, done, time.time() - started
+    return {"stdout": done.stdout, "stderr": done.stderr, "seconds": time.time() - started}
+
+
+@contextlib.contextmanager
+def lock_of(folder):
+    """Hold a folder, made if need be, for one process at a time; others wait."""
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

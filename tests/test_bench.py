@@ -24,6 +24,7 @@ from paperlib.common.places import ROOT
 from paperlib.evidence import units
 from paperlib.model import together
 from paperlib.names import SIGNALS, STRATEGIES
+from paperlib.nodes.node import label
 
 CPU = torch.device("cpu")
 
@@ -439,5 +440,6 @@ def test_walks_of_a_finished_study(reproduced):
     own = params.load("smoke", settings=" ".join(words[words.index("--set") + 1 :]))
     paths, basis = study.walks(Subject(own))
     assert basis == study.STORED
-    trained = len(list((own.unit_dir / "nodes").glob("*.json"))) - 1  # all but the file that names the study
-    assert study.fine_tunes(paths.values())["ours"] == [trained]
+    counted = {label(node) or "original" for path in paths.values() for node in study.nodes(path)}
+    stored = {path.stem for path in (own.unit_dir / "nodes").glob("*.json")} - {"study"}
+    assert study.fine_tunes(paths.values())["ours"] == [len(counted)] and counted < stored, "those of the rivals are left out"

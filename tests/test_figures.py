@@ -147,7 +147,7 @@ def test_lines_that_coincide_are_named_and_a_control_is_seen_through():
     steps = pd.concat([steps[steps.strategy != "Greedy-Ablation"], twin])
     for narrow in (False, True):
         figure, alt = paper.accuracy_curves(steps, narrow)
-        notes = [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()][20:]
+        notes = [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()][len(WALKS) + 1 :]  # after those of all strategies and of the baseline
         assert notes == ["the same line: Random-Forest, Greedy-Ablation"]
         assert "Lines that coincide, imdb: Random-Forest = Greedy-Ablation." in alt
     order = {line.get_label(): line.get_zorder() for line in figure.axes[0].lines}

@@ -27,7 +27,7 @@ from paperlib.evidence import claims, provenance, table1
 from paperlib.figures import drawing
 from paperlib.model import encoder
 from paperlib.params import load
-from paperlib.report import html, index, markdown
+from paperlib.report import html, markdown, pages
 
 HOSTILE = {
     "script": "<script>alert(1)</script>",
@@ -218,7 +218,7 @@ def test_names_in_the_report(text, tmp_path):
     cell = new_code_cell("x", outputs=[new_output("stream", text=text)])
     (unit / "notebooks").mkdir()
     nbformat.write(new_notebook(cells=[cell], metadata={"title": text}), unit / "notebooks" / "01_signals.ipynb")
-    soup = BeautifulSoup(index.build(tmp_path, "laptop").read_text(), "html.parser")
+    soup = BeautifulSoup(pages.build(tmp_path, "laptop").read_text(), "html.parser")
     assert not soup.select("script, iframe, object, [onerror], [href^=javascript], img:not([src^='figures/'])")
     squeezed = "".join(text.split())
     for part in ("#claims", "#runs", "#table1", "#provenance"):

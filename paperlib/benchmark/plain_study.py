@@ -23,6 +23,7 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArgu
 
 from paperlib.data.subsets import Dataset
 from paperlib.model.encoder import layer_numbers, layers
+from paperlib.model.families import all_layers
 from paperlib.params import Params
 
 Model, Examples, Columns, Arrays = PreTrainedModel, datasets.Dataset, dict[str, list[float]], list[np.ndarray]
@@ -58,7 +59,7 @@ def accuracy_drops(model: Model, examples: Examples, params: Params) -> pd.Serie
     original, drops = accuracy(model, examples, params), []
     for position in range(len(layers(model))):
         smaller = copy.deepcopy(model)
-        del layers(smaller)[position]
+        del all_layers(smaller)[position]
         smaller.config.num_hidden_layers -= 1
         drops.append(original - accuracy(smaller, examples, params))
     return pd.Series(drops, index=pd.Index(layer_numbers(model), name="layer"), name="drop")

@@ -49,7 +49,7 @@ def rows(session: Session) -> list[Row]:
 
 
 def walks(subject: Subject) -> tuple[dict[str, Removed], str]:
-    """Return the layers that every walk removes, in order (strategies, controls, random orders), and where from."""
+    """Return the layers that walks remove, in order (strategies, controls, random orders; not our rivals), and where from."""
     params = subject.params
     names = [*STRATEGIES, *CONTROLS, *chain(*strategies.random_tests(params).values())]
     if not subject.shapes and units.provenance(params.unit_dir).get("complete") and not units.stale(params):

@@ -66,6 +66,7 @@ def keep(source: Path, found: list[tuple[str, int]], target: Path) -> None:
     """
     wanted = [path for pattern in OF_PROFILE for path in sorted(source.glob(pattern))]
     wanted += [source / dataset / f"seed-{seed}" / name for dataset, seed in found for name in OF_UNIT]
+    wanted = [path for path in wanted if path.exists()]  # a run of before some table was thought of is kept, too
     for path in target.glob("*"):
         if path.is_file():
             path.unlink()

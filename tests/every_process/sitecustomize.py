@@ -30,6 +30,8 @@ class Answered(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module):
         """Execute the module, and let it answer what the tests want to hear where nothing is asked for."""
         self.loader.exec_module(module)
+        if hasattr(module.precision_of, "resolved_here"):  # another one, of a process that was told twice
+            return
         resolve = module.precision_of
         module.precision_of = lambda params: os.environ["PAPERLIB_AUTO_PRECISION"] if params.precision == "auto" else resolve(params)
         module.precision_of.resolved_here = resolve
