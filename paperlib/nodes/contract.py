@@ -139,8 +139,8 @@ def _reload(model: PreTrainedModel, batch: Batch, params: Params) -> None:
         plain = encoder.as_plain(smaller)
         plain.config.vocab_size = plain.get_input_embeddings().num_embeddings
         config = type(plain.config).from_dict(json.loads(plain.config.to_json_string()))  # as it is written
-        model = type(plain).from_pretrained(None, config=config, state_dict=plain.state_dict())
-        _same(_logits(model.eval(), batch), _logits(smaller, batch))
+        read = type(plain).from_pretrained(None, config=config, state_dict=plain.state_dict()).eval()
+        _same(_logits(read, batch), _logits(smaller, batch))
 
 
 CHECKS: dict[str, Callable[[PreTrainedModel, Batch, Params], None]] = {
