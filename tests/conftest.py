@@ -157,10 +157,10 @@ def made_node(removed=(), layers=6, seed=0, signals=None, drop=None, dataset_siz
     import pandas as pd
 
     from paperlib.names import SIGNALS
-    from paperlib.nodes.node import Node, columns, label, pack
+    from paperlib.nodes.node import Node, columns, label, layers_of, pack
 
     rng = np.random.default_rng([seed, len(removed), *(0 if layer is None else layer for layer in removed)])
-    remaining = [layer for layer in range(layers) if layer not in removed]
+    remaining = [layer for layer in range(layers) if layer not in layers_of(removed)]
     index = pd.Index(remaining, name="layer")
     table = pd.DataFrame(rng.normal(size=(len(remaining), 12)), index=index, columns=list(SIGNALS))
     for name, values in (signals or {}).items():
@@ -175,6 +175,8 @@ def made_node(removed=(), layers=6, seed=0, signals=None, drop=None, dataset_siz
         frame = pd.DataFrame({"drop": drops, "loss_increase": rng.normal(size=len(remaining))}).loc[remaining]
         record[f"ablation_{split}"] = columns(frame.rename_axis("layer"))
         record[f"{split}_correct"] = pack(rng.random(dataset_size) < 0.5)
+    influence = pd.DataFrame({"block_influence": rng.random(len(remaining))}, index=index)
+    record["block_influence"] = columns(influence)
     return Node(record)
 
 

@@ -5,23 +5,26 @@ It takes a fraction of a second, so that faults can be tried by the hundred.
 
 import contextlib
 import functools
+import itertools
 import shutil
 import types
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
 from conftest import made_node, smoke_params
 
-from paperlib import distillation, strategies, tree
+from paperlib import distillation, params, strategies, tree
 from paperlib.common import files
 from paperlib.driver import execution, run
-from paperlib.evidence import provenance, tables, units
+from paperlib.evidence import provenance, subset_numbers, tables, units
 from paperlib.nodes import fingerprint, store
-from paperlib.nodes.node import label
+from paperlib.nodes.node import Node, label, layers_of, subset_columns
 from paperlib.tree import DISTILLED, Study
 
 LAYERS = 3
-MEASURED = ("signals", "validation_correct", "ablation_test", "ablation_validation")
+MEASURED = ("validation_correct", *subset_numbers.PARTS)
 HEALTH = {"first_loss": 2.0, "last_loss": 1.0, "largest_gradient_norm": 3.0, "diverged": False}
 FEW = {"random_orders": 2, "forest_trees": 1}
 SPLITS = {"ablation_test", "ablation_validation"}
@@ -32,13 +35,23 @@ MAKES = {
     "02_ablation": lambda study: study.node((), {"signals", "validation_correct", *SPLITS}),
     "03_strategies": lambda study: study.grow_all(),
     "05_distillation": lambda study: distillation.distil(study, study.walk(DISTILLED).best),
+    "08_subsets": lambda study: study.node((), set(subset_numbers.PARTS)),
 }
 
 
 @functools.cache
 def made_up(removed, seed=0):
     """Return a model's made-up measurements."""
-    return made_node(removed, layers=LAYERS, seed=seed)
+    node = made_node(removed, layers=LAYERS, seed=seed)
+    return Node(node.record | {f"subsets_{split}": made_subsets(node, split) for split in ("test", "validation")})
+
+
+def made_subsets(node, split):
+    """Return, as a record holds it, made-up accuracy and loss without each set of the layers that a model has left."""
+    sets = [gone for size in range(len(node.remaining) + 1) for gone in itertools.combinations(node.remaining, size)]
+    rng = np.random.default_rng([len(node.removed), *layers_of(node.removed), *split.encode()])
+    index = pd.Index(sets, tupleize_cols=False)
+    return subset_columns(pd.DataFrame({"accuracy": rng.integers(0, 33, len(sets)) / 32, "loss": rng.random(len(sets))}, index=index))
 
 
 class Crash(BaseException):
@@ -84,7 +97,7 @@ class Bench:
         node, made = kept.adopt(removed), made_up(removed).record
         if node is None or not kept.has_weights(removed):
             self.train(kept, removed)
-        left = LAYERS - sum(layer is not None for layer in removed)
+        left = LAYERS - len(layers_of(removed))
         fresh = {name: value for name, value in made.items() if name not in MEASURED}
         fresh |= {"parameters": 100 * left, "health": HEALTH, "seconds": {"fine_tune": 1.0}}
         return kept.write({**(node.record if node else fresh), **{part: made[part] for part in parts}})
@@ -123,7 +136,7 @@ def remembered(function, key=lambda *arguments, **named: repr((arguments, named)
         which = key(*arguments, **named)
         if which not in known:
             known[which] = function(*arguments, **named)
-        return known[which]
+        return known[which].copy() if isinstance(known[which], pd.DataFrame) else known[which]
 
     return remembering
 
@@ -131,6 +144,11 @@ def remembered(function, key=lambda *arguments, **named: repr((arguments, named)
 def chosen_at(name, path, params):
     """Tell choices apart: what is measured of a made-up model hangs on its removed layers alone."""
     return name, path[-1].removed, params.max_removed
+
+
+def measured(original, params):
+    """Tell numbers of sets apart: by all that they are made from, lest a record that lacks a part passes for one that does not."""
+    return repr([original.record.get(part) for part in subset_numbers.PARTS]), params.seed
 
 
 def set_up(monkeypatch) -> Bench:
@@ -149,6 +167,8 @@ def set_up(monkeypatch) -> Bench:
         (files.os, "fsync", lambda descriptor: None),
         (provenance, "collect", collected),
         (strategies, "next_layer", remembered(strategies.next_layer, chosen_at)),
+        (subset_numbers, "regrets", remembered(subset_numbers.regrets, measured)),
+        (params, "_folder_name", remembered(params._folder_name)),
         (fingerprint, "of_code", remembered(fingerprint.of_code)),
         (fingerprint, "version", remembered(fingerprint.version)),
         (units, "expected", remembered(units.expected)),

@@ -53,6 +53,6 @@ def test_a_study_goes_on_when_there_is_room_again(tmp_path):
     assert finished[0] == finished[1] == set() < finished[2] < finished[3], "nothing finished is lost"
     study = Study(smoke_params(tmp_path))
     study.grow(list(WALKS))
-    expected = pd.read_csv(io.StringIO(tables.steps(study).to_csv(index=False)))
+    expected = pd.read_csv(io.StringIO(tables.steps(study, WALKS).to_csv(index=False)))
     steps = pd.read_csv(io.StringIO(told["steps"]))
     pd.testing.assert_frame_equal(steps.drop(columns="seconds"), expected.drop(columns="seconds"), check_exact=True)

@@ -28,7 +28,7 @@ def state(seed, size=250):
     return {"w": torch.randn(size, generator=torch.Generator().manual_seed(seed))}
 
 
-@pytest.mark.parametrize("removed", [(), (3,), (3, 1, 0), (None, None), (10, 11)])
+@pytest.mark.parametrize("removed", [(), (3,), (3, 1, 0), (None, None), (10, 11), ((1, 10, 4), None, None)])
 def test_a_record_comes_back_as_written(removed, tmp_path):
     kept, node = open_store(tmp_path), made_node(removed, layers=12)
     kept.write(node.record)

@@ -8,7 +8,8 @@ from pathlib import Path
 SEAL = "sha256"  # the entry of a record that holds the checksum of all others
 STUDY_FILE = "study.json"  # says to which study the node records beside it belong
 ORIGINAL = "original"  # name of the record of the node from which nothing is removed
-LABEL = re.compile(r"(\d+|none)(-(\d+|none))*")  # name of the record of any other node
+ROUND = r"(none|\d+(\+\d+)*)"  # a layer, none, or several at once
+LABEL = re.compile(rf"{ROUND}(-{ROUND})*")  # name of the record of any other node
 
 
 def seal(record: dict) -> dict:

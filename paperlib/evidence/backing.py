@@ -15,16 +15,21 @@ BACKED: dict[str, dict[str, str]] = {
     "signals": {"layer": "signals"},
     "ablation": {"drop_test": "ablation_test", "drop_validation": "ablation_validation"},
     "randomization": {},
+    "subsets": {"accuracy_test": "subsets_test", "accuracy_validation": "subsets_validation"},
+    "shapley": {"accuracy_test": "subsets_test", "accuracy_validation": "subsets_validation"},
+    "regret": {"accuracy_test": "subsets_test", "accuracy_validation": "subsets_validation", "method": "block_influence"},
 }
+# These speak of the original model alone: what they call removed are sets of layers that it skips, and no models.
+OF_ORIGINAL = {"subsets", "shapley", "regret"}
 
 
 def records(folder: Path, tables: Iterable[str]) -> dict[Path, set[str]]:
     """Return the records that these unharmed tables of a unit rest on, each with the measurements that it must hold."""
-    wanted: dict[Path, set[str]] = defaultdict(set)
+    wanted: dict[Removed, set[str]] = defaultdict(set)
     for table in tables:
         for removed, parts in _rests_on(folder / f"{table}.csv", BACKED.get(table)):
-            wanted[folder / "nodes" / f"{label(removed) or ORIGINAL}.json"] |= parts
-    return wanted
+            wanted[removed] |= parts
+    return {folder / "nodes" / f"{label(removed) or ORIGINAL}.json": parts for removed, parts in wanted.items()}
 
 
 def are_there(folder: Path, tables: Iterable[str], study: str | None) -> bool:
@@ -38,7 +43,7 @@ def _rests_on(path: Path, columns: dict[str, str] | None) -> Iterable[tuple[Remo
         return
     with open(path, encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
-            removed = parse_label(row["order"] if "order" in row else row["removed"])
+            removed = () if path.stem in OF_ORIGINAL else parse_label(row["order"] if "order" in row else row["removed"])
             yield removed, {part for column, part in columns.items() if row[column]}
             if "order" in row:
                 yield from ((removed[:depth], set()) for depth in range(len(removed)))
