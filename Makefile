@@ -36,7 +36,7 @@ env: $(STAMP) ## Install the pinned packages into .venv, once (PYTHON=python3 ch
 reproduce: $(STAMP) ## Run every experiment of PROFILE, then write outputs/PROFILE/index.html
 	@$(RUN) reproduce $(STUDY)
 
-smoke: $(STAMP) ## Run everything on a tiny random model in under 2 minutes (not a result)
+smoke: $(STAMP) ## Run everything on a tiny random model in about two minutes (not a result)
 	@$(RUN) reproduce --profile smoke
 
 test: $(STAMP) ## Run the tests, on all cores
