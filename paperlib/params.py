@@ -153,7 +153,7 @@ class Params(BaseModel):
     @property
     def profile_dir(self) -> Path:
         """Folder of everything this study writes: an experiment has one of its own, unless output_dir names a place for it."""
-        if not self.experiment or self.output_dir != _usual(self.profile, self.dataset)["output_dir"]:
+        if self.output_dir != _usual(self.profile, self.dataset)["output_dir"] or not self.experiment:
             return self.default_dir
         return ROOT / self.output_dir / EXPERIMENTS / self.profile / self.experiment
 

@@ -15,7 +15,7 @@ from paperlib.benchmark.table import Row, row
 from paperlib.benchmark.unit import FAMILY_NAMES
 from paperlib.evidence import units
 from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
-from paperlib.nodes.node import Removed
+from paperlib.nodes.node import Removed, layers_of
 from paperlib.params import Params
 from paperlib.tree import Study
 
@@ -71,7 +71,7 @@ def fine_tunes(paths: Iterable[Removed]) -> dict[str, list[int]]:
 
 def layers_left(node: Removed, layers: int) -> int:
     """Return how many layers a node has."""
-    return layers - sum(layer is not None for layer in node)
+    return layers - len(layers_of(node))
 
 
 def _drawn(name: str, layers: int, params: Params) -> Removed:

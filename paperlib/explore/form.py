@@ -55,7 +55,7 @@ class Form:
         """Put values into the controls, as a person would type them."""
         for name, value in values.items():
             control = getattr(self, name) if name in STUDY else self.controls[name]
-            control.value = value if not isinstance(control, widgets.Text) else value if isinstance(value, str) else strict_yaml.dump(value)
+            control.value = strict_yaml.dump(value) if isinstance(control, widgets.Text) else value
 
     def _changed(self, change: dict) -> None:
         if self._filling:
@@ -85,7 +85,7 @@ class Form:
         try:
             for name, control in self.controls.items():
                 value = getattr(params, name)
-                control.value = value if not isinstance(control, widgets.Text) else strict_yaml.dump(value)
+                control.value = strict_yaml.dump(value) if isinstance(control, widgets.Text) else value
         finally:
             self._filling = False
 
