@@ -17,6 +17,9 @@ import pytest
 from paperlib.common.places import ROOT
 
 EVERY_PROCESS = str(Path(__file__).parent / "every_process")
+# What a make around the tests was told is none of the makes that tests run.
+for told in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "PROFILE", "DATASETS", "SEEDS", "SET", "PYTHON", "OFFLINE"):
+    os.environ.pop(told, None)
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for the hub must fail, not wait
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # No test depends on what a computer has: this holds here and in all processes that tests start. Whatever a test asks for
