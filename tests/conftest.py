@@ -1,20 +1,15 @@
 """Tiny models, padded batches and small studies, shared by the tests; nothing here needs a network."""
 
-import contextlib
-import fcntl
 import importlib.util
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-
-from paperlib.common.places import ROOT
+import smoke_study
 
 EVERY_PROCESS = str(Path(__file__).parent / "every_process")
 # What a make around the tests was told is none of the makes that tests run.
@@ -184,82 +179,52 @@ def made_node(removed=(), layers=6, seed=0, signals=None, drop=None, dataset_siz
 
 
 def pytest_collection_modifyitems(items):
-    """Let a process that shares the tests with others run whole files; all tests of the smoke study go to one, first.
+    """Let a process that shares the tests with others run whole files; the tests of the smoke study go to one.
 
-    But for those with a group of their own, the longest of all: they wait for that study, so others come before them.
+    They come in the middle, the longest before the others: the study has been made by then (`begun`).
     """
     studied = {item: "reproduced" in item.fixturenames for item in items}
     own = {item: item.get_closest_marker("xdist_group") is not None for item in items}
     for item, uses_study in studied.items():
         if not own[item]:
             item.add_marker(pytest.mark.xdist_group("study" if uses_study else item.path.name))
-    first = [item for item in items if studied[item] and not own[item]]
-    rest = [item for item in items if not studied[item] or own[item]]
-    early = [item for item in rest if not own[item]][: len(items) // 6]
-    items[:] = first + early + [item for item in rest if own[item]] + [item for item in rest if not own[item]][len(early) :]
-
-
-def reproduce(words, environment=None):
-    """Run the driver as a person would."""
-    command = [sys.executable, "-m", "paperlib", "reproduce", *words]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-
-
-def in_a_new_home(folder):
-    """Return an environment whose home and temporary folder are empty ones under `folder`."""
-    ours = ("HOME", "TMPDIR", "XDG_", "JUPYTER_", "IPYTHONDIR", "MPLCONFIGDIR", "TORCHINDUCTOR_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    for name in ("home", "tmp"):
-        (folder / name).mkdir()
-    return {**kept, "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
-
-
-def project_files():
-    """Return when each file of the project was last written, but for what Git and Python keep for themselves."""
-    hidden = {".git", ".venv", "__pycache__", ".pytest_cache", ".ruff_cache"}
-    paths = [path for path in ROOT.rglob("*") if path.is_file() and not hidden & set(path.relative_to(ROOT).parts)]
-    return {str(path.relative_to(ROOT)): path.stat().st_mtime_ns for path in paths}
+    rest = [item for item in items if not studied[item] and not own[item]]
+    half = len(rest) // 2
+    items[:] = rest[:half] + [item for item in items if own[item]] + [item for item in items if studied[item] and not own[item]] + rest[half:]
 
 
 @pytest.fixture(scope="session")
-def reproduced(tmp_path_factory):
-    """Run the smoke study once, outside of the project; return its folder, the settings, and what the driver said.
-
-    Processes that share the tests share the run, too: whoever comes first makes it, and each gets a copy to damage.
-    """
+def shared(tmp_path_factory):
+    """Return the folder that all processes of this test run share for the smoke study."""
     base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "run-once"
-    with lock_of(shared):
-        if not (shared / "said.json").exists():
-            (shared / "said.json").write_text(json.dumps(run_once(shared / "study")))
-    said, folder = json.loads((shared / "said.json").read_text()), tmp_path_factory.mktemp("reproduced")
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "run-once"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def begun(request, shared):
+    """Begin the smoke study beside the other tests, if any needs it; end it with them."""
+    first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+    if not first or not any("reproduced" in item.fixturenames for item in request.session.items):
+        yield
+        return
+    making = subprocess.Popen([sys.executable, smoke_study.__file__, shared], start_new_session=True)
+    yield
+    if making.poll() is None:
+        os.killpg(making.pid, signal.SIGTERM)
+    making.wait()
+
+
+@pytest.fixture(scope="session")
+def reproduced(shared, tmp_path_factory):
+    """Return the folder of a smoke study outside of the project, its settings, what the driver said, and seconds.
+
+    It is run once for all processes that share the tests; each gets a copy to damage.
+    """
+    said, folder = smoke_study.made(shared), tmp_path_factory.mktemp("reproduced")
+    assert said["status"] == 0, said["stderr"]
     shutil.copytree(shared / "study", folder, dirs_exist_ok=True)
     printed = {stream: said[stream].replace(str(shared / "study"), str(folder)) for stream in ("stdout", "stderr")}
     done = subprocess.CompletedProcess([], 0, **printed)
-    return folder / "out" / "smoke", smoke_words(folder), done, said["seconds"]
-
-
-def smoke_words(folder):
-    """Return the words of a command line that runs the smoke study in a folder."""
-    return ["--profile", "smoke", "--set", f"output_dir={folder}/out", f"cache_dir={folder}/cache"]
-
-
-def run_once(folder):
-    """Run the smoke study in a folder, note which of the project's own files it touched; return what was said, and seconds."""
-    folder.mkdir()
-    started, before = time.time(), project_files()
-    done = reproduce(smoke_words(folder), in_a_new_home(folder))
-    assert done.returncode == 0, done.stderr
-    after = project_files()
-    touched = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-    (folder / "touched.txt").write_text("\n".join(touched))
-    return {"stdout": done.stdout, "stderr": done.stderr, "seconds": time.time() - started}
-
-
-@contextlib.contextmanager
-def lock_of(folder):
-    """Hold a folder, made if need be, for one process at a time; others wait."""
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return folder / "out" / "smoke", smoke_study.words(folder), done, said["seconds"]

@@ -15,10 +15,12 @@ from paperlib.common.places import ROOT
 
 # HF_ENDPOINT is read at import: every case needs a process of its own.
 SCRIPT = """
-import json, sys
+import json, sys, time
 import datasets.config
-datasets.config.STREAMING_READ_MAX_RETRIES = 1  # the library is patient: twenty times five seconds
+datasets.config.STREAMING_READ_MAX_RETRIES = 1  # the libraries are patient: twenty times five seconds, and more
 datasets.config.STREAMING_READ_RETRY_INTERVAL = 0
+sleep = time.sleep
+time.sleep = lambda seconds: sleep(min(seconds, 0.05))
 from paperlib import params
 from paperlib.common.errors import UserError
 from paperlib.data import sources

@@ -12,8 +12,8 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import reproduce
 from PIL import Image
+from smoke_study import reproduce
 
 from paperlib import __main__ as command_line
 from paperlib import params as parameters
@@ -159,9 +159,8 @@ def test_every_output_is_there(reproduced):
 def test_figures_are_real_images(reproduced, number):
     path = reproduced[0] / "figures" / f"figure{number}.png"
     with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    assert min(pixels.shape[:2]) > 200
-    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20, "an empty canvas has few colours"
+        assert min(image.size) > 200
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 20, "an empty canvas has few colours"
     root = ElementTree.parse(path.with_suffix(".svg")).getroot()
     assert root.tag.endswith("}svg") and len(list(root.iter())) > 50
 

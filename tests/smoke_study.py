@@ -1,0 +1,70 @@
+"""The smoke study that many tests look at, made once: `python smoke_study.py FOLDER` makes it beside other tests."""
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def made(folder):
+    """Return what was said when the study was run in `folder`/study: whoever comes first runs it, the others wait."""
+    with lock_of(folder):
+        if not (folder / "said.json").exists():
+            (folder / "said.json").write_text(json.dumps(run(folder / "study")))
+    return json.loads((folder / "said.json").read_text())
+
+
+def run(folder):
+    """Run the smoke study in a folder, note which of the project's own files it touched."""
+    folder.mkdir()
+    started, before = time.time(), project_files()
+    done = reproduce(words(folder), in_a_new_home(folder))
+    after = project_files()
+    touched = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    (folder / "touched.txt").write_text("\n".join(touched))
+    return {"status": done.returncode, "stdout": done.stdout, "stderr": done.stderr, "seconds": time.time() - started}
+
+
+def words(folder):
+    """Return the words of a command line that runs the smoke study in a folder."""
+    return ["--profile", "smoke", "--set", f"output_dir={folder}/out", f"cache_dir={folder}/cache"]
+
+
+def reproduce(words, environment=None):
+    """Run the driver as a person would."""
+    command = [sys.executable, "-m", "paperlib", "reproduce", *words]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def in_a_new_home(folder):
+    """Return an environment whose home and temporary folder are empty ones under `folder`."""
+    ours = ("HOME", "TMPDIR", "XDG_", "JUPYTER_", "IPYTHONDIR", "MPLCONFIGDIR", "TORCHINDUCTOR_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    for name in ("home", "tmp"):
+        (folder / name).mkdir()
+    return {**kept, "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
+
+
+def project_files():
+    """Return when each file of the project was last written, but for what Git and Python keep for themselves."""
+    hidden = {".git", ".venv", "__pycache__", ".pytest_cache", ".ruff_cache"}
+    paths = [path for path in ROOT.rglob("*") if path.is_file() and not hidden & set(path.relative_to(ROOT).parts)]
+    return {str(path.relative_to(ROOT)): path.stat().st_mtime_ns for path in paths}
+
+
+@contextlib.contextmanager
+def lock_of(folder):
+    """Hold a folder for one process at a time; others wait."""
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    made(Path(sys.argv[1]))
