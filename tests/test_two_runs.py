@@ -46,6 +46,16 @@ def test_by_hand():
     assert walks["difference"].tolist() == pytest.approx([-10, -10]) and walks["sem"].isna().all()
     assert walks["together"].tolist() == [2, 0] and walks["steps"].tolist() == [2, 2]
     assert two_runs.differences(one, other).to_dict("index") == {"precision": {"one": "auto", "other": "bf16"}}
+    older = made_run([0.5, 0.6, 0.4], [(0, 1), (1, 0)])
+    del older.records["imdb", 0]["parameters"]["workers"], older.records["imdb", 0]["parameters"]["precision"]
+    assert two_runs.differences(one, older).to_dict("index") == {"precision": {"one": "auto", "other": "not recorded"}}
+
+
+def test_walks_of_one_run_only_are_named():
+    one, other = made_run([0.5, 0.6, 0.4], [(0, 1), (1, 0)]), made_run([0.5, 0.6, 0.4], [(0, 1), (1, 0)])
+    assert compare._alone_text(one, other) == ""
+    one.steps.loc[one.steps["strategy"] == "Random-Forest", "strategy"] = "Top-Drop"
+    assert compare._alone_text(one, other) == "Only this run walked: Top-Drop. Only the other walked: Random-Forest."
 
 
 def test_over_several_units():

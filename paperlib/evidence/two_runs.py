@@ -60,7 +60,9 @@ def matched(one: Run, other: Run) -> tuple[Run, Run]:
 def differences(one: Run, other: Run) -> pd.DataFrame:
     """Return what the records of the same units do not agree on: index = its name, columns one and other (text)."""
     mine, theirs = _recorded(one), _recorded(other)
-    names = [name for name in dict.fromkeys([*mine, *theirs]) if not mine[name].equals(theirs[name])]
+    known = list(dict.fromkeys([*mine, *theirs]))  # an older run lacks what was recorded since
+    mine, theirs = (table.reindex(columns=known, fill_value=ABSENT) for table in (mine, theirs))
+    names = [name for name in known if not mine[name].equals(theirs[name])]
     texts = {name: [", ".join(table[name].drop_duplicates()) for table in (mine, theirs)] for name in names}
     return pd.DataFrame.from_dict(texts, orient="index", columns=["one", "other"])
 

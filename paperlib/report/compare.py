@@ -73,7 +73,7 @@ def page(one: Run, other: Run, walks: pd.DataFrame, alt: str, banner: str = "") 
     parts = [
         f"# Two runs compared{named}", f"**{banner}**" if banner else "", places, _account(one, walks),
         f"What differs:\n\n{settings}", _texts_text(found.index), _models_text(two_runs.models(one, other)),
-        f"![{escape.markdown(alt)}](compare.png)", markdown_table(HEADS, cells, HEADS[1:]), READING,
+        f"![{escape.markdown(alt)}](compare.png)", markdown_table(HEADS, cells, HEADS[1:]), _alone_text(one, other), READING,
     ]  # fmt: skip
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
@@ -95,6 +95,13 @@ def _texts_text(differing: pd.Index) -> str:
     """Say that the texts may be others, where what decides on them differs."""
     named = [f"`{name}`" for name in differing if name in OF_TEXTS]
     return OTHER_TEXTS.format(", ".join(named)) if named else ""
+
+
+def _alone_text(one: Run, other: Run) -> str:
+    """Name the walks that stand in no row, as one of the runs did not take them."""
+    walked = [dict.fromkeys(run.steps["strategy"]) for run in (one, other)]
+    only = [[name for name in walked[here] if name not in walked[1 - here]] for here in (0, 1)]
+    return " ".join(f"Only {run} walked: {', '.join(names)}." for run, names in zip(("this run", "the other"), only) if names)
 
 
 def _models_text(found: pd.Series) -> str:
