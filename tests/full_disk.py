@@ -53,6 +53,7 @@ def shorten_the_study(folder: Path) -> None:
     units.NOTEBOOKS = folder / "notebooks"
     units.UNIT_NOTEBOOKS = {"03_strategies": (("steps",), 100)}
     run._show_results = lambda *arguments, **named: []
+    run.AHEAD = run.IMPORTS = ""  # of all that a whole study needs
 
 
 if __name__ == "__main__":

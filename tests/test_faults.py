@@ -28,7 +28,7 @@ from paperlib.nodes.store import store_of
 WAYS = ("driver SIGKILL", "kernel SIGKILL", "driver SIGTERM", "group SIGINT")  # of a machine, and of a person
 KILLS = int(os.environ.get("PAPERLIB_KILLS", "8"))  # make torture: 100; test_whole.py cuts studies off at every write
 PATIENCE = 120  # seconds in which a run writes something, or ends when it is told to
-WHOLE_RUN = 900  # seconds in which one ends that goes on: a kernel killed before its first notebook is replaced
+GOES_ON = 15  # seconds after which a run has got over the loss of its kernel
 UNIT = Path("smoke", "newsgroup", "seed-0")
 CLOCK = {"seconds", "latency_ms"}  # the only columns that differ between two runs of one study
 TABLES = ("steps", "signals", "ablation", "fusion", "fusion_fit", "distillation", "distillation_curve", "randomization")
@@ -97,7 +97,7 @@ def test_killed_at_random_moments_ends_with_the_same_tables(uninterrupted: Path,
         wait_a_while(process, tmp_path, rng)
         if process.poll() is None:
             how = kill_one(process, min(WAYS, key=killed.get))
-            process.wait(timeout=WHOLE_RUN if how.startswith("kernel") else PATIENCE)
+            end(process, how)
             killed[how] += 1
             assert "Traceback" not in process.stderr.read(), how
     assert min(killed[way] for way in WAYS) >= max(1, KILLS // 15), killed
@@ -109,6 +109,16 @@ def test_killed_at_random_moments_ends_with_the_same_tables(uninterrupted: Path,
     assert [path.name for path in (tmp_path / "out").rglob("*") if "partial" in path.name] == []
     checked = subprocess.run(command(tmp_path, name="check"), cwd=ROOT, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
+
+
+def end(process: subprocess.Popen, how: str) -> None:
+    """Wait for the end of a run that was killed: one whose kernel is replaced goes on, and is told to end after a while."""
+    if how.startswith("kernel"):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=GOES_ON)
+        if process.poll() is None:
+            process.terminate()
+    process.wait(timeout=PATIENCE)
 
 
 def wait_a_while(process: subprocess.Popen, folder: Path, rng: random.Random) -> None:
