@@ -1,7 +1,11 @@
 """The reproducible companion of *Strategic Fusion Optimizes Transformer Compression* (arXiv 2501.03273)."""
 
+import sys
 import warnings
 
+# jsonschema, which nbformat imports, builds a grammar of internationalised addresses where JupyterLab has brought one:
+# three seconds in every process, and no notebook holds such an address.
+sys.modules.setdefault("rfc3987_syntax", None)
 # tqdm asks for a widget library that our pages could not show; transformers imports it everywhere.
 warnings.filterwarnings("ignore", message="IProgress not found")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RESULT_FILES = ("index.html", "claims.*", "transfer.json", "tables/*", "figures/*", "notebooks/[!.]*", "*/seed-*/notebooks/[!.]*")
 
 # Sent to a kernel, to be done while nobody waits for it.
-IMPORTS = "import paperlib.figures.paper, paperlib.report.pages, paperlib.nodes.compute"
+IMPORTS = "import paperlib.figures.paper, paperlib.nodes.compute"
 AHEAD = "from paperlib import ahead, params; ahead.begin(params.load({profile!r}, {dataset!r}, {seed!r}, {settings!r}))"
 
 
