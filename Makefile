@@ -72,7 +72,7 @@ bench: $(STAMP) ## Time the study beside a plain version, here (DEVICE=cuda REPE
 		$(if $(PARTS),--parts $(call each,$(PARTS)))
 
 compress: $(STAMP) ## Make a classifier of yours smaller: MODEL=folder DATA=file [KEEP=4 | LATENCY_MS=3 | MAX_DROP=1] [OUT=folder] [VOCABULARY=used]
-	@$(RUN) compress --profile $(call quoted,$(PROFILE)) --seeds $(call quoted,$(firstword $(SEEDS))) \
+	@$(RUN) compress --profile $(call quoted,$(PROFILE)) --seed $(call quoted,$(firstword $(SEEDS))) \
 		$(if $(strip $(SET)),--set $(call quoted,$(SET))) \
 		$(if $(MODEL),--model $(call quoted,$(MODEL))) $(if $(DATA),--data $(call quoted,$(DATA))) \
 		$(if $(KEEP),--keep $(call quoted,$(KEEP))) $(if $(LATENCY_MS),--latency-ms $(call quoted,$(LATENCY_MS))) \

@@ -66,8 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "doctor":
             continue
         command.add_argument("--profile", default="laptop", help="a file of params/profiles (default: laptop)")
-        command.add_argument("--datasets", nargs="+", default=["newsgroup"], help="files of params/datasets")
-        command.add_argument("--seeds", nargs="+", default=["0"], help="whole numbers from 0")
+        if name != "compress":  # of data of one's own
+            command.add_argument("--datasets", nargs="+", default=["newsgroup"], help="files of params/datasets")
+            command.add_argument("--seeds", nargs="+", default=["0"], help="whole numbers from 0")
         command.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="override parameters")
         if name == "bench":
             command.add_argument("--repeats", default="3", help="how often each thing is timed (default: 3)")
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "bundle":
             command.add_argument("--python-version", default="", metavar="3.X", help="of the other machine (default: this one's)")
         if name == "compress":
+            command.add_argument("--seed", default="0", help="a whole number from 0")
             command.add_argument("--model", default="", help="a folder or hub id (default: the profile's)")
             command.add_argument("--data", default="newsgroup", help="a table of texts and labels, or a dataset's name")
             command.add_argument("--keep", default="", metavar="LAYERS", help="how many layers to keep")
@@ -171,7 +173,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _compress(options: argparse.Namespace) -> int:
-    seed, settings = _seed(options.seeds[0]), " ".join(map(_setting, options.set))
+    seed, settings = _seed(options.seed), " ".join(map(_setting, options.set))
     places.settle_tools(parameters.load(options.profile, settings=settings).cache_path)
     from paperlib.compression import compress  # takes seconds
 

@@ -1,12 +1,15 @@
 """A classifier of one's own made smaller: the wish, the choice, ONNX, the vocabulary, and the whole on a small table."""
 
+import doctest
 import itertools
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,10 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paperlib.common.errors import UserError
+from paperlib.names import SIGNALS
 from tests.conftest import FAMILIES, logits_of, padded_batch, tiny_model
 
-# An export takes ten seconds: `make test` does it for a post-norm and a pre-norm encoder, `make torture` for every family.
-EXPORTED = FAMILIES if os.environ.get("PAPERLIB_EVERY_FAMILY") else ("bert", "modernbert")
+# An export takes ten seconds: `make test` does it for a pre-norm encoder, beside the BERT that is compressed below, and
+# `make torture` for every family.
+EXPORTED = FAMILIES if os.environ.get("PAPERLIB_EVERY_FAMILY") else ("modernbert",)
 
 PLAIN_SCRIPT = """
 import json, sys
@@ -157,9 +162,6 @@ def test_onnx_computes_what_the_pruned_model_computes(kind, tmp_path, monkeypatc
 def test_a_family_that_the_exporter_cannot_take_is_no_fault(tmp_path, monkeypatch):
     from paperlib.compression import export
 
-    def refuse(*_):
-        raise RuntimeError("no such operator")
-
     monkeypatch.setattr(export, "load", lambda folder: None)
     monkeypatch.setattr(export.AutoTokenizer, "from_pretrained", lambda _: None)
     monkeypatch.setattr(export, "_trace", refuse)
@@ -186,54 +188,104 @@ def test_a_cut_vocabulary_tokenises_its_texts_as_before(tmp_path):
     assert [kept[i] for i in small(texts[0])["input_ids"]] == whole(texts[0])["input_ids"]
 
 
+class Waiting:
+    """Stands in for a form that takes some milliseconds for each text, on however many threads."""
+
+    def __init__(self, ms, called):
+        self.ms, self.called = ms, called
+
+    def runner(self, threads):
+        def run(rows):
+            self.called.append((self.ms, len(rows["input_ids"]), threads))
+            time.sleep(self.ms * len(rows["input_ids"]) / 1000)
+
+        return run
+
+
+def test_latencies_are_measured_in_turn_for_a_bounded_time(monkeypatch):
+    from paperlib.compression import latency
+
+    monkeypatch.setattr(latency, "BUDGET_SECONDS", 0.2)
+    monkeypatch.setattr(latency.hardware, "cores", lambda: 2)
+    called, rows = [], {"input_ids": np.zeros((5, 4), dtype=np.int64)}
+    table = latency.measure([Waiting(1, called), Waiting(4, called)], rows)
+    assert list(table) == [f"batch{b}_threads{n}_{p}_ms" for n in (1, 2) for b in (1, 32) for p in ("p50", "p95")]
+    assert (table["batch1_threads1_p50_ms"] >= [1, 4]).all() and (table.filter(like="p95").to_numpy() >= table.filter(like="p50").to_numpy()).all()
+    assert [ms for ms, *_ in called] == [1, 4] * (len(called) // 2)
+    rounds = {batch: sum(call == (1, batch, 1) for call in called) - 1 for batch in (1, 32)}  # without the one that warms up
+    assert rounds[32] == latency.FEWEST < rounds[1] <= latency.MOST
+
+
 TOPICS = ["weather", "kitchen", "harbour", "garden"]
+FUSER = {"format": "transfer-fuser-1", "method": "Ridge", "features": list(SIGNALS), "intercept": 0.0,
+         "weights": [float(name == "Attention-Entropy") for name in SIGNALS], "origin": {"units": ["imdb 0", "yelp 1"]}}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def compressed(tmp_path_factory):
-    """Compress the smoke model on a table with named labels and no test split; return folder, result and settings."""
-    import paperlib
-    from paperlib.compression import forms, latency
+    """Run the example of `compress` on a table with named labels and no test split; then compress what it saved, without ONNX."""
+    from paperlib.compression import compress, export, forms, latency
     from paperlib.data import made
 
-    folder = tmp_path_factory.mktemp("compressed")
+    folder, said = tmp_path_factory.mktemp("compressed"), []
     table = made.make(160, seed=5)
     table.assign(label=table["label"].map(dict(enumerate(TOPICS)))).to_csv(folder / "topics.csv", index=False)
-    places = {"output_dir": f"{folder}/out", "cache_dir": f"{folder}/cache", "max_removed": 1, "precision": "fp32",
+    settings = {"output_dir": f"{folder}/out", "cache_dir": f"{folder}/cache", "max_removed": 1, "precision": "fp32",
                 "workers": 1, "device": "cpu", "validation_size": 32, "test_size": 32}  # fmt: skip
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        patch.chdir(folder)
         patch.setattr(latency, "BUDGET_SECONDS", 0)
+        patch.setattr(latency.hardware, "cores", lambda: 1)
         patch.setattr(forms.Form, "memory_mb", lambda *_: 1.0)
-        said = []
-        options = {"profile": "smoke", "settings": places, "say": said.append}
-        first = paperlib.compress("random-bert", folder / "topics.csv", keep=3, vocabulary="used", out=folder / "small", **options)
-        again = paperlib.compress(folder / "small", folder / "topics.csv", max_drop=100, **options)
-        yield folder, first, again, said
+        (folder / "out" / "smoke").mkdir(parents=True)
+        (folder / "out" / "smoke" / "transfer.json").write_text(json.dumps(FUSER))
+        example = doctest.DocTestFinder().find(compress, "compress", globs={"settings": settings, "said": said})[0]
+        failures = []
+        doctest.DocTestRunner().run(example, out=failures.append, clear_globs=False)
+        patch.setattr(export, "_trace", refuse)
+        options = {"profile": "smoke", "settings": settings, "say": said.append}
+        again = compress("small", "topics.csv", max_drop=100, out="smaller", **options)
+    first = example.globs["made"]
+    return SimpleNamespace(folder=folder, failures="".join(failures), first=first, again=again, said=said, settings=settings)
+
+
+def refuse(*_):
+    """Stand in for an exporter that does not know a family."""
+    raise RuntimeError("no such operator")
+
+
+def test_the_example_of_the_docstring_holds(compressed):
+    assert compressed.failures == ""
 
 
 def test_what_is_saved_is_scored_as_stated_without_the_library(compressed):
-    folder, made, _, _ = compressed
+    """In a process that knows transformers and ONNX Runtime only; there the code of the card runs too."""
     from paperlib.data import sources, subsets
 
+    folder, made = compressed.folder, compressed.first
     frame = subsets.draw(sources.read(made.params)[0], made.params)["test"]
     (folder / "texts.json").write_text(json.dumps(frame["text"].tolist()))
-    (folder / "script.py").write_text(PLAIN_SCRIPT)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (folder / "small" / "README.md").read_text(), re.DOTALL))
+    assert code.count("import") == 3
+    (folder / "script.py").write_text(f"{PLAIN_SCRIPT}\n{code}\n")
     command = [sys.executable, "script.py", "small", "texts.json", str(made.params.max_tokens)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+    scored, *of_card = done.stdout.splitlines()
     truth = [made.params.class_names[label] for label in frame["label"]]
-    for form, answers in json.loads(done.stdout).items():
+    for form, answers in json.loads(scored).items():
         row = made.table[made.table["form"] == form].loc["yours"]
         assert np.mean([a == b for a, b in zip(answers, truth)]) == row["accuracy"]
         assert row["low"] < row["accuracy"] <= row["high"]
+    assert of_card[-1] in TOPICS
 
 
 def test_the_result_says_what_was_kept_and_how(compressed):
-    folder, made, _, said = compressed
+    folder, made, said = compressed.folder, compressed.first, compressed.said
     record = json.loads((folder / "small" / "metrics.json").read_text())
     assert record["layers"] == 4 and len(record["kept"]) == 3 and record["export_differs_by"] < 1e-4
-    assert {"original", "3 layers", "yours", "lost its top layers"} <= set(made.table.index)
+    assert {"original", "3 layers", "yours", "yours, whole vocabulary", "lost its top layers"} <= set(made.table.index)
     assert set(made.params.class_names) == set(TOPICS)
     pieces = record["vocabulary"]
     assert pieces["pieces_after"] <= pieces["pieces_before"] and 0 <= pieces["share_meeting_cut"] <= 1
@@ -243,27 +295,100 @@ def test_the_result_says_what_was_kept_and_how(compressed):
     assert not [path for path in (folder / "small").rglob(".*")]
 
 
-def test_the_code_of_the_card_runs(compressed):
-    folder, made, _, _ = compressed
-    card = (folder / "small" / "README.md").read_text()
-    code = "\n".join(re.findall(r"```python\n(.*?)```", card, re.DOTALL))
-    assert code.count("import") == 3
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines()[-1] in TOPICS
+def test_every_step_says_beforehand_what_it_costs(compressed):
+    costly = ("fine-tuning", "measuring", "walking", "writing", "distilling", "timing", "looking", "loading")
+    for word in costly:
+        lines = [line for line in compressed.said if word in line.split(": ")[-1].split()[:1] + line.split()[:1]]
+        assert lines and all(re.search(r"about \d+ s", line) for line in lines), word
+
+
+def test_what_a_processor_emulates_is_not_measured_and_that_is_said(compressed):
+    made, measured = compressed.first, os.environ["PAPERLIB_AUTO_PRECISION"] == "bf16"
+    row = made.table[made.table["form"] == "torch bf16"].loc["original"]
+    why = "not measured: this processor has no bf16 units"
+    assert row["remark"] == ("" if measured else why) and np.isnan(row["accuracy"]) == (not measured)
+    assert (f"torch bf16 is {why}." in (compressed.folder / "small" / "README.md").read_text()) == (not measured)
+    others = made.table[made.table["form"] != "torch bf16"]
+    assert (others["remark"] == "").all() and others.drop(columns="remark").notna().all(axis=None)
+
+
+@pytest.mark.parametrize(("examples", "tokens"), [(37, 9), (1, 5), (3, 16)])
+def test_onnx_of_the_result_takes_any_batch_and_length(compressed, examples, tokens):
+    import torch
+
+    from paperlib.compression import export
+
+    folder = compressed.folder / "small"
+    model = export.load(folder)
+    ids = torch.randint(5, model.config.vocab_size, (examples, tokens), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(tokens) <= torch.arange(examples)[:, None] % tokens).long()
+    expected = logits_of(model, {"input_ids": ids, "attention_mask": mask}).numpy()
+    rows = {"input_ids": ids.numpy(), "token_type_ids": np.zeros_like(ids), "attention_mask": mask.numpy()}
+    found = export.session(folder / "onnx/model.onnx", 1).run(None, rows)[0]
+    assert abs(found - expected).max() < 1e-4
 
 
 def test_a_classifier_of_these_classes_is_taken_as_it_is(compressed):
     """Its accuracy is that of the model it was made from, to the last text, and no text has trained it."""
-    _, first, again, said = compressed
+    first, again = compressed.first, compressed.again
     assert again.params.fine_tuned and again.params.class_names == first.params.class_names
-    assert "the original: taken as it is" in said
+    assert "the original: taken as it is" in compressed.said
     before, after = (made.table[made.table["form"] == "torch fp32"] for made in (first, again))
     assert after.loc["original", "accuracy"] == before.loc["yours", "accuracy"]
 
 
+def test_without_an_exporter_there_is_a_smaller_model_all_the_same(compressed):
+    folder, again = compressed.folder / "smaller", compressed.again
+    assert set(again.table["form"]) == {"torch fp32", "torch bf16"} and again.table.loc["yours", "layers"] == 2
+    assert "ONNX is missing: the exporter does not take this model (RuntimeError: no such operator)" in (folder / "README.md").read_text()
+    assert (folder / "model.safetensors").exists() and not (folder / "onnx").exists()
+
+
+def test_a_latency_that_no_model_reaches_is_refused_with_what_the_best_reaches(compressed, monkeypatch):
+    from paperlib.compression import compress, export
+
+    monkeypatch.setattr(export, "_trace", refuse)
+    where = {"profile": "smoke", "settings": compressed.settings, "say": lambda _: None}
+    best = r"LATENCY_MS=1e-06: no model reaches it here: the fastest \(1 of 3 layers, torch fp32\) takes \d+\.\d\d ms"
+    with pytest.raises(UserError, match=best):
+        compress(compressed.folder / "small", compressed.folder / "topics.csv", latency_ms=1e-6, **where)
+
+
+def test_the_order_of_a_saved_fuser_is_walked_too(compressed):
+    """It is chosen by what its file says of the signals: here the layer of the least attention entropy goes first."""
+    from paperlib.nodes.store import store_of
+
+    assert "transfer.json: a fuser fitted on imdb, yelp; its order is walked too" in compressed.said
+    assert any("greedy ablation, exact subsets, the transferred fuser, from the top: at most 4 fine-tunes" in line for line in compressed.said)
+    store = store_of(compressed.first.params)
+    least = store.read(()).signals["Attention-Entropy"].idxmin()
+    assert store.read((least,)).has({"validation_correct"})
+
+
+def test_a_fuser_that_has_seen_the_test_texts_is_not_asked(tmp_path):
+    from paperlib.compression import inputs
+
+    (tmp_path / "transfer.json").write_text(json.dumps(FUSER))
+    assert inputs._fuser([tmp_path / "none", tmp_path], "newsgroup")[0] is not None
+    assert inputs._fuser([tmp_path], "imdb") == (None, ["transfer.json: fitted on imdb's own test texts, so its order is not walked"])
+    assert inputs._fuser([tmp_path / "none"], "imdb") == (None, [])
+
+
+def test_tables_of_one_name_keep_out_of_each_others_way(tmp_path):
+    from paperlib.compression import inputs
+    from paperlib.data import made
+
+    found = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        made.make(60, seed=5).to_csv(tmp_path / name / "mine.csv", index=False)
+        found.append(inputs.inputs_of("", tmp_path / name / "mine.csv", "smoke", 0, {"cache_dir": f"{tmp_path}/cache"}).params)
+    assert [params.dataset for params in found] == ["mine", "mine"]
+    assert found[0].unit_dir != found[1].unit_dir and found[0].data_dir != found[1].data_dir
+
+
 def test_a_folder_that_is_not_ours_is_not_written_over(compressed, tmp_path):
-    _, made, _, _ = compressed
+    made = compressed.first
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(UserError, match="OUT: mine is there already"):
@@ -290,3 +415,12 @@ def test_a_bad_wish_ends_with_one_line_and_status_2(words, said, tmp_path, capsy
     line = capsys.readouterr().err
     assert line.startswith(f"paperlib: {said}") and line.count("\n") == 1
     assert not (tmp_path / "mine").exists()
+
+
+def test_the_command_offers_what_it_heeds(capsys):
+    from paperlib.__main__ import main
+
+    with pytest.raises(SystemExit):
+        main(["compress", "--help"])
+    offered = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    assert {"--data", "--keep", "--seed"} <= offered and not offered & {"--datasets", "--seeds"}

@@ -62,7 +62,7 @@ Layers kept, counted from 1: {kept}. {_how(params, about)}
 Accuracy on the test texts, with Wilson's 95% interval. Milliseconds are medians for one text of {params.max_tokens} tokens on one thread,
 all forms timed in turn on: {escape.markdown(about["machine"]["cpu"])}, {about["machine"]["cores"]} cores. The file
 `tradeoff.csv` has batches of {" and ".join(str(b) for b in sorted({b for b, _ in settings()}))}, the 95th percentiles and all cores too.
-
+{_remarks(table)}
 {sentence(table)}
 
 ![Accuracy against latency, size and memory](tradeoff.png)
@@ -108,9 +108,15 @@ def _table(table: pd.DataFrame) -> str:
     rows = []
     for name, row in table.iterrows():
         bold = "**" if name == YOURS else ""
-        cells = [str(row["layers"]), f"{row['accuracy']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", f"{row[ONE_TEXT]:.2f}"]
-        rows.append([f"{bold}{name}{bold}", row["form"], *cells, f"{row['megabytes']:.1f}", f"{row['memory_mb']:.0f}"])
+        numbers = [f"{row['accuracy']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", f"{row[ONE_TEXT]:.2f}"]
+        numbers += [f"{row['megabytes']:.1f}", f"{row['memory_mb']:.0f}"]
+        rows.append([f"{bold}{name}{bold}", row["form"], str(row["layers"]), *(["–"] * len(numbers) if row["remark"] else numbers)])
     return markdown_table(heads, rows, numbers=set(heads[2:]))
+
+
+def _remarks(table: pd.DataFrame) -> str:
+    """Say in a line each which forms have no numbers, and why."""
+    return "".join(f"\n{row['form']} is {row['remark']}.\n" for _, row in table[table["remark"] != ""].iterrows())
 
 
 def _plain(model: str) -> str:

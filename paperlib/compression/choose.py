@@ -7,32 +7,40 @@ from itertools import combinations
 
 import pandas as pd
 
-from paperlib import ablation, strategies
+from paperlib import strategies
 from paperlib.common.errors import UserError
+from paperlib.compression.costs import Costs
 from paperlib.compression.wish import Wish
+from paperlib.evidence import transfer
+from paperlib.evidence.transfer_file import Stored
 from paperlib.model.device import device_of
-from paperlib.nodes import compute
 from paperlib.nodes.node import Node, Removed
-from paperlib.nodes.progress import cost
-from paperlib.params import Params
 from paperlib.tree import Study
 
-GREEDY, EXACT, TOP = "greedy ablation", "exact subsets", "from the top"
+GREEDY, EXACT, FUSER, TOP = "greedy ablation", "exact subsets", "the transferred fuser", "from the top"
 MOST_SUBSETS = {"cpu": 8, "cuda": 12}  # layers: 2^8 takes seconds on a processor, 2^12 an hour
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Order:
+    """A way to choose the next layer to remove, from the models so far; `needs` is what it asks of each of them."""
+
+    next_layer: Callable[[list[Node]], int]
+    needs: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Depth:
-    """The models of one depth: by each order, and the best of the two that were measured, on validation."""
+    """The models of one depth: by each order, and the best of those that were measured, on validation."""
 
     by_order: dict[str, Node]
 
     @property
     def order(self) -> str:
-        """Name the order whose model is best on validation; greedy ablation when they tie."""
-        ours = {order: node for order, node in self.by_order.items() if order != TOP}
-        return max(ours, key=lambda order: (ours[order].validation_accuracy, order == GREEDY))
+        """Name the order whose model is best on validation, from the top not being one; the first of them when they tie."""
+        ours = {order: node.validation_accuracy for order, node in self.by_order.items() if order != TOP}
+        return max(ours, key=ours.get)
 
     @property
     def best(self) -> Node:
@@ -40,23 +48,29 @@ class Depth:
         return self.by_order[self.order]
 
 
-def walk(study: Study, deepest: int, keep: int | None, say: Say) -> list[Depth]:
-    """Return the models of every depth from 0 to `deepest`, fine-tuned and measured on validation, in each order."""
-    params = study.params
-    root = study.compute({(): {"validation_correct", "ablation_validation"}})[()]
-    depths, greedy = [Depth({GREEDY: root, TOP: root})], [root]
-    orders = _orders(params, root, deepest, keep, say)
-    say(f"walking down {deepest} layers in {len(orders) + 1} orders: {_costs(root, deepest, len(orders) + 1)}")
+def walk(study: Study, keep: int | None, fuser: Stored | None, costs: Costs, say: Say) -> list[Depth]:
+    """Return the models of every depth, fine-tuned and measured on validation, in each order.
+
+    They end at one layer, or where `max_removed` says unless more is asked for.
+    """
+    params, layers = study.params, costs.layers
+    deepest = max(min(params.max_removed or layers, layers - 1), layers - (keep or layers))
+    how = "taken as it is" if params.fine_tuned else f"fine-tuning it on {params.train_size} texts, {costs.fine_tunes([layers])}"
+    say(f"the original: {how if study.store.read(()) is None else 'at hand'}")
+    study.node((), {"validation_correct"})
+    orders = _orders(study, deepest, keep, fuser, costs, say)
+    left = [layers - step for step in range(1, deepest + 1)] * len(orders)
+    say(f"walking down {deepest} layers, {', '.join(orders)}: at most {len(left)} fine-tunes, {costs.fine_tunes(left)}")
+    paths = {name: [study.node(())] for name in orders}
     for step in range(1, deepest + 1):
-        layer = strategies.next_layer("Greedy-Ablation", greedy, params).layer
-        wanted = {GREEDY: (*greedy[-1].removed, layer), **{name: tuple(order[:step]) for name, order in orders.items()}}
-        parts: dict[Removed, set[str]] = defaultdict(lambda: {"validation_correct"})
-        for name, removed in wanted.items():
-            parts[removed] = parts[removed] | ({"ablation_validation"} if name == GREEDY else set())
-        nodes = study.compute(dict(parts))
-        depths.append(Depth({name: nodes[removed] for name, removed in wanted.items()}))
-        greedy.append(nodes[wanted[GREEDY]])
-    return depths
+        chosen = {name: (*paths[name][-1].removed, order.next_layer(paths[name])) for name, order in orders.items()}
+        wanted: dict[Removed, set[str]] = defaultdict(lambda: {"validation_correct"})
+        for name, removed in chosen.items():
+            wanted[removed] |= orders[name].needs if step < deepest else set()
+        nodes = study.compute(dict(wanted))
+        for name, removed in chosen.items():
+            paths[name].append(nodes[removed])
+    return [Depth({name: path[step] for name, path in paths.items()}) for step in range(deepest + 1)]
 
 
 def best_order(subsets: pd.DataFrame, depth: int, end: tuple[int, ...] | None = None) -> list[int]:
@@ -97,28 +111,30 @@ def check_reachable(wish: Wish, best_ms: float, form: str) -> None:
         raise UserError(f"LATENCY_MS={wish.latency_ms:g}: no model reaches it here: the fastest ({form}) takes {best_ms:.2f} ms")
 
 
-def _orders(params: Params, root: Node, deepest: int, keep: int | None, say: Say) -> dict[str, list[int]]:
-    """Return the orders that are known beforehand: from the top, and, where all subsets can be measured, the best."""
-    layers, orders = root.original_layers, {TOP: list(reversed(root.remaining))}
-    if 0 < deepest and layers <= MOST_SUBSETS[device_of(params).type]:
-        say(f"measuring all {2**layers} subsets of layers on validation, without training: {2**layers - 1} layer passes")
-        table = ablation.all_subsets(compute.model_of(params, ()), compute.bench_of(params).dataset.validation)
-        orders[EXACT] = _towards(table, layers, deepest, keep)
-    return orders
+def _orders(study: Study, deepest: int, keep: int | None, fuser: Stored | None, costs: Costs, say: Say) -> dict[str, Order]:
+    """Return the orders to walk: greedy, the best of all subsets where they can be measured, a fuser's, from the top."""
+    params, layers = study.params.replace(max_removed=0), costs.layers
+    orders = {GREEDY: Order(lambda path: strategies.next_layer("Greedy-Ablation", path, params).layer, frozenset({"ablation_validation"}))}
+    exact = 0 < deepest and layers <= MOST_SUBSETS[device_of(params).type]
+    if exact:
+        say(f"measuring all {2**layers} subsets of layers on validation, without training: {costs.subsets()}")
+    asked = {"ablation_validation": True, "subsets_validation": exact, "signals": bool(fuser)}
+    root = study.node((), {part for part, wanted in asked.items() if wanted})
+    if exact:
+        orders[EXACT] = _fixed(_towards(root.subsets_validation, layers, deepest, keep))
+    if fuser:
+        orders[FUSER] = Order(lambda path: int(fuser.predict(transfer.unknown(path[-1].signals, layers)).idxmin()), frozenset({"signals"}))
+    return orders | {TOP: _fixed(strategies.fixed_order("Top-Drop", layers))}
+
+
+def _fixed(order: list[int]) -> Order:
+    return Order(lambda path: order[len(path) - 1])
 
 
 def _towards(table: pd.DataFrame, layers: int, deepest: int, keep: int | None) -> list[int]:
     """Return the best order of all depths or, when the number of layers is asked for, one through its best subset."""
     if keep is None or keep == layers:
         return best_order(table, deepest)
-    asked = table[[len(removed) == layers - keep for removed in table.index]]
-    end = max(asked.index, key=lambda removed: (asked.accuracy[removed], -asked.loss[removed]))
+    end = strategies.best_subset(table, layers - keep)
     rest = [layer for layer in best_order(table, deepest) if layer not in end]
     return [*best_order(table, len(end), end), *rest]
-
-
-def _costs(root: Node, deepest: int, orders: int) -> str:
-    """Say how many fine-tunes a walk takes at most, and how long on one core."""
-    layers = [root.original_layers - step for step in range(1, deepest + 1) for _ in range(orders)]
-    seconds = root.record["seconds"]["fine_tune"] * sum(map(cost, layers)) / cost(root.original_layers)
-    return f"at most {len(layers)} fine-tunes" + (f", about {seconds:.0f} s of one core" if seconds else "")

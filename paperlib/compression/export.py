@@ -4,7 +4,6 @@ import contextlib
 import inspect
 import io
 import logging
-import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from paperlib.common.files import in_one_piece
 from paperlib.model.encoder import layer_numbers
 from paperlib.model.families import all_layers, hidden_of, layers
 from paperlib.nodes import parallel
@@ -42,38 +42,31 @@ def write_template(original: Path) -> str:
 
     A model that the exporter cannot take is no fault: it is used as it is.
     """
-    path = original / TEMPLATE
-    if path.exists():
+    if (original / TEMPLATE).exists():
         return ""
-    partial = path.with_suffix(".partial")
     try:
-        with _quiet():
+        with _quiet(), in_one_piece(original / TEMPLATE) as partial:
             _trace(load(original), AutoTokenizer.from_pretrained(original), partial)
-        partial.replace(path)
     except OSError:
         raise
     except Exception as error:  # whatever the exporter says of a family that it does not know
         return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-    finally:
-        partial.unlink(missing_ok=True)
     return ""
 
 
 def add_onnx(folder: Path, original: Path) -> None:
     """Add ONNX files to a saved classifier, made of layers of `original`, where they are not there yet."""
-    if all((folder / file).exists() for file in FILES.values()):
+    if is_there(folder):
         return
-    partial = folder / f".{FOLDER}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        with _quiet():
-            ir.save(_assembled(original, load(folder)), partial / "model.onnx")
-            _quantise(partial / "model.onnx", partial / "model_int8.onnx")
-        shutil.rmtree(folder / FOLDER, ignore_errors=True)
-        partial.replace(folder / FOLDER)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with _quiet(), in_one_piece(folder / FOLDER) as partial:
+        partial.mkdir()
+        ir.save(_assembled(original, load(folder)), partial / "model.onnx")
+        _quantise(partial / "model.onnx", partial / "model_int8.onnx")
+
+
+def is_there(folder: Path) -> bool:
+    """Say whether a saved classifier has its ONNX files."""
+    return all((folder / file).exists() for file in FILES.values())
 
 
 def add_all(folders: list[Path], original: Path, params: Params) -> None:

@@ -12,6 +12,8 @@ from scipy.stats import binomtest
 
 from paperlib.compression import export
 from paperlib.compression.export import FILES, Rows
+from paperlib.model.device import precision_of
+from paperlib.params import Params
 
 TORCH = {"torch fp32": torch.float32, "torch bf16": torch.bfloat16}
 CHUNK = 32
@@ -87,6 +89,13 @@ class Form:
         arguments = [self.kind, str(self.folder), str(self.file), str(rows_file)]
         done = subprocess.run([sys.executable, "-c", MEMORY, *arguments], capture_output=True, text=True, check=False)
         return int(done.stdout) / MB if done.returncode == 0 else float("nan")
+
+
+def why_not_measured(kind: str, params: Params) -> str:
+    """Say why a form is not measured here, "" where it is: what a processor only emulates tells nothing, and takes minutes."""
+    if kind != "torch bf16" or precision_of(params.replace(precision="auto", device="cpu", cuda_graphs=False)) == "bf16":
+        return ""
+    return "not measured: this processor has no bf16 units"
 
 
 def alone(rows: Rows, i: int) -> Rows:

@@ -1,6 +1,7 @@
 """Time forms of a model, one call of each in turn, so that what else the machine does meets all of them alike."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,8 @@ from paperlib.compression.export import Rows
 from paperlib.compression.forms import Form
 
 BATCHES = (1, 32)
-ROUNDS = {1: 50, 32: 12}  # calls of every form at most; the first two warm up
-FEWEST = 5
-BUDGET_SECONDS = 20.0  # for one batch size and number of threads
+BUDGET_SECONDS = 15.0  # for one batch size and number of threads: as many rounds as it takes
+FEWEST, MOST = 3, 200  # rounds, one call of every form; a round before them warms up
 
 
 def settings() -> list[tuple[int, int]]:
@@ -35,7 +35,7 @@ def measure(forms: list[Form], rows: Rows, which: list[tuple[int, int]] | None =
             runners = [form.runner(threads) for form in forms]
             for batch in [batch for batch, n in which or settings() if n == threads]:
                 some = {name: np.resize(values, (batch, values.shape[1])) for name, values in rows.items()}
-                seconds = _interleaved(runners, some, ROUNDS[batch])
+                seconds = _interleaved(runners, some)
                 for name, percentile in zip(columns(batch, threads), (50, 95)):
                     table[name] = 1000 * np.percentile(seconds, percentile, axis=0)
     finally:
@@ -43,14 +43,15 @@ def measure(forms: list[Form], rows: Rows, which: list[tuple[int, int]] | None =
     return pd.DataFrame(table)
 
 
-def _interleaved(runners: list, rows: Rows, most: int) -> np.ndarray:
+def _interleaved(runners: list, rows: Rows) -> np.ndarray:
     """Return seconds (rounds, runners)."""
-    seconds, started = [], time.perf_counter()
-    while len(seconds) < FEWEST + 2 or (len(seconds) < most and time.perf_counter() - started < BUDGET_SECONDS):
-        one_round = []
-        for run in runners:
-            begun = time.perf_counter()
-            run(rows)
-            one_round.append(time.perf_counter() - begun)
-        seconds.append(one_round)
-    return np.array(seconds[2:])
+    rounds, started = [], time.perf_counter()
+    while len(rounds) <= FEWEST or (len(rounds) <= MOST and time.perf_counter() - started < BUDGET_SECONDS):
+        rounds.append([_seconds(run, rows) for run in runners])
+    return np.array(rounds[1:])
+
+
+def _seconds(run: Callable, rows: Rows) -> float:
+    begun = time.perf_counter()
+    run(rows)
+    return time.perf_counter() - begun

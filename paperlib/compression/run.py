@@ -3,17 +3,20 @@
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 from paperlib import distillation
 from paperlib.common import hardware
 from paperlib.common.errors import UserError
+from paperlib.common.files import in_one_piece, sweep
 from paperlib.common.lock import lock
 from paperlib.compression import choose, export, inputs, latency, result, tradeoff
 from paperlib.compression import vocabulary as pieces
-from paperlib.compression.forms import Form
+from paperlib.compression.costs import Costs
+from paperlib.compression.forms import TORCH, Form
+from paperlib.compression.inputs import Inputs
 from paperlib.compression.result import Result
 from paperlib.compression.wish import Wish, check_keep, wish_of
 from paperlib.model import encoder
@@ -43,14 +46,15 @@ def compress(
 
     `model` is a folder or hub id (default: the profile's), `data` a table of texts and labels or a dataset's name. The
     depth is chosen on validation; test texts are looked at once, after that. With `out` the result is saved there.
-    `vocabulary="used"` keeps only the pieces that the texts need. Raises UserError, in one line, for what cannot be.
+    `vocabulary="used"` keeps only the pieces that the texts need. `settings` are overrides of parameters, as for SET;
+    `say` is told what each step will cost. Raises UserError, in one line, for what cannot be.
 
-    >>> import paperlib, tempfile
-    >>> folder = tempfile.mkdtemp()
-    >>> places = {"output_dir": folder + "/out", "cache_dir": folder + "/cache", "max_removed": 1}
-    >>> made = paperlib.compress(keep=3, profile="smoke", settings=places, say=lambda line: None)  # doctest: +SKIP
-    >>> made.table.loc["yours", "layers"].unique()  # doctest: +SKIP
+    >>> import paperlib
+    >>> made = paperlib.compress("random-bert", "topics.csv", keep=3, vocabulary="used", profile="smoke", settings=settings, say=said.append)
+    >>> made.table.loc["yours", "layers"].unique()
     array([3])
+    >>> made.save("small").name  # for transformers and ONNX Runtime; made.plot() draws the trade-off
+    'small'
     """
     wish = wish_of(keep, latency_ms, max_drop)
     if vocabulary not in ("", "used"):
@@ -61,113 +65,139 @@ def compress(
     for remark in found.remarks:
         say(remark)
     with lock(found.params.profile_dir):
-        made = _compress(found.params, wish, vocabulary == "used", say)
+        made = _compress(found, wish, vocabulary == "used", say)
     if out is not None:
         say(f"saved: {made.save(out)}")
     return made
 
 
-@dataclass(frozen=True)
+@dataclass
 class Work:
-    """A study and the folder in which its models are saved."""
+    """A study, the folder in which its models are saved, and who is told of each step."""
 
-    params: Params
+    study: Study
     folder: Path
     say: Callable[[str], None]
 
+    @property
+    def params(self) -> Params:
+        """The parameters of the study."""
+        return self.study.params
+
+    @cached_property
+    def no_onnx(self) -> str:
+        """Why the exporter does not take the original, hence none that is made of its layers; "" when it does."""
+        return export.write_template(self.version(()))
+
+    @property
+    def kinds(self) -> list[str]:
+        """The forms in which a depth is measured."""
+        return [FAST[1]] if self.no_onnx else list(export.FILES)
+
+    @property
+    def fast(self) -> str:
+        """The form that a latency is asked of."""
+        return FAST[bool(self.no_onnx)]
+
     def version(self, removed: Removed) -> Path:
-        """Return the folder of a node's model, saved with its full vocabulary and as ONNX where that can be."""
+        """Return the folder of a node's model, saved with its full vocabulary."""
         folder = self.folder / (label(removed) or "original")
         if not (folder / "config.json").exists():
             distillation.save_whole(compute.model_of(self.params, removed), self.params, folder)
         return folder
 
+    def write_onnx(self, folders: list[Path]) -> None:
+        """Add ONNX files to these models where that can be and they are not there yet."""
+        if not self.no_onnx:
+            export.add_all(folders, self.version(()), self.params)
 
-def _compress(params: Params, wish: Wish, cut: bool, say: Callable[[str], None]) -> Result:
-    started = time.time()
+
+def _compress(found: Inputs, wish: Wish, cut: bool, say: Callable[[str], None]) -> Result:
+    started, params = time.time(), found.params
     bench = compute.bench_of(params)
     layers = len(encoder.layers(bench.pretrained))
     check_keep(wish, layers)
-    study = Study(params)
-    work = Work(params, params.unit_dir / VERSIONS, say)
-    _forget_older(work.folder, study.store.fingerprint)
-    texts = tradeoff.Texts(bench)
     if cut:
         pieces.check(encoder.load_tokenizer(params))
-    _early_look(wish, work, layers, texts)
-    say(f"the original: {'taken as it is' if params.fine_tuned else f'fine-tuning {layers} layers on {params.train_size} texts, {params.epochs} times'}")
-    deepest = max(layers - 1 if not params.max_removed else min(params.max_removed, layers - 1), layers - (wish.keep or layers))
-    depths = choose.walk(study, deepest, wish.keep, say)
-    say(f"writing {len(depths)} models as ONNX, fp32 and int8: about {3 * layers + 4 * len(depths)} s of one core or two")
-    folders = [work.version(depth.best.removed) for depth in depths]
-    why_not = export.write_template(folders[0])
-    if not why_not:
-        export.add_all(folders, folders[0], params)
-    form = FAST[bool(why_not)]
-    forms = [Form(_name(depth, layers), form, folder, tuple(depth.best.remaining)) for depth, folder in zip(depths, folders)]
-    timed = latency.measure(forms, texts.rows(folders[0], "test"), [(1, 1)])[latency.columns(1, 1)[0]].tolist() if wish.latency_ms else []
-    chosen = depths[choose.choose(wish, layers, [depth.best.validation_accuracy for depth in depths], timed, form)]
+    study, texts = Study(params), tradeoff.Texts(bench)
+    work = Work(study, params.unit_dir / VERSIONS, say)
+    _forget_older(work.folder, study.store.fingerprint)
+    if wish.latency_ms:
+        _early_look(wish, work, layers, texts)
+    costs = Costs(params)
+    depths = choose.walk(study, wish.keep, found.fuser, costs, say)
+    forms = _exported(work, depths)
+    chosen = _chosen(wish, depths, forms, texts)
     say(f"chosen on validation: {len(chosen.best.remaining)} of {layers} layers ({chosen.order})")
-    yours, record = _distilled(study, chosen.best, folders[0], say)
-    extra = {}
-    if cut:
-        say("cutting the vocabulary to the pieces that the texts use")
-        extra = pieces.cut(yours, params, work.folder / "used-vocabulary")
-    if not why_not:
-        export.add_all([folder for folder in (yours, extra.get("folder")) if folder], folders[0], params)
-    forms = _forms(depths, folders, yours, extra, why_not)
+    whole, record = _distilled(work, chosen.best, costs)
+    yours, lost = (work.folder / "used-vocabulary", pieces.cut(whole, params, work.folder / "used-vocabulary")) if cut else (whole, {})
+    work.write_onnx([*{whole, yours}])
+    forms = _forms(work, forms, {tradeoff.WHOLE: whole, tradeoff.YOURS: yours} if cut else {tradeoff.YOURS: yours})
     table = tradeoff.measure(forms, texts, depths, say)
     about = {
-        "wish": str(wish), "order": chosen.order, "kept": chosen.best.remaining, "layers": layers, "onnx_missing": why_not,
+        "wish": str(wish), "order": chosen.order, "kept": chosen.best.remaining, "layers": layers, "onnx_missing": work.no_onnx,
         "distilled": record, "seconds": round(time.time() - started, 1), "machine": hardware.describe(),
-        "export_differs_by": _difference(forms, texts), "vocabulary": {name: value for name, value in extra.items() if name != "folder"},
+        "export_differs_by": _difference(forms, texts), "vocabulary": lost,
     }  # fmt: skip
-    return Result(extra.get("folder", yours), table, params, about)
+    return Result(yours, table, params, about)
 
 
-def _forms(depths: list[choose.Depth], folders: list[Path], yours: Path, extra: dict, why_not: str) -> list[Form]:
+def _exported(work: Work, depths: list[choose.Depth]) -> list[Form]:
+    """Save the best model of each depth, as ONNX too; return them in the form that is fast."""
+    folders, layers = [work.version(depth.best.removed) for depth in depths], depths[0].best.original_layers
+    missing = sum(not export.is_there(folder) for folder in folders)
+    work.say(f"writing {missing} models as ONNX, fp32 and int8: about {(3 * layers if missing else 0) + 4 * missing} s of one core")
+    work.write_onnx(folders)
+    return [Form(_name(depth, layers), work.fast, folder, tuple(depth.best.remaining)) for depth, folder in zip(depths, folders)]
+
+
+def _chosen(wish: Wish, depths: list[choose.Depth], forms: list[Form], texts: tradeoff.Texts) -> choose.Depth:
+    """Return the depth that fulfils the wish, by validation accuracy and, where it is asked, latency."""
+    accuracy, ms = [depth.best.validation_accuracy for depth in depths], []
+    if wish.latency_ms:
+        ms = latency.measure(forms, texts.rows(forms[0].folder, "test"), [(1, 1)])[tradeoff.ONE_TEXT].tolist()
+    return depths[choose.choose(wish, len(forms[0].kept), accuracy, ms, forms[0].kind)]
+
+
+def _forms(work: Work, depths: list[Form], own: dict[str, Path]) -> list[Form]:
     """List the rows of the trade-off: the original in every form, ONNX of each depth, and what the user gets."""
-    layers, kinds = depths[0].best.original_layers, [] if why_not else ["ONNX fp32", "ONNX int8"]
-    forms = [Form("original", kind, folders[0], tuple(range(layers))) for kind in ("torch fp32", "torch bf16", *kinds)]
-    for depth, folder in zip(depths[1:], folders[1:]):
-        kept = tuple(depth.best.remaining)
-        forms += [Form(_name(depth, layers), kind, folder, kept) for kind in kinds or ["torch fp32"]]
-    kept = tuple(encoder.layer_numbers(export.load(yours)))
-    named = [("yours, whole vocabulary" if extra else "yours", yours)] + ([("yours", extra["folder"])] if extra else [])
-    return forms + [Form(name, kind, folder, kept) for name, folder in named for kind in ("torch fp32", *kinds)]
+    original, *others = depths
+    forms = [replace(original, kind=kind) for kind in dict.fromkeys([*TORCH, *work.kinds])]
+    forms += [replace(form, kind=kind) for form in others for kind in work.kinds]
+    kept = tuple(encoder.layer_numbers(export.load(own[tradeoff.YOURS])))
+    return forms + [Form(name, kind, folder, kept) for name, folder in own.items() for kind in dict.fromkeys([FAST[1], *work.kinds])]
 
 
 def _name(depth: choose.Depth, layers: int) -> str:
     left = len(depth.best.remaining)
-    return "original" if left == layers else f"{left} layer{'s' * (left != 1)}"
+    return tradeoff.ORIGINAL if left == layers else f"{left} layer{'s' * (left != 1)}"
 
 
 def _early_look(wish: Wish, work: Work, layers: int, texts: tradeoff.Texts) -> None:
     """Refuse a latency that not even a single untrained layer reaches, before anything is trained."""
-    if not wish.latency_ms:
-        return
-    bench, folder = compute.bench_of(work.params), work.folder / "single-layer"
+    folder = work.folder / "single-layer"
     if not (folder / "config.json").exists():
-        distillation.save_whole(encoder.remove_layers(bench.pretrained, list(range(1, layers))), work.params, folder)
+        one = encoder.remove_layers(compute.bench_of(work.params).pretrained, list(range(1, layers)))
+        distillation.save_whole(one, work.params, folder)
     form = FAST[bool(export.write_template(folder))]
     if form == FAST[0]:
         export.add_onnx(folder, folder)
     took = latency.measure([Form("1 layer", form, folder, (0,))], texts.rows(folder, "test"), [(1, 1)])
-    choose.check_reachable(wish, took[latency.columns(1, 1)[0]].min(), f"1 of {layers} layers, {form}")
+    choose.check_reachable(wish, took[tradeoff.ONE_TEXT].min(), f"1 of {layers} layers, {form}")
 
 
-def _distilled(study: Study, student: Node, original: Path, say: Callable[[str], None]) -> tuple[Path, dict]:
+def _distilled(work: Work, student: Node, costs: Costs) -> tuple[Path, dict]:
     """Distil the original into the chosen model; where no layer goes, the original is what is delivered."""
     if not student.removed:
-        return original, {}
-    say("distilling the original into it, beside the same training without a teacher: two fine-tunes")
-    record = distillation.distil(study, student)
+        return work.version(()), {}
+    length = costs.fine_tunes([len(student.remaining)] * 2)
+    work.say(f"distilling the original into it, beside the same training without a teacher: {length}")
+    record = distillation.distil(work.study, student)
     known = {row["model"]: row for row in record["models"]}
-    folder = study.params.unit_dir / VERSIONS / f"distilled-{record['student_sha256'][:12]}"
+    folder = work.folder / f"distilled-{record['student_sha256'][:12]}"
     if not (folder / "config.json").exists():
-        partial_ = folder.with_name(f".{folder.name}.partial")
-        shutil.copytree(study.params.unit_dir / distillation.STUDENT, partial_, dirs_exist_ok=True)
-        partial_.replace(folder)
+        with in_one_piece(folder) as partial:
+            shutil.copytree(work.params.unit_dir / distillation.STUDENT, partial, dirs_exist_ok=True)
     return folder, {"health": known["distilled"]["health"], "student_sha256": record["student_sha256"]}
 
 
@@ -181,9 +211,10 @@ def _difference(forms: list[Form], texts: tradeoff.Texts) -> float | None:
 
 
 def _forget_older(folder: Path, fingerprint: str) -> None:
-    """Delete what was saved for another study."""
+    """Delete what was saved for another study, or half saved."""
     mark = folder / "study.txt"
     if folder.exists() and (not mark.exists() or mark.read_text() != fingerprint):
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     mark.write_text(fingerprint)

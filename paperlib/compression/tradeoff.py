@@ -15,32 +15,37 @@ from transformers import AutoTokenizer
 from paperlib.compression import export, latency
 from paperlib.compression.choose import TOP, Depth
 from paperlib.compression.export import Rows
-from paperlib.compression.forms import Form, interval
+from paperlib.compression.forms import CHUNK, Form, interval, why_not_measured
 from paperlib.data import sources, subsets
 from paperlib.figures import drawing
 from paperlib.nodes.compute import Bench
 from paperlib.nodes.node import Node
 
-YOURS, ORIGINAL, CONTROL = "yours", "original", "lost its top layers"
+YOURS, WHOLE, ORIGINAL, CONTROL = "yours", "yours, whole vocabulary", "original", "lost its top layers"
 ONE_TEXT = latency.columns(1, 1)[0]  # milliseconds for one text, one thread, the median
 LOOKS = {"torch fp32": ("#000000", "o"), "torch bf16": ("#7f7f7f", "v"), "ONNX fp32": ("#0072b2", "s"), "ONNX int8": ("#d63a00", "D")}
-PANELS = {ONE_TEXT: "milliseconds for one text\n(one thread, median)", "megabytes": "size on disk (MB)", "memory_mb": "memory added (MB)"}
+CONTROL_LOOK = ("#555555", "x")
+RING = {"linestyle": "none", "marker": "o", "markersize": 10, "fillstyle": "none", "markeredgewidth": 1.6}
+RINGS = {YOURS: {"color": drawing.GREEN}, WHOLE: {"color": "#7fceb9"}}
+SECONDS_TO_START = {"torch": 8, "ONNX ": 2}  # an interpreter with its libraries
+PANELS = {ONE_TEXT: "milliseconds for one text\n(one thread, median)", "megabytes": "size on disk (MB)", "memory_mb": "memory that loading and running add (MB)"}
 
 
 class Texts:
     """The texts of a study as a saved model's own tokeniser numbers them: what its user would feed it."""
 
     def __init__(self, bench: Bench):
-        drawn = subsets.draw(sources.read(bench.params)[0], bench.params)
+        self.params = bench.params
+        drawn = subsets.draw(sources.read(self.params)[0], self.params)
         self.texts = {split: drawn[split]["text"].tolist() for split in ("test", "validation")}
         self.labels = {split: drawn[split]["label"].to_numpy() for split in self.texts}
-        self.tokens, self.model = bench.params.max_tokens, bench.pretrained
+        self.model = bench.pretrained
         self.rows = lru_cache(self._rows)
 
     def _rows(self, folder: Path, split: str) -> Rows:
         """Return the rows of a split, padded to the study's length."""
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        made = tokenizer(self.texts[split], truncation=True, padding="max_length", max_length=self.tokens, return_tensors="np")
+        made = tokenizer(self.texts[split], truncation=True, padding="max_length", max_length=self.params.max_tokens, return_tensors="np")
         return {name: made[name].astype(np.int64) for name in export.inputs_of(self.model, tokenizer)}
 
 
@@ -48,29 +53,40 @@ def measure(forms: list[Form], texts: Texts, depths: list[Depth], say: Callable[
     """Return one row for each form, index `model`: accuracy with its interval, latencies, size, memory.
 
     The control that lost its layers from the top has the shape, hence the latency and
-    size, of the model of its depth.
+    size, of the model of its depth. A form that cannot be measured here has a row with nothing but its `remark`.
     """
-    say(f"looking at the {len(texts.texts['test'])} test texts, once, with {len(forms)} forms of the models")
-    scored = pd.DataFrame([_scored(form, texts) for form in forms])
-    say(f"timing them in turn: at most {latency.BUDGET_SECONDS * len(latency.settings()):.0f} s; then their memory")
+    why_not = {kind: why_not_measured(kind, texts.params) for kind in LOOKS}
+    left_out = [{**_named(form), "remark": why_not[form.kind]} for form in forms if why_not[form.kind]]
+    forms = [form for form in forms if not why_not[form.kind]]
+    for row in left_out:
+        say(f"{row['form']} is {row['remark']}")
+    say(f"timing {len(forms)} forms of the models, one call of each in turn: about {latency.BUDGET_SECONDS * len(latency.settings()):.0f} s")
     timed = latency.measure(forms, texts.rows(forms[0].folder, "test"))
-    table = pd.concat([scored, timed], axis=1)
+    say(f"looking at the {len(texts.texts['test'])} test texts, once, with all of them: about {_scoring_seconds(forms, timed, texts):.0f} s")
+    table = pd.concat([pd.DataFrame([_named(form) | _scored(form, texts) for form in forms]), timed], axis=1)
+    say(f"loading each in a process of its own, to see what memory it takes: about {sum(SECONDS_TO_START[form.kind[:5]] for form in forms)} s")
     table["memory_mb"] = _memory(forms, texts)
     controls = [_control(depth.by_order[TOP], table, forms) for depth in depths[1:]]
-    table = pd.concat([table, pd.DataFrame(controls)], ignore_index=True) if controls else table
-    return table.set_index("model")
+    whole = pd.concat([table[:1], pd.DataFrame(left_out), table[1:], pd.DataFrame(controls)])  # beside the original
+    return whole.assign(remark=whole.get("remark", pd.Series(dtype=str)).fillna("")).set_index("model")
+
+
+def _scoring_seconds(forms: list[Form], timed: pd.DataFrame, texts: Texts) -> float:
+    """Say from their latencies how long it takes to classify all texts in these forms, as `Form.logits` does."""
+    count = sum(map(len, texts.texts.values()))
+    one, many = (timed[latency.columns(batch, 1)[0]] for batch in (1, CHUNK))
+    return sum(count * (one[i] if form.kind == "ONNX int8" else many[i] / CHUNK) for i, form in enumerate(forms)) / 1000
+
+
+def _named(form: Form) -> dict:
+    return {"model": form.model, "form": form.kind, "layers": len(form.kept), "kept": " ".join(map(str, form.kept))}
 
 
 def _scored(form: Form, texts: Texts) -> dict:
-    hits = {}
-    for split in ("test", "validation"):
-        hits[split] = form.logits(texts.rows(form.folder, split)).argmax(-1) == texts.labels[split]
+    hits = {split: form.logits(texts.rows(form.folder, split)).argmax(-1) == texts.labels[split] for split in texts.texts}
     low, high = interval(hits["test"])
-    return {
-        "model": form.model, "form": form.kind, "layers": len(form.kept), "kept": " ".join(map(str, form.kept)),
-        "accuracy": hits["test"].mean(), "low": low, "high": high, "validation_accuracy": hits["validation"].mean(),
-        "megabytes": form.megabytes,
-    }  # fmt: skip
+    accuracies = {"accuracy": hits["test"].mean(), "low": low, "high": high, "validation_accuracy": hits["validation"].mean()}
+    return {**accuracies, "megabytes": form.megabytes}
 
 
 def _memory(forms: list[Form], texts: Texts) -> list[float]:
@@ -97,15 +113,15 @@ def sentence(table: pd.DataFrame) -> str:
     if (YOURS, "ONNX int8") not in cell.index or (ORIGINAL, "ONNX int8") not in cell.index:
         a, b = cell.loc[(ORIGINAL, "torch fp32")], cell.loc[(YOURS, "torch fp32")]
         return f"Removing layers makes it {_ratio(a, b, ONE_TEXT)} times as fast and {_ratio(a, b, 'megabytes')} times smaller; without ONNX nothing was quantised."
-    plain, quantised = cell.loc[(ORIGINAL, "ONNX fp32")], cell.loc[(ORIGINAL, "ONNX int8")]
+    plain, quantised = cell.loc[(ORIGINAL, "torch fp32")], cell.loc[(ORIGINAL, "ONNX int8")]
     removed, both = cell.loc[(YOURS, "ONNX fp32")], cell.loc[(YOURS, "ONNX int8")]
     return (
         f"Beyond quantising, removing layers makes the model {_ratio(quantised, both, ONE_TEXT)} times as fast and "
         f"{_ratio(quantised, both, 'megabytes')} times smaller ({_points(quantised, both)} points of test accuracy); "
         f"beyond removing layers, quantising makes it {_ratio(removed, both, ONE_TEXT)} times as fast and "
         f"{_ratio(removed, both, 'megabytes')} times smaller ({_points(removed, both)} points). Both together, against the original in "
-        f"torch fp32: {_ratio(cell.loc[(ORIGINAL, 'torch fp32')], both, ONE_TEXT)} times as fast, {_ratio(plain, both, 'megabytes')} times "
-        f"smaller ({_points(cell.loc[(ORIGINAL, 'torch fp32')], both)} points)."
+        f"torch fp32: {_ratio(plain, both, ONE_TEXT)} times as fast, {_ratio(plain, both, 'megabytes')} times smaller "
+        f"({_points(plain, both)} points)."
     )
 
 
@@ -118,31 +134,50 @@ def _points(before: pd.Series, after: pd.Series) -> str:
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Draw accuracy, with its 95% interval, against latency, size and memory; a number beside a mark counts layers."""
+    """Draw accuracy, with its 95% interval, against latency, size and memory; the grey band is the original's interval."""
+    shown = table[table["remark"] == ""]
     with plt.rc_context(drawing.STYLE):
-        figure, axes = plt.subplots(1, len(PANELS), figsize=(10, 4), sharey=True)
+        figure, axes = plt.subplots(1, len(PANELS), figsize=(10, 4.4), sharey=True)
         for ax, (column, what) in zip(axes, PANELS.items()):
-            for name, row in table.iterrows():
-                _mark(ax, str(name), row, column)
+            _panel(ax, shown, column)
             ax.set_xlabel(what)
             ax.set_xscale("log")
             ax.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter="{x:g}", minor_locator=NullLocator())
         axes[0].set_ylabel("test accuracy (95% interval)")
-        kinds = [kind for kind in LOOKS if kind in set(table["form"])]
-        keys = [plt.Line2D([], [], linestyle="none", marker=LOOKS[k][1], color=LOOKS[k][0], label=k) for k in kinds]
-        keys.append(plt.Line2D([], [], linestyle="none", marker="x", color="#555555", label=f"{CONTROL} (control)"))
-        keys.append(plt.Line2D([], [], linestyle="none", marker="*", markersize=11, color="#009e73", label="yours"))
-        figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
+        before, after = (shown.loc[[name], "layers"].iloc[0] for name in (ORIGINAL, YOURS))
+        note = f"numbers: layers that are left, {before} in the original, {after} in yours; grey: the interval of the original"
+        keys = _keys(shown)
+        figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), title=note, title_fontsize=8)
     return figure
 
 
+def _panel(ax: plt.Axes, shown: pd.DataFrame, column: str) -> None:
+    original = shown.loc[[ORIGINAL]].iloc[0]
+    ax.axhspan(original["low"], original["high"], color="#eeeeee", zorder=0)
+    ours = shown.index.str.startswith(YOURS)
+    for kind, (colour, _) in LOOKS.items():
+        way = shown[~ours & (shown.index != CONTROL) & (shown["form"] == kind)]
+        ax.plot(way[column], way["accuracy"], color=colour, linewidth=0.8, alpha=0.5, zorder=1)
+    for name, row in shown.iterrows():
+        _mark(ax, str(name), row, column)
+
+
 def _mark(ax: plt.Axes, name: str, row: pd.Series, column: str) -> None:
-    colour, marker = LOOKS[row["form"]]
-    if name == CONTROL:
-        colour, marker = "#555555", "x"
-    error = [[row["accuracy"] - row["low"]], [row["high"] - row["accuracy"]]]
-    mine = name.startswith(YOURS)
-    ax.errorbar(row[column], row["accuracy"], yerr=error, color=colour, marker=marker, markersize=5, elinewidth=0.5, alpha=0.9)
-    if mine:
-        ax.plot(row[column], row["accuracy"], marker="*", markersize=11, color="#009e73", zorder=1)
-    ax.annotate(str(row["layers"]), (row[column], row["accuracy"]), xytext=(4, 3), textcoords="offset points", fontsize=7)
+    """Draw one row: its form's marker, a ring around what the user gets, else the number of its layers."""
+    colour, marker = CONTROL_LOOK if name == CONTROL else LOOKS[row["form"]]
+    place, error = (row[column], row["accuracy"]), [[row["accuracy"] - row["low"]], [row["high"] - row["accuracy"]]]
+    ax.errorbar(*place, yerr=error, color=colour, marker=marker, markersize=4.5, elinewidth=0.5, zorder=3)
+    if name in RINGS:
+        ax.plot(*place, **RING, **RINGS[name], zorder=4)
+    else:
+        beside = {"xytext": (-4, -3), "ha": "right", "va": "top"} if name == CONTROL else {"xytext": (4, -3), "va": "top"}
+        ax.annotate(str(row["layers"]), place, textcoords="offset points", fontsize=7, color=colour, **beside)
+
+
+def _keys(shown: pd.DataFrame) -> list[plt.Line2D]:
+    """Return the legend's marks: of the forms, the control and the user's own models that are there."""
+    alone = {"linestyle": "none"}
+    keys = [plt.Line2D([], [], **alone, color=LOOKS[k][0], marker=LOOKS[k][1], label=k) for k in LOOKS if k in set(shown["form"])]
+    if CONTROL in shown.index:
+        keys.append(plt.Line2D([], [], **alone, color=CONTROL_LOOK[0], marker=CONTROL_LOOK[1], label=f"{CONTROL} (control)"))
+    return keys + [plt.Line2D([], [], **RING, **RINGS[name], label=name) for name in RINGS if name in shown.index]

@@ -1,13 +1,13 @@
 """Cut a saved classifier's vocabulary to the pieces that its texts use, and what spells every other word."""
 
 import json
-import shutil
 from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from paperlib.common.errors import UserError
+from paperlib.common.files import in_one_piece
 from paperlib.compression import export
 from paperlib.data import sources, subsets
 from paperlib.params import Params
@@ -23,7 +23,7 @@ def check(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def cut(source: Path, params: Params, folder: Path) -> dict:
-    """Save the classifier of `source` with a cut vocabulary in `folder`; return the folder and what was cut.
+    """Save the classifier of `source` with a cut vocabulary in `folder`; return what was cut.
 
     Kept are special tokens, the pieces of the training split's texts, and all single characters, so that no word is
     lost. WordPiece takes the longest piece that is there, so a text of kept pieces is tokenised as before.
@@ -34,16 +34,13 @@ def cut(source: Path, params: Params, folder: Path) -> dict:
     unseen = frames["train"]["text"][~frames["train"]["text"].isin(set(test))].tolist()
     kept = kept_ids(tokenizer, unseen)
     meets = [not set(ids) <= set(kept) for ids in tokenizer(test, truncation=True, max_length=params.max_tokens)["input_ids"]]
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    _cut_model(source, kept, partial)
-    tokenizer.save_pretrained(partial)
-    path = partial / TOKENIZER
-    path.write_text(json.dumps(renumbered(json.loads(path.read_text(encoding="utf-8")), kept), ensure_ascii=False), encoding="utf-8")
-    AutoTokenizer.from_pretrained(partial).save_pretrained(partial)  # every other file of it follows
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
-    return {"folder": folder, "pieces_before": len(tokenizer), "pieces_after": len(kept), "share_meeting_cut": sum(meets) / len(meets)}
+    with in_one_piece(folder) as partial:
+        _cut_model(source, kept, partial)
+        tokenizer.save_pretrained(partial)
+        path = partial / TOKENIZER
+        path.write_text(json.dumps(renumbered(json.loads(path.read_text(encoding="utf-8")), kept), ensure_ascii=False), encoding="utf-8")
+        AutoTokenizer.from_pretrained(partial).save_pretrained(partial)  # every other file of it follows
+    return {"pieces_before": len(tokenizer), "pieces_after": len(kept), "share_meeting_cut": sum(meets) / len(meets)}
 
 
 def kept_ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[int]:
