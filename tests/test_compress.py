@@ -404,6 +404,8 @@ def test_a_folder_that_is_not_ours_is_not_written_over(compressed, tmp_path):
         (["--data", "no/such.csv"], "DATA: there is no file or folder no/such.csv"),
         (["--vocabulary", "small"], "VOCABULARY: must be used, or nothing, not 'small'"),
         (["--out", "tests"], "OUT: "),
+        (["--out", "README.md/mine"], "OUT: mine cannot be written"),
+        (["--seed", "first"], "command line: seed 'first' is not a whole number"),
     ],
 )
 def test_a_bad_wish_ends_with_one_line_and_status_2(words, said, tmp_path, capsys, process_as_before):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,7 @@ class Result:
 
 
 def check_target(folder: Path) -> Path:
-    """Return a folder as an absolute path; raises UserError when it holds something that we did not write."""
+    """Return a folder as an absolute path; raises UserError when it holds something that we did not write, or cannot be written."""
     try:
         text = places.path_text(str(folder))
         target = (Path.cwd() / text).resolve()
@@ -81,7 +82,11 @@ def check_target(folder: Path) -> Path:
         raise UserError(f"OUT: {error}") from None
     if target.exists() and not _is_ours(target):
         raise UserError(f"OUT: {target.name} is there already and was not written by this command: name another folder")
-    return target
+    try:
+        with tempfile.TemporaryDirectory(dir=next(parent for parent in target.parents if parent.exists())):
+            return target
+    except OSError as error:
+        raise UserError(f"OUT: {target.name} cannot be written ({error.strerror or error})") from None
 
 
 def _is_ours(folder: Path) -> bool:

@@ -75,7 +75,7 @@ def _scoring_seconds(forms: list[Form], timed: pd.DataFrame, texts: Texts) -> fl
     """Say from their latencies how long it takes to classify all texts in these forms, as `Form.logits` does."""
     count = sum(map(len, texts.texts.values()))
     one, many = (timed[latency.columns(batch, 1)[0]] for batch in (1, CHUNK))
-    return sum(count * (one[i] if form.kind == "ONNX int8" else many[i] / CHUNK) for i, form in enumerate(forms)) / 1000
+    return max(1, sum(count * (one[i] if form.kind == "ONNX int8" else many[i] / CHUNK) for i, form in enumerate(forms)) / 1000)
 
 
 def _named(form: Form) -> dict:
