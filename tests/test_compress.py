@@ -293,6 +293,18 @@ def test_the_result_says_what_was_kept_and_how(compressed):
     for name in ("README.md", "tradeoff.csv", "tradeoff.png", "tradeoff.svg", "model.safetensors", "onnx/model_int8.onnx"):
         assert (folder / "small" / name).exists()
     assert not [path for path in (folder / "small").rglob(".*")]
+    assert len({path.stat().st_mode for path in (folder / "small").rglob("*") if path.is_file()}) == 1
+
+
+def test_what_is_delivered_is_no_worse_on_validation_than_before_it_was_distilled(compressed):
+    for made, name in ((compressed.first, "small"), (compressed.again, "smaller")):
+        distilled, found = made.about["distilled"], made.table[made.table["form"] == "torch fp32"]["validation_accuracy"]
+        whole = found["yours, whole vocabulary" if "yours, whole vocabulary" in found else "yours"]
+        assert distilled["delivered"] == (distilled["validation_after"] >= distilled["validation_before"])
+        assert whole == max(distilled["validation_before"], distilled["validation_after"])
+        card = (compressed.folder / name / "README.md").read_text()
+        assert f"{found['yours']:.3f} are right, of the original {found['original']:.3f}" in card
+        assert ("Distilled from the original" in card) == distilled["delivered"]
 
 
 def test_every_step_says_beforehand_what_it_costs(compressed):

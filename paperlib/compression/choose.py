@@ -116,7 +116,7 @@ def _orders(study: Study, deepest: int, keep: int | None, fuser: Stored | None, 
     params, layers = study.params.replace(max_removed=0), costs.layers
     orders = {GREEDY: Order(lambda path: strategies.next_layer("Greedy-Ablation", path, params).layer, frozenset({"ablation_validation"}))}
     exact = 0 < deepest and layers <= MOST_SUBSETS[device_of(params).type]
-    if exact:
+    if exact and not study.node(()).has({"subsets_validation"}):
         say(f"measuring all {2**layers} subsets of layers on validation, without training: {costs.subsets()}")
     asked = {"ablation_validation": True, "subsets_validation": exact, "signals": bool(fuser)}
     root = study.node((), {part for part, wanted in asked.items() if wanted})

@@ -51,6 +51,8 @@ class Result:
         try:
             shutil.copytree(self.folder, partial, ignore=LEFT_OUT)
             self._write_beside(partial, target.name)
+            for path in (path for path in partial.rglob("*") if path.is_file()):
+                shutil.copymode(partial / METRICS, path)  # weights are saved as private files; these are for sharing
             if target.exists():
                 shutil.rmtree(target)
             partial.replace(target)

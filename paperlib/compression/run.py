@@ -21,7 +21,7 @@ from paperlib.compression.result import Result
 from paperlib.compression.wish import Wish, check_keep, wish_of
 from paperlib.model import encoder
 from paperlib.nodes import compute
-from paperlib.nodes.node import Node, Removed, label
+from paperlib.nodes.node import Node, Removed, label, unpack
 from paperlib.params import Params
 from paperlib.tree import Study
 
@@ -187,18 +187,25 @@ def _early_look(wish: Wish, work: Work, layers: int, texts: tradeoff.Texts) -> N
 
 
 def _distilled(work: Work, student: Node, costs: Costs) -> tuple[Path, dict]:
-    """Distil the original into the chosen model; where no layer goes, the original is what is delivered."""
+    """Distil the original into the chosen model; return the folder of what is delivered, and what came of it.
+
+    That is the original where no layer goes, and the chosen model as it was where the teacher made it worse on validation.
+    """
     if not student.removed:
         return work.version(()), {}
     length = costs.fine_tunes([len(student.remaining)] * 2)
     work.say(f"distilling the original into it, beside the same training without a teacher: {length}")
     record = distillation.distil(work.study, student)
-    known = {row["model"]: row for row in record["models"]}
+    row = next(row for row in record["models"] if row["model"] == "distilled")
+    before, after = student.validation_accuracy, float(unpack(row["validation_correct"]).mean())
+    about = {"delivered": after >= before, "validation_before": before, "validation_after": after, "health": row["health"]}
+    if not about["delivered"]:
+        return work.version(student.removed), about
     folder = work.folder / f"distilled-{record['student_sha256'][:12]}"
     if not (folder / "config.json").exists():
         with in_one_piece(folder) as partial:
             shutil.copytree(work.params.unit_dir / distillation.STUDENT, partial, dirs_exist_ok=True)
-    return folder, {"health": known["distilled"]["health"], "student_sha256": record["student_sha256"]}
+    return folder, about
 
 
 def _difference(forms: list[Form], texts: tradeoff.Texts) -> float | None:

@@ -20,7 +20,7 @@ class Wish:
             return f"keep {self.keep} layers"
         if self.latency_ms is not None:
             return f"at most {self.latency_ms:g} ms for one text on one thread"
-        return f"at most {self.max_drop:g} points of validation accuracy lost"
+        return f"at most {self.max_drop:g} point{'s' * (self.max_drop != 1)} of validation accuracy lost"
 
 
 def wish_of(keep: object = None, latency_ms: object = None, max_drop: object = None) -> Wish:
