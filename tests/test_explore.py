@@ -1,6 +1,7 @@
 """The panel without a browser: every parameter has a control, wrong values are refused in place, runs stop and compare."""
 
 import time
+from html import escape
 
 import ipywidgets as widgets
 import pytest
@@ -14,6 +15,7 @@ from paperlib.explore.cost import preview
 from paperlib.explore.form import Form
 from paperlib.explore.growth import Growth
 from paperlib.explore.panel import Panel, page, panel
+from paperlib.explore.walks import Walks
 from paperlib.params import Params
 from paperlib.tree import Study
 
@@ -81,8 +83,10 @@ def test_another_dataset_keeps_the_settings():
     assert (form.params.dataset, form.params.epochs) == ("imdb", 3) and form.params == P.load("laptop", "imdb", 0, "epochs=3")
 
 
-def test_search_shows_what_it_finds_by_name_or_meaning():
+def test_a_group_is_shown_or_what_the_search_finds_by_name_or_meaning():
     form = Form(P.load("laptop"), lambda: None)
+    form.section.value = "Machine"
+    assert {name for name, row in form.rows.items() if row.layout.display != "none"} == {"device", "precision", "workers", "together", "cuda_graphs"}
     form.search.value = "temperature"
     assert [name for name, row in form.rows.items() if row.layout.display != "none"] == ["kd_temperature", *(
         each.name for each in definitions() if "temperature" in each.meaning and each.name in form.rows and each.name != "kd_temperature"
@@ -158,12 +162,20 @@ def test_a_look_into_a_model_shows_what_broke_and_escapes_texts(tmp_path):
 
 
 def test_everything_is_reached_by_the_keyboard(at_home):
-    """Only controls that browsers focus: no canvas, no dragging."""
-    shown, waiting, kinds = Panel(at_home), [], set()
+    """Only controls that browsers focus, and whose keys JupyterLab leaves to them (test_lab_in_a_browser.py); one list has buttons beside it."""
+    shown, waiting, kinds = Panel(at_home), [], []
     waiting = list(shown.children)
     while waiting:
         widget = waiting.pop()
         waiting += getattr(widget, "children", ())
-        kinds.add(type(widget))
-    assert kinds <= {widgets.VBox, widgets.HBox, widgets.Accordion, widgets.HTML, widgets.Text, widgets.Dropdown, widgets.Checkbox,
-                     widgets.BoundedIntText, widgets.SelectMultiple, widgets.Button}  # fmt: skip
+        kinds.append(type(widget))
+    assert {*kinds} <= {Walks, widgets.VBox, widgets.HBox, widgets.HTML, widgets.Text, widgets.Checkbox, widgets.BoundedIntText,
+                        widgets.ToggleButtons, widgets.ToggleButton, widgets.Button, widgets.Dropdown}  # fmt: skip
+    assert kinds.count(widgets.Dropdown) == 1 and shown.model.options
+    Growth(at_home, WALKS, lambda node: None).run()
+    shown.walks.value, shown.shown = WALKS, [at_home]
+    shown.draw()
+    shown.later.click()
+    assert shown.model.index == 1 and escape(shown.model.label.split(":")[1]) in shown.looked.value.split("</h4>")[0]
+    shown.earlier.click()
+    assert shown.model.index == 0

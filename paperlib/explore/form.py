@@ -1,9 +1,12 @@
-"""A form with one control per parameter, made from the definitions that also check the command line."""
+"""A form with one control per parameter, made from the definitions that also check the command line.
+
+Texts, buttons and boxes to tick only: in JupyterLab a list that drops down loses its keys to the notebook's shortcuts,
+and a fold cannot be reached by the keyboard.
+"""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
-from itertools import groupby
 from typing import Any
 
 import ipywidgets as widgets
@@ -16,6 +19,7 @@ from paperlib.params import Params
 
 STUDY = ("profile", "dataset", "seed")  # chosen above the form
 WIDE = widgets.Layout(width="auto")
+NAME_WIDTH = "11em"
 
 
 class Form:
@@ -26,18 +30,21 @@ class Form:
 
     def __init__(self, params: Params, told: Callable[[], None]):
         self.told, self.params, self.fault, self._filling = told, params, "", False
-        self.profile = widgets.Dropdown(options=P.names("profile"), value=params.profile, description="profile")
-        self.dataset = widgets.Dropdown(options=P.names("dataset"), value=params.dataset, description="dataset")
+        self.profile = choice("profile", P.names("profile"), value=params.profile)
+        self.dataset = choice("dataset", P.names("dataset"), value=params.dataset)
         self.seed = widgets.BoundedIntText(value=params.seed, min=0, max=2**31 - 1, description="seed")
-        self.search = widgets.Text(placeholder="search: name or meaning", continuous_update=True)
+        self.section = choice("parameters", list(dict.fromkeys(each.section.split(" (")[0] for each in definitions())))
+        self.search = widgets.Text(placeholder="name or meaning, among all parameters", description="search", layout=widgets.Layout(width="40em"))
         self.controls = {each.name: _control(each) for each in definitions() if each.name not in STUDY}
         self.faults = {name: widgets.HTML() for name in self.controls}
         self.rows = {each.name: self._row(each) for each in definitions() if each.name not in STUDY}
         self._fill(params)
         for control in (self.profile, self.dataset, self.seed, *self.controls.values()):
             control.observe(self._changed, "value")
-        self.search.observe(self._filter, "value")
-        self.view = widgets.VBox([widgets.HBox([self.profile, self.dataset, self.seed]), self.search, self._sections()])
+        for control in (self.section, self.search):
+            control.observe(self._filter, "value")
+        self._filter()
+        self.view = widgets.VBox([self.profile, self.dataset, self.seed, self.section, self.search, *self.rows.values()])
 
     def settings(self) -> dict[str, Any]:
         """Return what differs from the default of profile and dataset; raises UserError where a text is no YAML value."""
@@ -94,27 +101,28 @@ class Form:
         text = widgets.HTML(f"<small>{escape(said)}</small>", layout=WIDE)
         return widgets.VBox([widgets.HBox([self.controls[each.name], text]), self.faults[each.name]])
 
-    def _sections(self) -> widgets.Accordion:
-        groups = [(title, list(group)) for title, group in groupby(definitions(), key=lambda each: each.section)]
-        boxes = [widgets.VBox([self.rows[each.name] for each in group if each.name in self.rows]) for _, group in groups]
-        return widgets.Accordion(boxes, titles=[title for title, _ in groups])
-
-    def _filter(self, change: dict) -> None:
-        wanted = change["new"].casefold()
+    def _filter(self, _=None) -> None:
+        """Show the parameters that the search finds, or those of the chosen group where nothing is searched for."""
+        wanted = self.search.value.strip().casefold()
         for each in definitions():
             if each.name in self.rows:
-                found = wanted in each.name.casefold() or wanted in f"{each.meaning} {each.paper}".casefold()
+                found = wanted in f"{each.name} {each.meaning} {each.paper}".casefold() if wanted else each.section.startswith(self.section.value)
                 self.rows[each.name].layout.display = None if found else "none"
 
 
 def _control(each: Definition) -> widgets.Widget:
     """Make the control of a parameter: numbers are typed as on the command line, so that one check serves both."""
-    common = {"description": each.name, "style": {"description_width": "11em"}, "layout": widgets.Layout(width="24em")}
-    if each.kind == "boolean":
-        return widgets.Checkbox(indent=False, **{**common, "value": False})
+    style = {"description_width": NAME_WIDTH}
     if each.choices:
-        return widgets.Dropdown(options=list(each.choices), **common)
-    return widgets.Text(continuous_update=False, **common)
+        return choice(each.name, each.choices, **style)
+    common = {"description": each.name, "style": style, "layout": widgets.Layout(width="26em", flex="none")}
+    return widgets.Checkbox(**common) if each.kind == "boolean" else widgets.Text(continuous_update=False, **common)
+
+
+def choice(name: str, options: Sequence[str], value: str | None = None, **style: str) -> widgets.ToggleButtons:
+    """Make a row of buttons of which one is down, the first unless `value` says which."""
+    look = {"button_width": "auto", **style}
+    return widgets.ToggleButtons(options=list(options), value=value or options[0], description=name, style=look, layout=WIDE)
 
 
 def _value(name: str, control: widgets.Widget) -> Any:

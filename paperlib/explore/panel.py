@@ -1,14 +1,15 @@
 """The panel: a form of all parameters, what a run would cost, Run and Stop, curves of up to four settings, one model."""
 
 import base64
-import io
 import os
+import threading
 import time
 from collections.abc import Sequence
 from html import escape
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.figure import Figure
 
 from paperlib import params as P
@@ -17,8 +18,10 @@ from paperlib.explore.cost import preview
 from paperlib.explore.form import Form
 from paperlib.explore.growth import Growth
 from paperlib.explore.known import known, title
-from paperlib.explore.look import look
+from paperlib.explore.look import Look, look
+from paperlib.explore.walks import Walks
 from paperlib.figures import explore as figures
+from paperlib.figures.drawing import png
 from paperlib.figures.signal import signal_map
 from paperlib.names import CONTROLS, STRATEGIES
 from paperlib.nodes.node import Node, label, parse_label
@@ -27,6 +30,8 @@ from paperlib.params import Params
 from paperlib.strategies import highest_first
 
 MOST = 4  # settings in one picture
+LISTED = 20  # texts that a model broke or mended
+TABLES_AS_IN_OUTPUTS = "jp-RenderedHTMLCommon"  # JupyterLab's class: widgets know no style for tables
 REDRAW_SECONDS = 1.0
 
 
@@ -40,7 +45,8 @@ class Panel(widgets.VBox):
 
     def __init__(self, params: Params):
         self.form, self.shown, self.growth, self._drawn = Form(params, self._changed), [], None, 0.0
-        self.walks = widgets.SelectMultiple(options=list(dict.fromkeys([*STRATEGIES, *CONTROLS])), value=curves.USUAL, description="walks", rows=6)
+        self._drawing = threading.RLock()  # pictures are drawn here and by the thread that grows: matplotlib bears one at a time
+        self.walks = Walks([*STRATEGIES, *CONTROLS], curves.USUAL, self._other_walks)
         self.cost, self.command, self.state = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.run = _button("Run", self._run)
         self.stop = _button("Stop", self._stop, disabled=True)
@@ -48,13 +54,12 @@ class Panel(widgets.VBox):
         self.clear = _button("Clear the picture", lambda _: self._clear())
         self.picture, self.order = widgets.HTML(), widgets.HTML()
         self.model = widgets.Dropdown(options=[("the original model", "")], description="look into")
+        self.earlier, self.later = _button("Previous model", lambda _: self._turn(-1)), _button("Next model", lambda _: self._turn(1))
         self.looked = widgets.HTML()
-        self.walks.observe(lambda _: self._changed(), "value")
         self.model.observe(lambda _: self._look(), "value")
         self.shown = known(params)[:MOST]
-        buttons = widgets.HBox([self.run, self.stop, self.keep, self.clear])
-        super().__init__([self.form.view, self.walks, self.cost, self.command, buttons, self.state, self.picture, self.order,
-                          self.model, self.looked])
+        buttons, models = widgets.HBox([self.run, self.stop, self.keep, self.clear]), widgets.HBox([self.model, self.earlier, self.later])
+        super().__init__([self.form.view, self.cost, self.command, buttons, self.state, self.walks, self.picture, self.order, models, self.looked])
         self._changed()
         self.draw()
 
@@ -72,6 +77,10 @@ class Panel(widgets.VBox):
 
     def draw(self) -> None:
         """Redraw the curves, the order of removal and the list of models from the store."""
+        with self._drawing:
+            self._draw()
+
+    def _draw(self) -> None:
         names, tables = self.walks.value, {}
         for params in self.shown:
             tables[title(params)] = curves.table(params, names)
@@ -86,13 +95,17 @@ class Panel(widgets.VBox):
 
     def _changed(self) -> None:
         if self.form.fault:
-            self.cost.value, self.run.disabled = f"<b>{escape(self.form.fault)}</b>", True
+            self.cost.value, self.command.value, self.run.disabled = f"<b>{escape(self.form.fault)}</b>", "", True
             return
         said = escape(str(preview(self.form.params, self.walks.value)))
         changed = escape(self.form.params.experiment or "nothing: the default study")
         self.cost.value = f"<p>Differs: <b>{changed}</b><br>{said}</p>"
         self.command.value = f"<code>{escape(self.form.command())}</code>"
         self.run.disabled = self.growth is not None
+
+    def _other_walks(self) -> None:
+        self._changed()
+        self.draw()
 
     def _run(self, _=None) -> None:
         self.add(self.form.params)
@@ -131,9 +144,14 @@ class Panel(widgets.VBox):
             self.model.value = chosen
         self._look()
 
+    def _turn(self, by: int) -> None:
+        """Choose a model further on, or back: the list itself is out of the keyboard's reach in JupyterLab."""
+        self.model.index = (self.model.index + by) % len(self.model.options)
+
     def _look(self) -> None:
         found = look(self.shown[-1], parse_label(self.model.value or "")) if self.shown else None
-        self.looked.value = page(found, self.shown[-1]) if found else ""
+        with self._drawing:
+            self.looked.value = page(found, self.shown[-1]) if found else ""
 
 
 def shown_label(removed: Sequence[int | None]) -> str:
@@ -143,28 +161,35 @@ def shown_label(removed: Sequence[int | None]) -> str:
 
 def picture(figure: Figure, alt: str) -> str:
     """Return a figure as an image with its alt text, and close it."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110, bbox_inches="tight")
+    content, (width, _) = png(figure, bbox_inches="tight")
     plt.close(figure)
-    return f'<img alt="{escape(alt, quote=True)}" src="data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}">'
+    address = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    return f'<img alt="{escape(alt, quote=True)}" width="{width}" style="max-width: 100%; height: auto; background: white" src="{address}">'
 
 
-def page(found, params: Params) -> str:
+def page(found: Look, params: Params) -> str:
     """Return what is known of one model as HTML: every text of the data escaped."""
     parts = [f"<h4>{escape(shown_label(found.node.removed))}: {found.node.accuracy:.1%} of the test texts right</h4>"]
     if found.signals is not None and len(found.signals) > 1:
         turned = found.signals * [-1 if name in highest_first(params) else 1 for name in found.signals]
         parts.append(picture(*signal_map(turned, highest_first(params))))
     if found.ablation is not None:
-        table = found.ablation.rename(index=lambda layer: layer + 1).rename_axis("layer")
-        parts.append("<p>Accuracy drop without one more layer (points):</p>" + table.round(1).to_html())
+        parts += ["<p>Accuracy drop without one more layer (points):</p>", _grid(found.ablation.rename(index=lambda layer: layer + 1), "layer")]
     if len(found.next_layers):
-        parts.append("<p>Next layer, by strategy:</p>" + (found.next_layers + 1).to_frame("layer").T.to_html())
-    parts.append("<p>Accuracy by class (%):</p>" + found.classes.round(1).to_html())
+        wanted = pd.Series(found.next_layers.index, index=found.next_layers.to_numpy() + 1).groupby(level=0).agg(", ".join)
+        parts += ["<p>What would go next:</p><ul>", *(f"<li>layer {layer}: {escape(names)}</li>" for layer, names in wanted.items()), "</ul>"]
+    parts += ["<p>Accuracy by class (%):</p>", _grid(found.classes, "class")]
     broken = (found.texts["change"] == "broken").sum()
     parts.append(f"<p>Against the original: {broken} texts broken, {len(found.texts) - broken} mended.</p>")
-    parts.append(found.texts.head(20).to_html(index=False, escape=True))
-    return "".join(parts)
+    if len(found.texts):
+        parts.append(_grid(found.texts.head(LISTED).set_index("change"), "change"))
+    return f"<div class='{TABLES_AS_IN_OUTPUTS}'>{''.join(parts)}</div>"
+
+
+def _grid(table: pd.DataFrame, index: str) -> str:
+    """Write a table with one row of heads, every text escaped."""
+    heads = table.rename_axis(None).rename_axis(index, axis="columns")
+    return heads.round(1).to_html(escape=True, border=0)
 
 
 def _button(text: str, press, **options) -> widgets.Button:

@@ -1,6 +1,7 @@
 """Draw several settings side by side: their curves, the difference at each depth, the order in which layers go."""
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from paperlib.figures.drawing import STYLE, count, label, legend_above, line_look
+from paperlib.evidence.statistics import same_curves
+from paperlib.figures.drawing import STYLE, count, label, legend_above, line_look, note_key
 
 LINES = ("-", "--", "-.", ":")  # one for each of up to four settings
 DRAWN = {"linewidth": 1.5, "markersize": 4.5, "alpha": 1.0}
@@ -34,7 +36,10 @@ def settings_curves(tables: Mapping[str, pd.DataFrame], differences: Mapping[str
     axes[-1, 0].xaxis.get_major_locator().set_params(integer=True)
     walked = dict.fromkeys(name for table in tables.values() for name in table["strategy"])
     keys = [Line2D([], [], label=label(name), **{**line_look(name), **DRAWN, "linestyle": "-"}) for name in walked]
-    keys += [Line2D([], [], color="black", linestyle=style, label=label(name, 60)) for style, name in zip(LINES, tables)]
+    alike = {setting: same_curves(table) for setting, table in tables.items() if len(table)}
+    if len(tables) > 1:
+        keys += [Line2D([], [], color="dimgrey", linestyle=style, label=label(f"drawn so: {name}", 60)) for style, name in zip(LINES, tables)]
+    keys += [note_key(_alike(setting, names, len(tables))) for setting, groups in alike.items() for names in groups]
     legend_above(axes[0, 0], keys, columns=2)
     return figure, _curves_text(tables)
 
@@ -77,6 +82,11 @@ def _gaps(ax: Axes, table: pd.DataFrame, style: str) -> None:
         ax.plot(shared["step"], shared["points"], linestyle="none", marker="o", markersize=8, markerfacecolor="none",
                 markeredgecolor="black", zorder=5)
     ax.set_ylabel("minus the first setting\n(points, ± s.e.)")
+
+
+def _alike(setting: str, names: Sequence[str], settings: int) -> str:
+    place = f"{label(setting)}: " if settings > 1 else ""
+    return textwrap.fill(f"{place}the same line: {', '.join(names)}", 48, break_on_hyphens=False)
 
 
 def _curves_text(tables: Mapping[str, pd.DataFrame]) -> str:
