@@ -28,6 +28,10 @@ def test_it_listens_on_this_computer_and_keeps_its_token():
     assert not any(word in option for option in options for word in ("token", "password", "allow_origin", "xsrf"))
 
 
+def test_copies_outside_of_the_project_are_in_reach(tmp_path):
+    assert f"--ServerApp.root_dir={tmp_path}" in lab.options(tmp_path)
+
+
 @pytest.mark.parametrize("user, allowed", [(0, True), (1000, False)])
 def test_it_starts_in_a_container_too(monkeypatch, user, allowed):
     monkeypatch.setattr(os, "geteuid", lambda: user)

@@ -32,10 +32,11 @@ def main(arguments: list[str]) -> None:
 
 
 def options(folder: Path) -> list[str]:
-    """Return JupyterLab's options: the project's folder, so that params/ is in reach; the copies open at once."""
+    """Return JupyterLab's options: the project's folder, so that params/ is in reach, or that of copies elsewhere; they open at once."""
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # containers: Jupyter would refuse
-    where = folder.relative_to(ROOT).as_posix() if folder.is_relative_to(ROOT) else ""
-    return ["--ip=127.0.0.1", f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{where}", *as_root]
+    root = ROOT if folder.is_relative_to(ROOT) else folder
+    where = folder.relative_to(root).as_posix()
+    return ["--ip=127.0.0.1", f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{where}", *as_root]
 
 
 def quiet(folder: Path) -> Path:
