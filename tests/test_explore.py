@@ -1,13 +1,16 @@
 """The panel without a browser: every parameter has a control, wrong values are refused in place, runs stop and compare."""
 
+import re
 import time
 from html import escape
+from pathlib import Path
 
 import ipywidgets as widgets
 import pytest
 from conftest import smoke_params
 
 from paperlib import params as P
+from paperlib import strategies
 from paperlib.common.errors import UserError
 from paperlib.definitions import definitions
 from paperlib.explore import curves, known, look
@@ -125,6 +128,23 @@ def test_a_run_can_be_stopped_and_goes_on(at_home):
     again = Growth(at_home, WALKS, heard.append)
     again.run()
     assert not again.stopped and preview(at_home, WALKS).fine_tunes == 0
+
+
+def test_a_changed_training_says_its_time_before_it_starts(at_home):
+    Growth(at_home, WALKS, lambda node: None).run()
+    usual = preview(P.load("smoke", settings="learning_rate=1.0e-4"), WALKS)
+    longer = preview(P.load("smoke", settings="epochs=3"), WALKS)
+    layers = [4] + 2 * [3, 2] + 2 * [4]  # the original; two walks that remove two layers, one that removes none
+    assert usual.fine_tunes == longer.fine_tunes == len(layers) and usual.at_hand == 0
+    assert longer.seconds == pytest.approx(3 * usual.seconds) and "about" in str(usual)
+    records = [node.record["seconds"]["fine_tune"] / (len(node.remaining) + 0.3) for path in curves.paths(at_home, WALKS) for node in path.nodes]
+    assert usual.seconds == pytest.approx(sum(records) / len(records) * sum(each + 0.3 for each in layers))
+
+
+def test_choices_are_remembered_by_all_that_they_depend_on():
+    """A strategy that reads another parameter must not be answered from memory."""
+    source = Path(strategies.__file__).read_text()
+    assert {*re.findall(r"\bparams\.([a-z_]+)", source)} == {*curves.CHOOSING}
 
 
 def test_experiments_are_found_by_the_names_of_their_folders(at_home):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from paperlib import params as P
 from paperlib import strategies
 from paperlib.common.messages import shown
 from paperlib.evidence.provenance import duration
@@ -34,17 +35,29 @@ class Preview:
 def preview(params: Params, names: Sequence[str] = curves.USUAL) -> Preview:
     """Count the models that these walks still want, each walk as if it met no other one from here on: hence "at most".
 
-    Seconds are those of the fine-tunes recorded for this dataset and seed, by layers, scaled to the texts trained on.
+    Seconds are those of the fine-tunes recorded for this dataset and seed, by layers; where none is, under these settings,
+    those of the default study on the same encoder, scaled to the texts trained on.
     """
     known = store_of(params).known()
     found = curves.paths(params, names)
-    place = shown(params.unit_dir)
+    if found:
+        left = [layers for path in found for layers in _still_wanted(path, params)]
+        return _priced(params, known, left, found, 1.0)
+    usual = P.load(params.profile, params.dataset, params.seed)
+    found = curves.paths(usual, names) if usual.model == params.model else []
     if not found:
-        return Preview(known, None, None, place)
-    left = [layers for path in found for layers in _still_wanted(path, params)]
+        return Preview(known, None, None, shown(params.unit_dir))
+    whole = [curves.Path(path.strategy, path.nodes[:1], ended=False) for path in found]
+    left = [layers for path in whole for layers in _still_wanted(path, params)]
+    if not params.fine_tuned:
+        left.append(found[0].nodes[0].original_layers)
+    return _priced(params, known, left, found, params.epochs * params.train_size / (usual.epochs * usual.train_size))
+
+
+def _priced(params: Params, known: int, left: list[int], found: list[curves.Path], more: float) -> Preview:
     rate = _seconds_per_layer([node for path in found for node in path.nodes])
-    seconds = rate * sum(map(cost, left)) / parallel.workers_of(params) if rate else None
-    return Preview(known, len(left), seconds, place)
+    seconds = more * rate * sum(map(cost, left)) / parallel.workers_of(params) if rate else None
+    return Preview(known, len(left), seconds, shown(params.unit_dir))
 
 
 def _still_wanted(path: curves.Path, params: Params) -> list[int]:

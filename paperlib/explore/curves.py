@@ -1,5 +1,7 @@
 """Read from the store how far walks have come under some settings, and compare settings; nothing here trains."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +15,9 @@ from paperlib.params import Params
 from paperlib.tree import Study
 
 USUAL = ("Random-Forest", "Greedy-Ablation", "Random", "Equal-Training")  # walks shown unless others are asked for
+# The parameters by which strategies choose; what else they go by is in the nodes.
+CHOOSING = ("seed", "max_removed", "random_orders", "inhibition_first", "refit", "fusion_rows", "selection_split", "forest_trees")
+_chosen: dict[bytes, Removed | None] = {}
 
 
 @dataclass(frozen=True)
@@ -63,15 +68,28 @@ def models(params: Params, names: Sequence[str] = USUAL) -> dict[Removed, Node]:
 def _follow(study: Study, name: str, nodes: list[Node]) -> Path:
     while True:
         try:
-            choice = strategies.next_layer(name, nodes, study.params)
+            removed = _next(name, nodes, study.params)
         except (KeyError, TypeError, UserError):  # the model is there, what the strategy goes by is not measured yet
             return Path(name, nodes, ended=False)
-        if choice is None:
+        if removed is None:
             return Path(name, nodes, ended=True)
-        node = study.store.adopt((*nodes[-1].removed, choice.layer))
+        node = study.store.adopt(removed)
         if node is None:
             return Path(name, nodes, ended=False)
         nodes = [*nodes, node]
+
+
+def _next(name: str, nodes: list[Node], params: Params) -> Removed | None:
+    """Return the removed layers of a strategy's next model, None at its end; asked once for the same measurements and parameters.
+
+    A forest takes a moment to grow, and a form asks at every change.
+    """
+    seen = json.dumps([name, [getattr(params, each) for each in CHOOSING], [node.record for node in nodes]], sort_keys=True)
+    key = hashlib.sha256(seen.encode()).digest()
+    if key not in _chosen:
+        choice = strategies.next_layer(name, nodes, params)
+        _chosen[key] = None if choice is None else (*nodes[-1].removed, choice.layer)
+    return _chosen[key]
 
 
 def _difference(first: Node, second: Node) -> tuple[float, float]:

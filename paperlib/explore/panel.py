@@ -97,10 +97,10 @@ class Panel(widgets.VBox):
         if self.form.fault:
             self.cost.value, self.command.value, self.run.disabled = f"<b>{escape(self.form.fault)}</b>", "", True
             return
-        said = escape(str(preview(self.form.params, self.walks.value)))
-        changed = escape(self.form.params.experiment or "nothing: the default study")
-        self.cost.value = f"<p>Differs: <b>{changed}</b><br>{said}</p>"
+        changed = f"Differs: <b>{escape(self.form.params.experiment or 'nothing: the default study')}</b>"
         self.command.value = f"<code>{escape(self.form.command())}</code>"
+        self.cost.value = f"<p>{changed}<br>counting models</p>"  # at once: a forest that must be grown anew takes seconds
+        self.cost.value = f"<p>{changed}<br>{escape(str(preview(self.form.params, self.walks.value)))}</p>"
         self.run.disabled = self.growth is not None
 
     def _other_walks(self) -> None:
