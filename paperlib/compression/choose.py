@@ -60,7 +60,9 @@ def walk(study: Study, keep: int | None, fuser: Stored | None, costs: Costs, say
     study.node((), {"validation_correct"})
     orders = _orders(study, deepest, keep, fuser, costs, say)
     left = [layers - step for step in range(1, deepest + 1)] * len(orders)
-    say(f"walking down {deepest} layers, {', '.join(orders)}: at most {len(left)} fine-tunes, {costs.fine_tunes(left)}")
+    known = len(study.store.labels()) - 1
+    say(f"walking down {deepest} layers, {', '.join(orders)}: at most {len(left)} fine-tunes, {costs.fine_tunes(left)}"
+        + f" less {known} that are at hand" * bool(known))
     paths = {name: [study.node(())] for name in orders}
     for step in range(1, deepest + 1):
         chosen = {name: (*paths[name][-1].removed, order.next_layer(paths[name])) for name, order in orders.items()}

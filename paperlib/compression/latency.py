@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,16 +27,19 @@ def columns(batch: int, threads: int) -> list[str]:
     return [f"batch{batch}_threads{threads}_{p}_ms" for p in ("p50", "p95")]
 
 
-def measure(forms: list[Form], rows: Rows, which: list[tuple[int, int]] | None = None) -> pd.DataFrame:
-    """Return milliseconds for a batch of texts of full length: index as `forms`, columns as `columns` names them."""
+def measure(forms: list[Form], rows_of: Callable[[Path], Rows], which: list[tuple[int, int]] | None = None) -> pd.DataFrame:
+    """Return milliseconds for a batch of texts of full length: index as `forms`, columns as `columns` names them.
+
+    `rows_of` numbers the texts as the tokeniser in a form's folder does.
+    """
     table, before = {}, torch.get_num_threads()
     try:
         for threads in sorted({threads for _, threads in which or settings()}):
             torch.set_num_threads(threads)
             runners = [form.runner(threads) for form in forms]
             for batch in [batch for batch, n in which or settings() if n == threads]:
-                some = {name: np.resize(values, (batch, values.shape[1])) for name, values in rows.items()}
-                seconds = _interleaved(runners, some)
+                rows = [{name: np.resize(values, (batch, values.shape[1])) for name, values in rows_of(form.folder).items()} for form in forms]
+                seconds = _interleaved(runners, rows)
                 for name, percentile in zip(columns(batch, threads), (50, 95)):
                     table[name] = 1000 * np.percentile(seconds, percentile, axis=0)
     finally:
@@ -43,11 +47,11 @@ def measure(forms: list[Form], rows: Rows, which: list[tuple[int, int]] | None =
     return pd.DataFrame(table)
 
 
-def _interleaved(runners: list, rows: Rows) -> np.ndarray:
+def _interleaved(runners: list[Callable], rows: list[Rows]) -> np.ndarray:
     """Return seconds (rounds, runners)."""
     rounds, started = [], time.perf_counter()
     while len(rounds) <= FEWEST or (len(rounds) <= MOST and time.perf_counter() - started < BUDGET_SECONDS):
-        rounds.append([_seconds(run, rows) for run in runners])
+        rounds.append([_seconds(run, own) for run, own in zip(runners, rows)])
     return np.array(rounds[1:])
 
 

@@ -146,7 +146,8 @@ def _exported(work: Work, depths: list[choose.Depth]) -> list[Form]:
     """Save the best model of each depth, as ONNX too; return them in the form that is fast."""
     folders, layers = [work.version(depth.best.removed) for depth in depths], depths[0].best.original_layers
     missing = sum(not export.is_there(folder) for folder in folders)
-    work.say(f"writing {missing} models as ONNX, fp32 and int8: about {(3 * layers if missing else 0) + 4 * missing} s of one core")
+    if missing:
+        work.say(f"writing {missing} models as ONNX, fp32 and int8: about {3 * layers + 4 * missing} s of one core")
     work.write_onnx(folders)
     return [Form(_name(depth, layers), work.fast, folder, tuple(depth.best.remaining)) for depth, folder in zip(depths, folders)]
 
@@ -155,7 +156,7 @@ def _chosen(wish: Wish, depths: list[choose.Depth], forms: list[Form], texts: tr
     """Return the depth that fulfils the wish, by validation accuracy and, where it is asked, latency."""
     accuracy, ms = [depth.best.validation_accuracy for depth in depths], []
     if wish.latency_ms:
-        ms = latency.measure(forms, texts.rows(forms[0].folder, "test"), [(1, 1)])[tradeoff.ONE_TEXT].tolist()
+        ms = latency.measure(forms, texts.test_rows, [(1, 1)])[tradeoff.ONE_TEXT].tolist()
     return depths[choose.choose(wish, len(forms[0].kept), accuracy, ms, forms[0].kind)]
 
 
@@ -182,7 +183,7 @@ def _early_look(wish: Wish, work: Work, layers: int, texts: tradeoff.Texts) -> N
     form = FAST[bool(export.write_template(folder))]
     if form == FAST[0]:
         export.add_onnx(folder, folder)
-    took = latency.measure([Form("1 layer", form, folder, (0,))], texts.rows(folder, "test"), [(1, 1)])
+    took = latency.measure([Form("1 layer", form, folder, (0,))], texts.test_rows, [(1, 1)])
     choose.check_reachable(wish, took[tradeoff.ONE_TEXT].min(), f"1 of {layers} layers, {form}")
 
 
@@ -213,7 +214,7 @@ def _difference(forms: list[Form], texts: tradeoff.Texts) -> float | None:
     own = {form.kind: form for form in forms if form.model == tradeoff.YOURS}
     if "ONNX fp32" not in own:
         return None
-    torch_, onnx = (own[kind].logits(texts.rows(own[kind].folder, "test")) for kind in ("torch fp32", "ONNX fp32"))
+    torch_, onnx = (own[kind].logits(texts.test_rows(own[kind].folder)) for kind in ("torch fp32", "ONNX fp32"))
     return float(abs(torch_ - onnx).max())
 
 

@@ -42,6 +42,10 @@ class Texts:
         self.model = bench.pretrained
         self.rows = lru_cache(self._rows)
 
+    def test_rows(self, folder: Path) -> Rows:
+        """Return the rows of the test texts."""
+        return self.rows(folder, "test")
+
     def _rows(self, folder: Path, split: str) -> Rows:
         """Return the rows of a split, padded to the study's length."""
         tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -61,7 +65,7 @@ def measure(forms: list[Form], texts: Texts, depths: list[Depth], say: Callable[
     for row in left_out:
         say(f"{row['form']} is {row['remark']}")
     say(f"timing {len(forms)} forms of the models, one call of each in turn: about {latency.BUDGET_SECONDS * len(latency.settings()):.0f} s")
-    timed = latency.measure(forms, texts.rows(forms[0].folder, "test"))
+    timed = latency.measure(forms, texts.test_rows)
     say(f"looking at the {len(texts.texts['test'])} test texts, once, with all of them: about {_scoring_seconds(forms, timed, texts):.0f} s")
     table = pd.concat([pd.DataFrame([_named(form) | _scored(form, texts) for form in forms]), timed], axis=1)
     say(f"loading each in a process of its own, to see what memory it takes: about {sum(SECONDS_TO_START[form.kind[:5]] for form in forms)} s")
@@ -94,7 +98,7 @@ def _memory(forms: list[Form], texts: Texts) -> list[float]:
         found = []
         for i, form in enumerate(forms):
             path = Path(folder, f"{i}.npz")
-            np.savez(path, **{name: values[:32] for name, values in texts.rows(form.folder, "test").items()})
+            np.savez(path, **{name: values[:32] for name, values in texts.test_rows(form.folder).items()})
             found.append(form.memory_mb(path))
     return found
 
