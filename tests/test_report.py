@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from browser import CHROMIUM, Browser
 from bs4 import BeautifulSoup
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -436,14 +436,13 @@ def test_file_size(size, words):
     assert pages.parts.file_size(size) == words
 
 
-# axe-core in a browser, where both are installed: `npm install axe-core` anywhere above, or globally
+# In a browser, where one is installed; with axe-core where that is, too: `npm install axe-core` anywhere above, or globally
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+LOOKS = [(400, False), (1280, True)]  # a width and a theme: either width and either theme with every rule
+OPEN = "document.querySelectorAll('details').forEach(fold => fold.open = true); document.getElementById('hide-code')?.click()"
 AXE_RUN = """
-axe.run(document, {resultTypes: ["violations"]}).then(found => {
-  const said = found.violations.map(v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 120)).join(" | "));
-  document.body.replaceChildren(Object.assign(document.createElement("pre"), {id: "axe", textContent: JSON.stringify(said)}));
-});
+axe.run(document, {resultTypes: ["violations"]}).then(
+  found => found.violations.map(v => v.id + ": " + v.nodes.map(n => n.html.slice(0, 120)).join(" | ")))
 """
 
 
@@ -456,37 +455,57 @@ def axe_source():
     return found[0].read_text() if found else None
 
 
-def violations(page, folder, dark):
-    """Return what axe-core finds on a page, every fold open and the code shown, in the light or the dark theme."""
-    text = re.sub(r"<meta http-equiv=.Content-Security-Policy.[^>]*>", "", page.read_text())
-    text = text.replace("<details", "<details open").replace("open open", "open").replace(' id="hide-code" checked', ' id="hide-code"')
-    theme = {"light": "(max-width: 0)", "dark": "(min-width: 0)"} if dark else {}
-    for name, condition in theme.items():
-        text = text.replace(f"(prefers-color-scheme: {name})", condition)
-    copy = folder / f"{page.stem}.html"
-    copy.write_text(text.replace("</body>", f"<script>{axe_source()}</script><script>{AXE_RUN}</script></body>"))
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", "--dump-dom", copy.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    return json.loads(BeautifulSoup(dom, "html.parser").select_one("#axe").get_text())
-
-
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
 needs_axe = pytest.mark.skipif(not (CHROMIUM and axe_source()), reason="needs a Chromium and axe-core")
 
 
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """One browser for all pages."""
+    with Browser(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
+
+
+def violations(browser, page):
+    """Return what axe-core finds on a page, every fold open and the code shown, by width and theme."""
+    browser.open(page.as_uri())
+    browser.value(f"{axe_source()}; {OPEN}; 0")
+    found = {}
+    for width, dark in LOOKS:
+        browser.look(width, dark)
+        found[width, dark] = browser.value(AXE_RUN)
+    return found
+
+
 @needs_axe
-def test_axe_would_find_pale_text_in_the_theme_in_which_it_is_pale(tmp_path):
+def test_axe_would_find_pale_text_in_the_theme_in_which_it_is_pale(chromium, tmp_path):
     page = tmp_path / "page.html"
     page.write_text("<html lang=en><title>t</title><style>@media (prefers-color-scheme: dark) { p { color: #eee } }</style>"
                     "<body><main><h1>t</h1><p>pale</p></main></body></html>")  # fmt: skip
-    (tmp_path / "copy").mkdir()
-    assert [violations(page, tmp_path / "copy", dark) != [] for dark in (False, True)] == [False, True]
+    assert {look: said != [] for look, said in violations(chromium, page).items()} == {(400, False): False, (1280, True): True}
+
+
+def pages_of(study):
+    """Return the report and every notebook's page."""
+    pages = [study / "index.html", *sorted(study.rglob("notebooks/*.html"))]
+    assert len(pages) == 11
+    return pages
 
 
 @needs_axe
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_axe_finds_nothing_on_the_pages_of_a_study(reproduced, tmp_path, dark):
+def test_axe_finds_nothing_on_the_pages_of_a_study(chromium, reproduced):
     """WCAG and best practice, on the report and on every notebook's page."""
-    pages = [reproduced[0] / "index.html", *sorted(reproduced[0].rglob("notebooks/*.html"))]
-    assert len(pages) > 5
-    found = {page.stem: violations(page, tmp_path, dark) for page in pages}
-    assert {name: said for name, said in found.items() if said} == {}
+    found = {page.stem: violations(chromium, page) for page in pages_of(reproduced[0])}
+    assert {name: said for name, said in found.items() if any(said.values())} == {}
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [400, 1280])
+def test_no_page_is_wider_than_the_screen(chromium, reproduced, width):
+    """Tables, figures and long equations scroll by themselves; code wraps."""
+    chromium.look(width)
+    wide = {}
+    for page in pages_of(reproduced[0]):
+        chromium.open(page.as_uri())
+        wide[page.stem] = chromium.value(f"{OPEN}; document.documentElement.scrollWidth")
+    assert max(wide.values()) <= width, wide

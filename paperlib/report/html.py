@@ -129,8 +129,8 @@ def notebook_body(
     for table in soup.select("table"):
         tidy.table(table)
         table.wrap(soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0"}))  # scrolls by itself, not with the page
-    for picture in soup.select(".output_png, .output_jpeg"):
-        picture["tabindex"] = "0"  # on a narrow screen it scrolls, too
+    for wide in soup.select(".output_png, .output_jpeg, math[display=block]"):
+        wide["tabindex"] = "0"  # on a narrow screen it scrolls, too
     return str(soup), sections
 
 
