@@ -5,6 +5,7 @@ SEEDS    ?= 0
 SET      ?=
 PYTHON   ?= python3
 OFFLINE  ?=
+WORKERS  ?=
 EPOCHS_OF ?= newsgroup imdb agnews
 
 VENV  := .venv
@@ -51,8 +52,8 @@ lab: $(STAMP) ## Open copies of the notebooks in JupyterLab, on this computer on
 figures: $(STAMP) ## Redraw figures, tables and report from stored numbers, without training
 	@$(RUN) figures $(STUDY)
 
-plan: $(STAMP) ## Say how many fine-tunes, how long and how much disk a run would take here
-	@$(RUN) plan $(STUDY)
+plan: $(STAMP) ## Say how many fine-tunes, how long and how much disk a run would take here (WORKERS=64: on a cluster)
+	@$(RUN) plan $(STUDY) $(if $(strip $(WORKERS)),--workers $(call quoted,$(WORKERS)))
 
 epochs: $(STAMP) ## Is it under-training? Three datasets with other epochs and learning rates, then the figures (hours)
 	@$(RUN) reproduce --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(EPOCHS_OF)) --seeds $(call each,$(SEEDS))

@@ -70,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--datasets", nargs="+", default=["newsgroup"], help="files of params/datasets")
             command.add_argument("--seeds", nargs="+", default=["0"], help="whole numbers from 0")
         command.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="override parameters")
+        if name == "plan":
+            command.add_argument("--workers", default="", metavar="NUMBER", help="of a cluster: what up to so many would bring, by recorded seconds")
         if name == "bench":
             command.add_argument("--repeats", default="3", help="how often each thing is timed (default: 3)")
             command.add_argument("--shapes", default="", help="time random weights in the shapes of bert-base or bert-tiny")
@@ -156,6 +158,13 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
+    if options.workers:
+        if not re.fullmatch(r"[1-9]\d{0,4}", options.workers, re.ASCII):
+            raise UserError(f"command line: workers {options.workers!r} is not a whole number from 1 to 99999")
+        from paperlib.driver import simulate
+
+        print(simulate.report(_studies(options)[0], int(options.workers)))
+        return 0
     from paperlib.driver import run
 
     return run.plan(_studies(options)[0])

@@ -10,6 +10,7 @@ import torch
 from paperlib import strategies
 from paperlib.common.errors import UserError
 from paperlib.data import orders
+from paperlib.driver.simulate import NOTEBOOK_SECONDS
 from paperlib.evidence.provenance import duration
 from paperlib.model import batched_training, encoder, memory, together, training
 from paperlib.names import FAMILIES, FIXED_ORDERS, WALKS
@@ -19,7 +20,6 @@ from paperlib.params import Params
 
 CALIBRATION_STEPS = 3
 FORWARD_SHARE = 1 / 3  # of a training step: the backward pass costs twice the forward pass
-NOTEBOOK_SECONDS = 45  # starting kernels, drawing and the report, per unit
 WEIGHT_BYTES = 4
 
 
