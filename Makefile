@@ -5,6 +5,8 @@ SEEDS    ?= 0
 SET      ?=
 PYTHON   ?= python3
 OFFLINE  ?=
+ENGINE   ?=
+SCHEDULER ?=
 WORKERS  ?=
 EPOCHS_OF ?= newsgroup imdb agnews
 
@@ -34,8 +36,9 @@ help: ## Show this help
 
 env: $(STAMP) ## Install the pinned packages into .venv, once (PYTHON=python3 chooses the interpreter)
 
-reproduce: $(STAMP) ## Run every experiment of PROFILE, then write outputs/PROFILE/index.html
-	@$(RUN) reproduce $(STUDY)
+reproduce: $(STAMP) ## Run every experiment of PROFILE, then write outputs/PROFILE/index.html (ENGINE=dask SCHEDULER=tcp://...)
+	@$(RUN) reproduce $(STUDY) $(if $(strip $(ENGINE)),--engine $(call quoted,$(ENGINE))) \
+		$(if $(strip $(SCHEDULER)),--scheduler $(call quoted,$(SCHEDULER)))
 
 smoke: $(STAMP) ## Run everything on a tiny random model in about two minutes (not a result)
 	@$(RUN) reproduce --profile smoke

@@ -70,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--datasets", nargs="+", default=["newsgroup"], help="files of params/datasets")
             command.add_argument("--seeds", nargs="+", default=["0"], help="whole numbers from 0")
         command.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="override parameters")
+        if name == "reproduce":
+            command.add_argument("--engine", default="", choices=["dask"], help="run units on a cluster (default: in processes of this computer)")
+            command.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster that runs already")
         if name == "plan":
             command.add_argument("--workers", default="", metavar="NUMBER", help="of a cluster: what up to so many would bring, by recorded seconds")
         if name == "bench":
@@ -140,9 +143,16 @@ def _seed(text: str) -> int:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
+    if options.scheduler and not options.engine:
+        raise UserError("command line: a scheduler is for ENGINE=dask")
+    studies, settings = _studies(options)
+    if options.engine:
+        from paperlib.driver import cluster  # imports torch
+
+        cluster.check_installed()
     from paperlib.driver import run
 
-    return run.reproduce(*_studies(options))
+    return run.reproduce(studies, settings, *[options.scheduler] * bool(options.engine))
 
 
 def _figures(options: argparse.Namespace) -> int:

@@ -51,6 +51,8 @@ COMMAND_LINES = {
     "dataset without a name": Bad("unknown dataset ''; there are: .*", "--datasets ''"),
     "the second of two": Bad("unknown dataset 'newsgroop'; there are: .*", "--datasets imdb newsgroop"),
     "dataset twice": Bad("command line: a dataset is given twice", "--datasets imdb imdb"),
+    "unknown engine": Bad(r"argument --engine: invalid choice: 'ray' \(choose from '?dask'?\) \(see .*\)", "--engine ray"),
+    "scheduler without its engine": Bad("command line: a scheduler is for ENGINE=dask", "--scheduler tcp://127.0.0.1:8786"),
     "nothing to compare with": Bad("command line: there is no folder nowhere/at-all to compare with", "--with nowhere/at-all", command="compare"),
     "nothing to compare": Bad("smoke: no finished unit to compare: run make reproduce first", "--with {tmp}", command="compare"),
     "no dataset": Bad(r"argument --datasets: expected at least one argument \(see .*\)", "--datasets"),

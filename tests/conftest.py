@@ -13,7 +13,7 @@ import smoke_study
 
 EVERY_PROCESS = str(Path(__file__).parent / "every_process")
 # What a make around the tests was told is none of the makes that tests run.
-for told in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "PROFILE", "DATASETS", "SEEDS", "SET", "PYTHON", "OFFLINE", "WORKERS"):
+for told in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "PROFILE", "DATASETS", "SEEDS", "SET", "PYTHON", "OFFLINE", "ENGINE", "SCHEDULER", "WORKERS"):
     os.environ.pop(told, None)
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for the hub must fail, not wait
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

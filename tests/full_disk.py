@@ -13,7 +13,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
 from paperlib import __main__ as command_line
-from paperlib.driver import run
+from paperlib.driver import run, unit
 from paperlib.evidence import units
 
 WALKS = ("Weight-Norm", "Gradient-Fisher")
@@ -53,7 +53,7 @@ def shorten_the_study(folder: Path) -> None:
     units.NOTEBOOKS = folder / "notebooks"
     units.UNIT_NOTEBOOKS = {"03_strategies": (("steps",), 100)}
     run._show_results = lambda *arguments, **named: []
-    run.AHEAD = run.IMPORTS = ""  # of all that a whole study needs
+    unit.AHEAD = run.IMPORTS = ""  # of all that a whole study needs
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def remembered(function, key=lambda *arguments, **named: repr((arguments, named)
 
 def chosen_at(name, path, params):
     """Tell choices apart: what is measured of a made-up model hangs on its removed layers alone."""
-    return name, path[-1].removed, params.max_removed
+    return name, path[-1].removed, params.max_removed, params.seed
 
 
 def measured(original, params):

@@ -30,6 +30,11 @@ def _declared() -> dict[str, Requirement]:
     return {canonicalize_name(line.name): line for line in map(Requirement, project["dependencies"])}
 
 
+def _extra() -> dict[str, Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return {canonicalize_name(line.name): line for line in map(Requirement, project["optional-dependencies"]["cluster"])}
+
+
 def _conda() -> dict[str, Requirement]:
     listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     lines = [line for line in listed if isinstance(line, str)] + [
@@ -48,6 +53,13 @@ def test_lock_pins_every_dependency_inside_its_range():
         name: pins.get(name) for name, line in _declared().items() if pins.get(name) not in line.specifier
     }
     assert not outside
+
+
+def test_the_cluster_has_a_lock_of_its_own_beside_the_first():
+    """Nothing in it is pinned twice, and every package of the extra is inside its range."""
+    pins = {canonicalize_name(name): Version(version) for name, version in locked(LOCK.with_name("requirements-cluster.lock")).items()}
+    assert not [name for name, line in _extra().items() if pins.get(name) not in line.specifier]
+    assert not set(pins) & set(_pins())
 
 
 def test_lock_has_only_exact_pins_and_no_build_suffix():
@@ -83,7 +95,7 @@ def test_every_import_of_package_and_notebooks_is_declared():
     undeclared = {
         name
         for name in used
-        if not {canonicalize_name(home) for home in homes.get(name, [])} & set(_declared())
+        if not {canonicalize_name(home) for home in homes.get(name, [name])} & (set(_declared()) | set(_extra()))
     }
     assert "torch" in used and not undeclared
 

@@ -31,4 +31,5 @@ def lock(folder: Path) -> Iterator[None]:
         stream.truncate()
         stream.write(f"process {os.getpid()}, started {time.strftime('%Y-%m-%d %H:%M:%S')}")
         stream.flush()
+        os.fsync(stream.fileno())  # workers on other computers read it
         yield

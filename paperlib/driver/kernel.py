@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 import zmq
 from jupyter_client.asynchronous import AsyncKernelClient
@@ -31,9 +33,13 @@ logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
 class Kernel:
-    """A kernel that starts when it is first needed, and again when it has died or a notebook has failed in it."""
+    """A kernel that starts when it is first needed, and again when it has died or a notebook has failed in it.
 
-    def __init__(self):
+    `environment` is added to that of this process.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = MappingProxyType({})):
+        self.environment = environment
         self.manager: AsyncKernelManager | None = None
         self.sender: AsyncKernelClient | None = None
         self.sockets: tempfile.TemporaryDirectory | None = None
@@ -65,11 +71,17 @@ class Kernel:
             self.sockets.cleanup()
         self.manager = self.sender = self.sockets = None
 
+    def kill(self) -> None:
+        """End the kernel's process from another thread than the one that waits for it, which is told that it died."""
+        if self.manager is not None and self.manager.has_kernel:
+            with contextlib.suppress(OSError):
+                os.kill(self.manager.provisioner.pid, signal.SIGKILL)
+
     async def _start(self) -> None:
         # Without folders to look in, python3 is this interpreter, whatever kernel of that name the account has.
         self.manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
         self._use_sockets()
-        with _environment():
+        with _environment(self.environment):
             await self.manager.start_kernel(extra_arguments=ARGUMENTS)
 
     def _use_sockets(self) -> None:
@@ -114,7 +126,7 @@ class Kernel:
 
 
 @contextlib.contextmanager
-def _environment() -> Iterator[None]:
+def _environment(more: Mapping[str, str]) -> Iterator[None]:
     """Set what a kernel needs: find paperlib from any folder, draw no bars, keep inline figures, of our style."""
     before = dict(os.environ)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), before.get("PYTHONPATH")]))
@@ -123,6 +135,7 @@ def _environment() -> Iterator[None]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ["MATPLOTLIBRC"] = str(Path(find_spec("matplotlib").origin).parent / "mpl-data" / "matplotlibrc")
     os.environ.pop("MPLBACKEND", None)  # Agg would silently drop every figure
+    os.environ.update(more)
     try:
         yield
     finally:

@@ -3,8 +3,7 @@
 import contextlib
 import shutil
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from paperlib.common import places
@@ -13,9 +12,9 @@ from paperlib.common.files import sha256_file, sweep
 from paperlib.common.lock import lock
 from paperlib.common.messages import Fault, shown, unit_name
 from paperlib.driver.study_bar import StudyBar
+from paperlib.driver.unit import IMPORTS, run_unit
 from paperlib.evidence import provenance, units
-from paperlib.nodes.fingerprint import of_study
-from paperlib.nodes.store import forget_others, store_of
+from paperlib.nodes.store import store_of
 from paperlib.params import Params
 
 if TYPE_CHECKING:
@@ -24,14 +23,11 @@ if TYPE_CHECKING:
 # Made by the last notebooks and the report.
 RESULT_FILES = ("index.html", "claims.*", "transfer.json", "tables/*", "figures/*", "notebooks/[!.]*", "*/seed-*/notebooks/[!.]*")
 
-# Sent to a kernel, to be done while nobody waits for it.
-IMPORTS = "import paperlib.figures.paper, paperlib.nodes.compute"
-AHEAD = "from paperlib import ahead, params; ahead.begin(params.load({profile!r}, {dataset!r}, {seed!r}, {settings!r}))"
 
-
-def reproduce(studies: list[Params], settings: str) -> int:
+def reproduce(studies: list[Params], settings: str, scheduler: str | None = None) -> int:
     """Run every unit that is not fresh, then the figures and the report; return the exit status.
 
+    With the address of a Dask scheduler units run on its cluster, with "" on one of this computer's own.
     A failed notebook stops its own unit and the others go on; the status is then 1, or 2 when all that went wrong is
     for the user to put right.
     """
@@ -42,10 +38,11 @@ def reproduce(studies: list[Params], settings: str) -> int:
         waiting = [params for params in studies if units.stale(params)]
         failed = []
         if stale := _stale_results(studies, redo=bool(waiting)):
-            with _kernel(studies[0]) as kernel:
-                kernel.send(IMPORTS)  # it takes as long as what this process does meanwhile
+            with _runner(waiting, settings, scheduler) as run_units, _kernel(studies[0]) as kernel:
+                if scheduler is None:
+                    kernel.send(IMPORTS)  # it takes as long as what this process does meanwhile
                 _check_new(waiting)
-                failed += [fault for fault in _run_units(waiting, settings, kernel) if fault]
+                failed += [fault for fault in run_units(kernel) if fault]
                 failed += _show_results(studies, settings, stale, kernel)
     return _summary(studies, failed)
 
@@ -147,46 +144,25 @@ def _kernel(params: Params) -> Iterator["Kernel"]:
         raise
 
 
+@contextlib.contextmanager
+def _runner(waiting: list[Params], settings: str, scheduler: str | None) -> Iterator[Callable[["Kernel"], Iterator[Fault | None]]]:
+    """Yield what runs the units, given a kernel: here, or on a cluster, which uses kernels of its own."""
+    if scheduler is None or not waiting:
+        yield lambda kernel: _run_units(waiting, settings, kernel)
+        return
+    from paperlib.driver import cluster  # imports torch
+
+    with cluster.connected(scheduler, waiting[0]) as client:
+        yield lambda kernel: cluster.run_units(waiting, settings, client)
+
+
 def _run_units(waiting: list[Params], settings: str, kernel: "Kernel") -> Iterator[Fault | None]:
     """Run each unit's stale notebooks; yield the fault of each unit that failed."""
     with StudyBar(waiting) as bar:
         for params in waiting:
             if params is not waiting[0]:
                 kernel.stop()  # the memory of the unit before goes with it
-            kernel.send(AHEAD.format(profile=params.profile, dataset=params.dataset, seed=params.seed, settings=settings))
-            yield _run_unit(params, settings, bar, kernel)
-
-
-def _run_unit(params: Params, settings: str, bar: StudyBar, kernel: "Kernel") -> Fault | None:
-    from paperlib.driver.execution import execute
-
-    started = time.time()
-    for name in units.UNIT_NOTEBOOKS:
-        bar.show(params, name)
-        if not units.is_fresh(name, params):
-            if fault := execute(name, params, settings, kernel):
-                return fault
-            _record(params, name, started)
-        bar.passed(name)
-    forget_others(params)  # its own stay, for experiments that measure these models in another way
-    return None
-
-
-def _record(params: Params, name: str, started: float) -> None:
-    """Write a unit's provenance after a notebook: which run made it, and the hashes of the tables that it wrote.
-
-    Those of other notebooks stay as they were recorded: what harmed a table meanwhile must not pass for a result.
-    """
-    known = units.provenance(params.unit_dir)
-    runs = {key: run for key, run in known.get("notebooks", {}).items() if run.get("fingerprint") == units.expected(key, params)}
-    runs[name] = {
-        "fingerprint": units.expected(name, params), "sha256": sha256_file(units.executed(name, params)), "study": of_study(params)
-    }  # fmt: skip
-    own = {table: sha256_file(params.unit_dir / f"{table}.csv") for table in units.UNIT_NOTEBOOKS[name][0]}
-    extra = {"settings": units.settings_of(params), "notebooks": runs, "tables": {**known.get("tables", {}), **own}}
-    complete = all(units.is_fresh(each, params, extra) for each in units.UNIT_NOTEBOOKS)
-    record = provenance.collect(params, wall_seconds=round(time.time() - started, 1), complete=complete, **extra)
-    provenance.write(params.unit_dir / units.PROVENANCE, record)
+            yield run_unit(params, settings, bar, kernel)
 
 
 def _show_results(studies: list[Params], settings: str, stale: list[str], kernel: "Kernel") -> list[Fault]:

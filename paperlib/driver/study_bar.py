@@ -15,13 +15,14 @@ POLL_SECONDS = 1.0
 
 
 class StudyBar:
-    """One bar for all units, in per cent of a unit; between notebooks it follows what the study reports."""
+    """One bar for all units, in per cent of a unit; between notebooks it follows what the studies that run report."""
 
     def __init__(self, waiting: list[Params]):
         layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
         self.bar = tqdm(total=100 * len(waiting), bar_format=layout, disable=not sys.stderr.isatty() or not waiting)
-        self.base, self.params, self.share, self.stop = 0.0, None, 0, threading.Event()
-        self.lines = not sys.stderr.isatty()
+        self.running: dict[str, tuple[Params, str]] = {}  # by the unit's name
+        self.ended: set[tuple[str, str]] = set()  # a unit that begins again passes what it has once more
+        self.lines, self.stop = not sys.stderr.isatty(), threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
 
     def __enter__(self) -> "StudyBar":
@@ -35,21 +36,31 @@ class StudyBar:
 
     def show(self, params: Params, name: str) -> None:
         """Say which notebook is running."""
-        self.params, self.share = params, units.UNIT_NOTEBOOKS[name][1]
-        self.bar.set_description_str(f"{unit_name(params.dataset, params.seed)}: {name}")
+        unit = unit_name(params.dataset, params.seed)
+        self.running[unit] = (params, name)
+        self.bar.set_description_str(f"{unit}: {name}")
         if self.lines:
-            print(f"{time.strftime('%H:%M:%S')}  {unit_name(params.dataset, params.seed)}: {name}", flush=True)
+            print(f"{time.strftime('%H:%M:%S')}  {unit}: {name}", flush=True)
 
-    def passed(self, name: str) -> None:
+    def passed(self, params: Params, name: str) -> None:
         """Move to the end of a notebook's share."""
-        self.base += self.share
-        self._move(0.0)
+        unit = unit_name(params.dataset, params.seed)
+        self.running.pop(unit, None)
+        self.ended.add((unit, name))
+        self._move()
 
     def _follow(self) -> None:
         while not self.stop.wait(POLL_SECONDS):
-            said = progress.read(self.params) if self.params else None
-            self._move(said["made"] / said["total"] if said and said.get("total") else 0.0)
+            self._move()
 
-    def _move(self, part: float) -> None:
-        position = self.base + min(part, 1.0) * self.share * (part > 0)
+    def _move(self) -> None:
+        position = float(sum(_share(name) for _, name in list(self.ended)))
+        for params, name in list(self.running.values()):
+            said = progress.read(params)
+            if said and said.get("total"):
+                position += min(said["made"] / said["total"], 1.0) * _share(name)
         self.bar.update(max(0.0, position - self.bar.n))
+
+
+def _share(name: str) -> int:
+    return units.UNIT_NOTEBOOKS[name][1]

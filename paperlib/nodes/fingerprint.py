@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import threading
 from collections.abc import Collection
 from functools import lru_cache
 from importlib.metadata import version
@@ -106,10 +107,14 @@ def _modules(place: Path) -> list[Path]:
     return list(place.rglob("*.py")) if place.is_dir() else [place]
 
 
+_parsing = threading.Lock()
+
+
 @lru_cache(maxsize=None)
 def _statements(path: Path, modified: int) -> list[str]:
     """Return a module's statements as syntax trees, without imports and docstrings; read once, unless the file changes."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    with _parsing:  # two threads that parse at once confuse Python 3.11: "AST constructor recursion depth mismatch"
+        tree = ast.parse(path.read_text(encoding="utf-8"))
     for scope in ast.walk(tree):
         body = getattr(scope, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):

@@ -1,22 +1,41 @@
-"""Run independent computations on the processor's cores, one thread each, and report each as it ends."""
+"""Run independent computations on the processor's cores or on a cluster, one thread each, and report each as it ends."""
 
+import functools
+import logging
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from joblib import Parallel, delayed, parallel_config
 
+from paperlib.common.errors import UserError
 from paperlib.model.device import device_of
+from paperlib.nodes.fingerprint import of_study
 from paperlib.params import Params
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from distributed.deploy import SpecCluster
+
+SCHEDULER = "PAPERLIB_SCHEDULER"  # in the environment of a kernel: the Dask scheduler whose workers compute
+ANSWER_SECONDS = 10  # in which a scheduler answers
+BENCHES = 3  # studies whose data and model a worker keeps: units that run at once take turns on it
 
 # joblib replaces a worker whose memory has grown, and says so in the middle of a notebook; nothing is lost by it.
 warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor", category=UserWarning)
 
 
 def workers_of(params: Params) -> int:
-    """Resolve `workers: 0`: one per core this process may use, and one alone where a GPU does the work."""
+    """Resolve `workers: 0`: one per core this process may use, and one alone where a GPU does the work.
+
+    On a cluster: as many as it has now.
+    """
     if device_of(params).type == "cuda":
         return 1
+    if address := os.environ.get(SCHEDULER):
+        return max(1, len(_client(address).ncores()))
     return params.workers or len(os.sched_getaffinity(0))
 
 
@@ -26,6 +45,7 @@ def run(function: Callable, arguments: list[tuple], params: Params) -> Iterator:
     if workers <= 1:
         yield from (function(*each) for each in arguments)
         return
+    function = _anywhere(function, params)
     with _processes(workers):
         yield from Parallel(return_as="generator_unordered")(delayed(function)(*each) for each in arguments)
 
@@ -33,7 +53,7 @@ def run(function: Callable, arguments: list[tuple], params: Params) -> Iterator:
 def elsewhere(function: Callable, arguments: tuple, params: Params) -> None:
     """Compute `function(*arguments)` in one of the processes that `run` uses, and wait for it."""
     with all_cores(params):
-        Parallel()([delayed(function)(*arguments)])
+        Parallel()([delayed(_anywhere(function, params))(*arguments)])
 
 
 def all_cores(params: Params) -> parallel_config:
@@ -42,4 +62,45 @@ def all_cores(params: Params) -> parallel_config:
 
 
 def _processes(workers: int) -> parallel_config:
+    if address := os.environ.get(SCHEDULER):
+        return parallel_config("dask", client=_client(address))
     return parallel_config("loky", n_jobs=workers, inner_max_num_threads=1)
+
+
+def _anywhere(function: Callable, params: Params) -> Callable:
+    """Return what computes the function in the processes that `run` uses, which may be those of other machines."""
+    return functools.partial(_on_worker, function, params, of_study(params)) if os.environ.get(SCHEDULER) else function
+
+
+_alone = threading.Lock()  # torch draws from one stream of random numbers a process, whatever its threads
+
+
+def _on_worker(function: Callable, params: Params, study: str, *arguments: object) -> object:
+    """Compute on a worker of a cluster, if it computes what the kernel would that asks."""
+    if of_study(params) != study:
+        raise UserError("cluster: a worker has other code, data, libraries or another kind of processor than the one that asks it")
+    with _alone:
+        _keep_benches()
+        return function(*arguments)
+
+
+@functools.cache
+def _keep_benches() -> None:
+    """Let this process remember several studies' data and models; a kernel, which runs one study, needs no more than one."""
+    from paperlib.nodes import compute  # takes seconds
+
+    compute._bench = functools.lru_cache(maxsize=BENCHES)(compute._bench.__wrapped__)
+
+
+def connect(scheduler: "str | SpecCluster") -> "Client":
+    """Return a client of a scheduler, or of a cluster at hand; raises OSError when none answers."""
+    from distributed import Client
+
+    for name in ("distributed", "distributed.client", "tornado.application"):  # what they complain of is said by us
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return Client(scheduler, timeout=ANSWER_SECONDS, set_as_default=False)
+
+
+@functools.cache
+def _client(address: str) -> "Client":
+    return connect(address)

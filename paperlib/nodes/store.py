@@ -4,7 +4,7 @@ import os
 import shutil
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -190,11 +190,14 @@ def _record_folders(params: Params) -> list[Path]:
     return [folder for run in runs for folder in sorted((run / unit).glob("nodes*"))]
 
 
-def forget_others(params: Params) -> None:
-    """Delete the weights of other studies, the longest unused first, until those of all studies are within cache_gb."""
-    own, root = store_of(params).weights, params.cache_path / "weights"
-    others = sorted((path for path in root.glob("*") if path != own), key=lambda path: path.stat().st_mtime)
-    sizes = {path: sum(file.stat().st_size for file in path.glob("*")) for path in (*others, own)}
+def forget_others(params: Params, beside: Collection[Params] = ()) -> None:
+    """Delete the weights of other studies, the longest unused first, until those of all studies are within cache_gb.
+
+    Those of the studies `beside` stay: they are in use.
+    """
+    kept, root = {store_of(study).weights for study in (params, *beside)}, params.cache_path / "weights"
+    others = sorted((path for path in root.glob("*") if path not in kept), key=lambda path: path.stat().st_mtime)
+    sizes = {path: sum(file.stat().st_size for file in path.glob("*")) for path in (*others, *kept)}
     for path in others:
         if sum(sizes.values()) <= params.cache_gb * 1e9:
             return

@@ -1,0 +1,63 @@
+"""Run the notebooks of one unit, one after another, in a kernel: in the driver's process, or on a worker of a cluster."""
+
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Protocol
+
+from paperlib.common.files import sha256_file
+from paperlib.common.messages import Fault
+from paperlib.evidence import provenance, units
+from paperlib.nodes.fingerprint import of_study
+from paperlib.nodes.store import forget_others
+from paperlib.params import Params
+
+if TYPE_CHECKING:
+    from paperlib.driver.kernel import Kernel
+
+# Sent to a kernel, to be done while nobody waits for it.
+IMPORTS = "import paperlib.figures.paper, paperlib.nodes.compute"
+AHEAD = "from paperlib import ahead, params; ahead.begin(params.load({profile!r}, {dataset!r}, {seed!r}, {settings!r}))"
+
+
+class Watcher(Protocol):
+    """Is told which notebook runs and which has ended: a bar, or what reports to one."""
+
+    def show(self, params: Params, name: str) -> None:
+        """A notebook begins."""
+
+    def passed(self, params: Params, name: str) -> None:
+        """A notebook has ended, or was fresh."""
+
+
+def run_unit(params: Params, settings: str, bar: Watcher, kernel: "Kernel", beside: Collection[Params] = ()) -> Fault | None:
+    """Run a unit's stale notebooks up to one that fails; return its fault. `beside` are units that run meanwhile."""
+    from paperlib.driver.execution import execute
+
+    kernel.send(AHEAD.format(profile=params.profile, dataset=params.dataset, seed=params.seed, settings=settings))
+    started = time.time()
+    for name in units.UNIT_NOTEBOOKS:
+        bar.show(params, name)
+        if not units.is_fresh(name, params):
+            if fault := execute(name, params, settings, kernel):
+                return fault
+            _record(params, name, started)
+        bar.passed(params, name)
+    forget_others(params, beside)  # its own stay, for experiments that measure these models in another way
+    return None
+
+
+def _record(params: Params, name: str, started: float) -> None:
+    """Write a unit's provenance after a notebook: which run made it, and the hashes of the tables that it wrote.
+
+    Those of other notebooks stay as they were recorded: what harmed a table meanwhile must not pass for a result.
+    """
+    known = units.provenance(params.unit_dir)
+    runs = {key: run for key, run in known.get("notebooks", {}).items() if run.get("fingerprint") == units.expected(key, params)}
+    runs[name] = {
+        "fingerprint": units.expected(name, params), "sha256": sha256_file(units.executed(name, params)), "study": of_study(params)
+    }  # fmt: skip
+    own = {table: sha256_file(params.unit_dir / f"{table}.csv") for table in units.UNIT_NOTEBOOKS[name][0]}
+    extra = {"settings": units.settings_of(params), "notebooks": runs, "tables": {**known.get("tables", {}), **own}}
+    complete = all(units.is_fresh(each, params, extra) for each in units.UNIT_NOTEBOOKS)
+    record = provenance.collect(params, wall_seconds=round(time.time() - started, 1), complete=complete, **extra)
+    provenance.write(params.unit_dir / units.PROVENANCE, record)
