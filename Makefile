@@ -43,8 +43,9 @@ reproduce: $(STAMP) ## Run every experiment of PROFILE, then write outputs/PROFI
 smoke: $(STAMP) ## Run everything on a tiny random model in about two minutes (not a result)
 	@$(RUN) reproduce --profile smoke
 
-test: $(STAMP) ## Run the tests, on all cores
+test: $(STAMP) ## Run the tests, on all cores; then those that need a GPU, where there is one
 	@$(VENV)/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+	@! $(VENV)/bin/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || PAPERLIB_GPU=1 $(VENV)/bin/python -m pytest -m gpu
 
 torture: $(STAMP) ## Kill a smoke study a hundred times, damage a made-up one two thousand times, export every family (an hour)
 	@PAPERLIB_KILLS=100 PAPERLIB_EVERY_FAMILY=1 $(VENV)/bin/python -m pytest tests/test_faults.py tests/test_whole.py tests/test_compress.py -k 'killed or whole or onnx'

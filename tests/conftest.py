@@ -21,7 +21,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # by name it gets; what is left to the computer is one thread on a processor, in fp32. The whole suite must also pass with
 # PAPERLIB_AUTO_PRECISION=bf16, as on a processor that computes in it.
 os.environ.setdefault("PAPERLIB_AUTO_PRECISION", "fp32")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+if not os.environ.get("PAPERLIB_GPU"):  # set for the tests marked gpu, and for them alone
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 if EVERY_PROCESS not in sys.path:
     os.environ["PYTHONPATH"] = os.pathsep.join([EVERY_PROCESS, *filter(None, [os.environ.get("PYTHONPATH")])])
