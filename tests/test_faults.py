@@ -21,7 +21,7 @@ from paperlib import params
 from paperlib.common import lock
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
-from paperlib.driver import run, unit
+from paperlib.driver import run
 from paperlib.evidence import provenance, units
 from paperlib.nodes.store import store_of
 
@@ -173,7 +173,7 @@ def few_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(units, "NOTEBOOKS", folder)
     monkeypatch.setattr(units, "UNIT_NOTEBOOKS", {"01_signals": ((), 50), "02_ablation": ((), 50)})
     monkeypatch.setattr(run, "_show_results", lambda *args, **kwargs: [])
-    monkeypatch.setattr(unit, "AHEAD", "")  # they train nothing
+    monkeypatch.setattr("paperlib.driver.unit.AHEAD", "")  # they train nothing
     monkeypatch.setattr(run, "IMPORTS", "")  # and need nothing
     return folder
 
