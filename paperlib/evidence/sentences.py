@@ -90,10 +90,15 @@ def above(differences: pd.Series, p: pd.Series, whom: str, level: float = 0.05) 
     return f"{int(ahead.sum())} of {len(differences)} are above {whom}, {chance}: the smallest p among them is {p_value(least)}{many}."
 
 
+def teacher_is_blind(confidence: float, classes: int) -> bool:
+    """Say whether a teacher's first choice is, on average, hardly more probable than a blind guess among so many classes."""
+    return confidence - 1 / classes < 0.1 * (1 - 1 / classes)
+
+
 def teacher(confidence: float, classes: int) -> str:
     """Say what a teacher can pass on whose first choice has this probability on average, among so many classes."""
     blind = 1 / classes
-    if confidence - blind < 0.1 * (1 - blind):
+    if teacher_is_blind(confidence, classes):
         return (f"That is {confidence / blind:.1f} times a blind guess: **the teacher is close to guessing**, and has hardly a second "
                 "choice to teach. A difference that distillation makes below is then hard to put down to it.")  # fmt: skip
     if confidence > 0.95:

@@ -52,7 +52,9 @@ def improvement(table: pd.DataFrame, strategy: str = "Random-Forest") -> tuple[F
     left.axvline(0, color="grey", linewidth=0.8)
     left.set(xlabel=f"{strategy} minus rival (points, at fixed depth)", yticks=rows, ylim=(len(table) - 0.5, -0.5))
     left.set_yticklabels([label(name) for name in table.index])
-    legend_above(left, [note_key("dot: mean. Bars, 95 % bootstrap:"), *(plt.Line2D([], [], color=colour, label=f"over {spread}") for spread, colour in SPREADS.items())], columns=3)
+    drawn = {spread: colour for spread, colour in SPREADS.items() if table[f"{spread}_low"].notna().any()}
+    keys = [plt.Line2D([], [], color=colour, label=f"over {spread}") for spread, colour in drawn.items()]
+    legend_above(left, [note_key("dot: mean. Bars, 95 % bootstrap:" if drawn else "dot: mean of one dataset and seed"), *keys], columns=3)
     right.hlines(rows, table["chance_low"], table["chance_high"], color=SPREADS["datasets"], linewidth=2)
     right.plot(table["chance"], rows, linestyle="none", marker="o", color="black", markersize=5)
     right.axvline(0.5, color="grey", linewidth=0.8)
@@ -79,6 +81,8 @@ def critical_difference(maxima: pd.DataFrame) -> tuple[Figure, str]:
         ranks, p_values, ax=ax, label_props={"fontsize": 8}, color_palette=looks, text_h_margin=0.3,
         crossbar_props={"color": "black", "linewidth": 2.5},
     )  # fmt: skip
+    for text in ax.texts:  # the marks have the colours: a pale name could not be read
+        text.set_color("black")
     ax.set_title(f"mean rank by maximum accuracy over {count(n)} (1 = best); critical difference {difference:.2f}")
     return figure, f"Mean ranks: {ranks.index[0]} {ranks.iloc[0]:.1f} is best, {ranks.index[-1]} {ranks.iloc[-1]:.1f} worst; critical difference {difference:.2f}."
 

@@ -76,7 +76,7 @@ def drop_chart(drops: pd.DataFrame, errors: pd.DataFrame) -> tuple[Figure, str]:
     worst, near = points["test"].idxmax(), int((points["test"].abs() <= 2 * spread["test"]).sum())
     most = f"{points['test'].max():.1f} points (layer {worst + 1})"
     return figure, (f"Accuracy drop when one of {len(points)} layers is skipped, on test at most {most}; "
-                    f"{near} drops are within two standard errors of zero.")
+                    f"{count(near, 'drop')} within two standard errors of zero.")
 
 
 @plt.rc_context(STYLE)
