@@ -145,8 +145,8 @@ def test_a_notebook_loses_paths_times_and_colours() -> None:
 def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> None:
     """Those of one unit replace another's; the numbers may then be kept anew without them."""
     target, params = tmp_path / "reference", smoke_params(tmp_path)
-    for folder, name in ((params.profile_dir, "00_published"), (params.unit_dir, "01_signals")):
-        (folder / "notebooks").mkdir(parents=True)
+    for folder, name in ((params.profile_dir, "00_published"), (params.profile_dir, "07_figures"), (params.unit_dir, "01_signals")):
+        (folder / "notebooks").mkdir(parents=True, exist_ok=True)
         (folder / "notebooks" / f"{name}.ipynb").write_text(json.dumps(executed(f"{folder}/{name}\n")))
     (params.unit_dir / "provenance.json").write_text(json.dumps({"parameters": params.model_dump()}))
     (target / "notebooks").mkdir(parents=True)
@@ -154,11 +154,12 @@ def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> Non
     reference.keep_unit_notebooks(params, target)
     reference.keep(params.profile_dir, [], target)
     kept = sorted(str(path.relative_to(target)) for path in target.rglob("*.ipynb"))
-    assert kept == ["notebooks/00_published.ipynb", "notebooks/01_signals.ipynb"]
+    assert kept == ["notebooks/00_published.ipynb", "notebooks/01_signals.ipynb", "notebooks/07_figures.ipynb"]
     assert str(tmp_path) not in "".join(path.read_text() for path in target.rglob("*.ipynb"))
     listed = reference.notebooks(target)
     assert listed == (
-        "- About all units: [00_published](reference/notebooks/00_published.ipynb)\n"
+        "- Of the paper's own numbers: [00_published](reference/notebooks/00_published.ipynb)\n"
+        "- About all units: [07_figures](reference/notebooks/07_figures.ipynb)\n"
         "- Of newsgroup seed 0, its texts from where `make reproduce` takes them: "
         "[01_signals](reference/notebooks/01_signals.ipynb)\n"
     )
@@ -169,7 +170,7 @@ def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> Non
     [
         ("", "2 units and the notebooks of newsgroup seed 0", {"claims.csv", "00_published.ipynb", "01_signals.ipynb"}),
         ("numbers", "2 units", {"claims.csv", "00_published.ipynb"}),
-        ("notebooks", "the notebooks of newsgroup seed 0", {"01_signals.ipynb"}),
+        ("notebooks", "the notebooks of newsgroup seed 0", {"00_published.ipynb", "01_signals.ipynb"}),
     ],
 )
 def test_numbers_and_notebooks_are_kept_as_asked(only, said, kept, tmp_path, monkeypatch) -> None:

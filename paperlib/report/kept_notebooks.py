@@ -3,13 +3,13 @@
 import base64
 import io
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from paperlib.common.files import atomic_write_text
-from paperlib.evidence import units
 from paperlib.evidence.provenance import scrub
 
 WIDEST = 1200  # pixels: more than a forge shows
@@ -18,14 +18,14 @@ PNG = "image/png"
 UNSHOWN = ("image/svg+xml", "application/pdf", "application/javascript")  # a forge shows the PNG
 
 
-def keep(executed: list[Path], folder: Path, of_unit: bool) -> None:
-    """Write small copies of executed notebooks into `folder`, in place of those of their kind: of one unit, or of all.
+def keep(executed: list[Path], folder: Path, names: Collection[str]) -> None:
+    """Write small copies of executed notebooks into `folder`, in place of all of these names.
 
     All stand side by side, so that the links from one to another hold.
     """
     copies = {path.name: small(json.loads(path.read_text(encoding="utf-8"))) for path in executed}
     for path in folder.glob("*.ipynb"):
-        if (path.stem in units.UNIT_NOTEBOOKS) == of_unit:
+        if path.stem in names:
             path.unlink()
     for name, notebook in copies.items():
         atomic_write_text(folder / name, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")

@@ -74,12 +74,17 @@ def keep(source: Path, found: list[tuple[str, int]], target: Path) -> None:
             shutil.rmtree(path)
     for path in wanted:
         atomic_write_bytes(target / path.relative_to(source), path.read_bytes())
-    kept_notebooks.keep(sorted((source / NOTEBOOKS).glob("*.ipynb")), target / NOTEBOOKS, of_unit=False)
+    kept_notebooks.keep(sorted((source / NOTEBOOKS).glob("*.ipynb")), target / NOTEBOOKS, units.OF_PROFILE)
 
 
 def keep_unit_notebooks(params: Params, target: Path) -> None:
-    """Keep the executed notebooks of this unit, with its provenance, in place of any other unit's."""
-    kept_notebooks.keep(sorted((params.unit_dir / NOTEBOOKS).glob("*.ipynb")), target / NOTEBOOKS, of_unit=True)
+    """Keep the executed notebooks of this unit, with its provenance, in place of any other unit's.
+
+    That about the paper's own numbers, which is the same whatever was run, comes with them.
+    """
+    names = (units.BEFORE, *units.UNIT_NOTEBOOKS)
+    executed = [path for path in (units.executed(name, params) for name in names) if path.exists()]
+    kept_notebooks.keep(executed, target / NOTEBOOKS, names)
     atomic_write_bytes(target / NOTEBOOKS / units.PROVENANCE, (params.unit_dir / units.PROVENANCE).read_bytes())
 
 
@@ -213,15 +218,15 @@ def _machine(folder: Path) -> str:
 
 
 def notebooks(folder: Path, address: str = "") -> str:
-    """List the executed notebooks, those about all units first, and say of which unit and texts the others are."""
-    lists: dict[bool, list[str]] = {False: [], True: []}
-    for path in sorted((folder / NOTEBOOKS).glob("*.ipynb")):
-        lists[path.stem in units.UNIT_NOTEBOOKS].append(f"[{path.stem}]({address}{path.relative_to(folder.parent)})")
-    lines = [f"- About all units: {', '.join(lists[False])}"] if lists[False] else []
-    if lists[True]:
+    """List the executed notebooks: of the paper's numbers, of all units, of one unit and which texts it read."""
+    links = {path.stem: f"[{path.stem}]({address}{path.relative_to(folder.parent)})" for path in sorted((folder / NOTEBOOKS).glob("*.ipynb"))}
+    of_paper, of_unit = [[name for name in links if name in kind] for kind in ((units.BEFORE,), units.UNIT_NOTEBOOKS)]
+    groups = {"Of the paper's own numbers": of_paper, "About all units": [name for name in links if name not in (*of_paper, *of_unit)]}
+    if of_unit:
         run = json.loads((folder / NOTEBOOKS / units.PROVENANCE).read_text(encoding="utf-8"))["parameters"]
         source = "a local folder (`data_dir`)" if _is_local(run) else "where `make reproduce` takes them"
-        lines.append(f"- Of {unit_name(run['dataset'], run['seed'])}, its texts from {source}: {', '.join(lists[True])}")
+        groups[f"Of {unit_name(run['dataset'], run['seed'])}, its texts from {source}"] = of_unit
+    lines = [f"- {whose}: {', '.join(links[name] for name in names)}" for whose, names in groups.items() if names]
     return "\n".join(lines or ["None is kept yet."]) + "\n"
 
 
