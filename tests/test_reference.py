@@ -99,7 +99,9 @@ def test_keeping_replaces_what_was_kept(laptop, tmp_path) -> None:
     unit = next(laptop.glob("*/seed-*"))
     chosen = (unit.parent.name, int(unit.name.removeprefix("seed-")))
     reference.keep(laptop, [chosen], tmp_path)
-    kept = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
+    notebooks = {path.stem for path in tmp_path.glob("notebooks/*")}
+    assert notebooks == {path.stem for path in laptop.glob("notebooks/*")} & set(units.OF_PROFILE), "none of a unit"
+    kept = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file() and path.stem not in notebooks}
     others = {path for path in laptop.glob("*/seed-*/*") if path.parent != unit} | set(laptop.glob("notebooks/**/*"))
     assert kept == {path.relative_to(laptop) for path in laptop.rglob("*") if path.is_file() and path not in others}
     assert all((tmp_path / path).read_bytes() == (laptop / path).read_bytes() for path in kept)
@@ -136,7 +138,7 @@ def test_a_notebook_loses_paths_times_and_colours() -> None:
     assert set(cell["outputs"][1]["data"]) == {"image/png", "text/plain"}
     assert cell["outputs"][1]["metadata"] == {"image/png": {"width": 400}}
     small = Image.open(io.BytesIO(base64.b64decode(cell["outputs"][1]["data"]["image/png"])))
-    assert small.mode == "P" and small.size == (kept_notebooks.WIDEST, 150)
+    assert small.mode == "P" and small.size == (kept_notebooks.WIDEST, round(300 / 2400 * kept_notebooks.WIDEST))
     colours = small.convert("RGB")
     assert len(colours.getcolors(1000)) <= kept_notebooks.COLOURS
     assert np.allclose(colours.getpixel((600, 10)), (214, 58, 0), atol=6) and colours.getpixel((600, 38)) == (255, 255, 255)

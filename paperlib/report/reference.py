@@ -74,7 +74,8 @@ def keep(source: Path, found: list[tuple[str, int]], target: Path) -> None:
             shutil.rmtree(path)
     for path in wanted:
         atomic_write_bytes(target / path.relative_to(source), path.read_bytes())
-    kept_notebooks.keep(sorted((source / NOTEBOOKS).glob("*.ipynb")), target / NOTEBOOKS, units.OF_PROFILE)
+    executed = [path for name in units.OF_PROFILE if (path := source / NOTEBOOKS / f"{name}.ipynb").exists()]
+    kept_notebooks.keep(executed, target / NOTEBOOKS, units.OF_PROFILE)
 
 
 def keep_unit_notebooks(params: Params, target: Path) -> None:
