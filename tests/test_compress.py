@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import warnings
 from types import SimpleNamespace
 
@@ -189,32 +188,39 @@ def test_a_cut_vocabulary_tokenises_its_texts_as_before(tmp_path):
 
 
 class Waiting:
-    """Stands in for a form that takes some milliseconds for each text, on however many threads."""
+    """Stands in for a form that takes some milliseconds for each text, on however many threads, by a clock of its own."""
+
+    now = 0.0
 
     def __init__(self, ms, called):
         self.ms, self.called, self.folder = ms, called, ms
 
-    def runner(self, threads):
+    def runner(self, threads=1):
         def run(rows):
             assert (rows["input_ids"] == self.ms).all()  # numbered as in its own folder
             self.called.append((self.ms, len(rows["input_ids"]), threads))
-            time.sleep(self.ms * len(rows["input_ids"]) / 1000)
+            Waiting.now += self.ms * len(rows["input_ids"]) / 1000
 
         return run
 
 
-def test_latencies_are_measured_in_turn_for_a_bounded_time(monkeypatch):
+def test_latencies_are_measured_in_turn_for_a_planned_time(monkeypatch):
     from paperlib.compression import latency
 
     monkeypatch.setattr(latency, "BUDGET_SECONDS", 0.2)
     monkeypatch.setattr(latency.hardware, "cores", lambda: 2)
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: Waiting.now)
     called = []
-    table = latency.measure([Waiting(1, called), Waiting(4, called)], lambda folder: {"input_ids": np.full((5, 4), folder)})
+    forms, numbered = [Waiting(1, called), Waiting(4, called)], lambda folder: {"input_ids": np.full((5, 4), folder)}
+    planned = latency.planned_seconds(forms, numbered)
+    called.clear()
+    started = Waiting.now
+    table = latency.measure(forms, numbered)
     assert list(table) == [f"batch{b}_threads{n}_{p}_ms" for n in (1, 2) for b in (1, 32) for p in ("p50", "p95")]
-    assert (table["batch1_threads1_p50_ms"] >= [1, 4]).all() and (table.filter(like="p95").to_numpy() >= table.filter(like="p50").to_numpy()).all()
+    assert table.to_numpy() == pytest.approx(np.array([[1, 1, 32, 32] * 2, [4, 4, 128, 128] * 2]))
+    assert planned == pytest.approx(2 * (0.2 + (latency.FEWEST + 1) * 0.160))
+    assert Waiting.now - started == pytest.approx(planned, abs=2 * 0.005)  # a last round in either number of threads
     assert [ms for ms, *_ in called] == [1, 4] * (len(called) // 2)
-    rounds = {batch: sum(call == (1, batch, 1) for call in called) - 1 for batch in (1, 32)}  # without the one that warms up
-    assert rounds[32] == latency.FEWEST < rounds[1] <= latency.MOST
 
 
 TOPICS = ["weather", "kitchen", "harbour", "garden"]
@@ -307,6 +313,7 @@ def test_what_is_delivered_is_no_worse_on_validation_than_before_it_was_distille
         card = (compressed.folder / name / "README.md").read_text()
         assert f"{found['yours']:.3f} are right, of the original {found['original']:.3f}" in card
         assert ("Distilled from the original" in card) == distilled["delivered"]
+        assert ("with the whole vocabulary" in card) == (made is compressed.first)
 
 
 def test_every_step_says_beforehand_what_it_costs(compressed):

@@ -38,8 +38,7 @@ def measure(forms: list[Form], rows_of: Callable[[Path], Rows], which: list[tupl
             torch.set_num_threads(threads)
             runners = [form.runner(threads) for form in forms]
             for batch in [batch for batch, n in which or settings() if n == threads]:
-                rows = [{name: np.resize(values, (batch, values.shape[1])) for name, values in rows_of(form.folder).items()} for form in forms]
-                seconds = _interleaved(runners, rows)
+                seconds = _interleaved(runners, _batches(forms, rows_of, batch))
                 for name, percentile in zip(columns(batch, threads), (50, 95)):
                     table[name] = 1000 * np.percentile(seconds, percentile, axis=0)
     finally:
@@ -47,11 +46,23 @@ def measure(forms: list[Form], rows_of: Callable[[Path], Rows], which: list[tupl
     return pd.DataFrame(table)
 
 
+def planned_seconds(forms: list[Form], rows_of: Callable[[Path], Rows]) -> float:
+    """Return how long `measure` will take in all settings at most, as one call of each form on one thread tells."""
+    runners = [form.runner() for form in forms]
+    rounds = {batch: sum(map(_seconds, runners, _batches(forms, rows_of, batch))) for batch in BATCHES}
+    return sum(max((FEWEST + 1) * rounds[batch], min(MOST * rounds[batch], BUDGET_SECONDS)) for batch, _ in settings())
+
+
+def _batches(forms: list[Form], rows_of: Callable[[Path], Rows], size: int) -> list[Rows]:
+    """Return a batch for each form; texts are repeated where there are too few."""
+    return [{name: np.resize(values, (size, values.shape[1])) for name, values in rows_of(form.folder).items()} for form in forms]
+
+
 def _interleaved(runners: list[Callable], rows: list[Rows]) -> np.ndarray:
     """Return seconds (rounds, runners)."""
     rounds, started = [], time.perf_counter()
     while len(rounds) <= FEWEST or (len(rounds) <= MOST and time.perf_counter() - started < BUDGET_SECONDS):
-        rounds.append([_seconds(run, own) for run, own in zip(runners, rows)])
+        rounds.append(list(map(_seconds, runners, rows)))
     return np.array(rounds[1:])
 
 
