@@ -60,6 +60,7 @@ def test_what_a_teacher_can_pass_on():
     assert "close to guessing" in sentences.teacher(0.06, 20) and "1.2 times a blind guess" in sentences.teacher(0.06, 20)
     assert "leaves 50% to the other classes" in sentences.teacher(0.5, 10)
     assert "repeats the label" in sentences.teacher(0.99, 2)
+    assert "hard to put down to it" in sentences.doubt(0.06, 20) and sentences.doubt(0.5, 10) == ""
     said = sentences.loss_share(cross_entropy=2.332, total=1.19, alpha=0.5)
     assert "the teacher's term is 0.024, or **2%**: the labels do nearly all of the teaching." in said
     assert "nearly all" not in sentences.loss_share(1.0, 1.0, 0.5)

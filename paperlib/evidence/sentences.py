@@ -90,20 +90,26 @@ def above(differences: pd.Series, p: pd.Series, whom: str, level: float = 0.05) 
     return f"{int(ahead.sum())} of {len(differences)} are above {whom}, {chance}: the smallest p among them is {p_value(least)}{many}."
 
 
-def teacher_is_blind(confidence: float, classes: int) -> bool:
-    """Say whether a teacher's first choice is, on average, hardly more probable than a blind guess among so many classes."""
-    return confidence - 1 / classes < 0.1 * (1 - 1 / classes)
-
-
 def teacher(confidence: float, classes: int) -> str:
     """Say what a teacher can pass on whose first choice has this probability on average, among so many classes."""
     blind = 1 / classes
-    if teacher_is_blind(confidence, classes):
+    if _guesses(confidence, classes):
         return (f"That is {confidence / blind:.1f} times a blind guess: **the teacher is close to guessing**, and has hardly a second "
                 "choice to teach. A difference that distillation makes below is then hard to put down to it.")  # fmt: skip
     if confidence > 0.95:
         return "Its second choices are nearly nothing: the teacher repeats the label."
     return f"That is {confidence / blind:.1f} times a blind guess, and leaves {1 - confidence:.0%} to the other classes."
+
+
+def doubt(confidence: float, classes: int) -> str:
+    """Say what to think of a difference that a teacher is said to make, "" if its first choice is more than a guess."""
+    if not _guesses(confidence, classes):
+        return ""
+    return ". This teacher is close to guessing and had next to nothing to teach: a difference is hard to put down to it"
+
+
+def _guesses(confidence: float, classes: int) -> bool:
+    return confidence - 1 / classes < 0.1 * (1 - 1 / classes)
 
 
 def loss_share(cross_entropy: float, total: float, alpha: float) -> str:
