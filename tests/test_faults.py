@@ -26,7 +26,7 @@ from paperlib.evidence import provenance, units
 from paperlib.nodes.store import store_of
 
 WAYS = ("driver SIGKILL", "kernel SIGKILL", "driver SIGTERM", "group SIGINT")  # of a machine, and of a person
-KILLS = int(os.environ.get("PAPERLIB_KILLS", "8"))  # make torture: 100; test_whole.py cuts studies off at every write
+KILLS = int(os.environ.get("PAPERLIB_KILLS", "4"))  # make torture: 100; test_whole.py cuts studies off at every write
 PATIENCE = 120  # seconds in which a run writes something, or ends when it is told to
 GOES_ON = 15  # seconds after which a run has got over the loss of its kernel
 UNIT = Path("smoke", "newsgroup", "seed-0")

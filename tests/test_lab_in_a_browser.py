@@ -8,7 +8,8 @@ import sys
 
 import pytest
 from browser import CHROMIUM, PATIENCE, SHIFT, Browser, until
-from conftest import EVERY_PROCESS, in_a_new_home
+from conftest import EVERY_PROCESS
+from smoke_study import in_a_new_home
 
 from paperlib.common.places import ROOT
 

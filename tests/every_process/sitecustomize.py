@@ -1,7 +1,8 @@
 """What every Python process of the tests does first, also one that a test starts: no result depends on this computer.
 
 Python imports this module by itself where its folder is on the path (conftest.py). `precision: auto` then means what
-PAPERLIB_AUTO_PRECISION says, fp32 or bf16, whatever the processor has.
+PAPERLIB_AUTO_PRECISION says, fp32 or bf16, whatever the processor has. And where PAPERLIB_WRITES names a file, each file
+and folder of the project that the process opens for writing, makes, moves or deletes is noted in it.
 """
 
 import importlib.abc
@@ -10,6 +11,8 @@ import os
 import sys
 
 MODULE = "paperlib.model.device"
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class Answered(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -39,3 +42,22 @@ class Answered(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 if "PAPERLIB_AUTO_PRECISION" in os.environ:
     sys.meta_path.insert(0, Answered())
+
+
+def note_writes(log):
+    """Note what this process writes into the project, but for compiled modules; other processes may write there meanwhile."""
+
+    def note(event, arguments):
+        written = event == "open" and arguments[2] & WRITING or event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
+        if not written or not isinstance(arguments[0], (str, os.PathLike)):
+            return
+        path = os.path.abspath(arguments[0])
+        if path.startswith(PROJECT + os.sep) and "__pycache__" not in path:
+            with open(log, "a") as file:
+                file.write(f"{os.path.relpath(path, PROJECT)}\n")
+
+    sys.addaudithook(note)
+
+
+if os.environ.get("PAPERLIB_WRITES"):
+    note_writes(os.environ["PAPERLIB_WRITES"])
