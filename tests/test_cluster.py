@@ -23,10 +23,12 @@ from made_study import params_in, told
 
 from paperlib import __main__ as command_line
 from paperlib.common import files
+from paperlib.common.errors import UserError
 from paperlib.driver import cluster, run
 from paperlib.driver.kernel import Kernel
 from paperlib.evidence import units
 from paperlib.nodes import parallel
+from paperlib.nodes.fingerprint import of_study
 
 PATIENCE = 600  # seconds in which something happens that must happen
 needs_dask = pytest.mark.skipif(
@@ -143,6 +145,15 @@ def test_a_scheduler_that_does_not_answer_is_named(tmp_path, capsys, monkeypatch
     said = capsys.readouterr()
     assert said.err.startswith("paperlib: SCHEDULER=tcp://127.0.0.1:9: no scheduler of Dask answers there (") and said.err.count("\n") == 1
     assert said.out == "" and files_under(tmp_path) == []
+
+
+def test_a_worker_that_would_compute_otherwise_refuses(tmp_path, monkeypatch):
+    """Other code, data, libraries or precision: its numbers would be those of another study."""
+    params = smoke_params(tmp_path)
+    monkeypatch.setattr(parallel, "_keep_benches", lambda: None)
+    assert parallel._on_worker(max, params, of_study(params), 2, 3) == 3
+    with pytest.raises(UserError, match="^cluster: a worker has other code, data, libraries"):
+        parallel._on_worker(max, params, of_study(params.replace(precision="bf16")), 2, 3)
 
 
 class GoneClient:

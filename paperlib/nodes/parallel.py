@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from distributed.deploy import SpecCluster
 
 SCHEDULER = "PAPERLIB_SCHEDULER"  # in the environment of a kernel: the Dask scheduler whose workers compute
-ANSWER_SECONDS = 10  # in which a scheduler answers
+ANSWER_SECONDS = 10  # in which a scheduler answers, unless it is busy with units that run
+BUSY_SECONDS = 120
 BENCHES = 3  # studies whose data and model a worker keeps: units that run at once take turns on it
 
 # joblib replaces a worker whose memory has grown, and says so in the middle of a notebook; nothing is lost by it.
@@ -92,15 +93,15 @@ def _keep_benches() -> None:
     compute._bench = functools.lru_cache(maxsize=BENCHES)(compute._bench.__wrapped__)
 
 
-def connect(scheduler: "str | SpecCluster") -> "Client":
+def connect(scheduler: "str | SpecCluster", seconds: float = 0) -> "Client":
     """Return a client of a scheduler, or of a cluster at hand; raises OSError when none answers."""
     from distributed import Client
 
     for name in ("distributed", "distributed.client", "tornado.application"):  # what they complain of is said by us
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    return Client(scheduler, timeout=ANSWER_SECONDS, set_as_default=False)
+    return Client(scheduler, timeout=seconds or ANSWER_SECONDS, set_as_default=False)
 
 
 @functools.cache
 def _client(address: str) -> "Client":
-    return connect(address)
+    return connect(address, BUSY_SECONDS)
