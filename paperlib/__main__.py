@@ -152,7 +152,7 @@ def _reproduce(options: argparse.Namespace) -> int:
         cluster.check_installed()
     from paperlib.driver import run
 
-    return run.reproduce(studies, settings, *[options.scheduler] * bool(options.engine))
+    return run.reproduce(studies, settings, options.scheduler if options.engine else None)
 
 
 def _figures(options: argparse.Namespace) -> int:

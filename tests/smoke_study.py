@@ -21,11 +21,17 @@ def made(folder):
 
 
 def run(folder):
-    """Run the smoke study in a folder, and note which of the project's own files it touches."""
+    """Run the smoke study in a folder, and note which of the project's own files it touches.
+
+    Its processes note what Python writes; what else is new in the project meanwhile counts too, whoever wrote it.
+    """
     folder.mkdir()
-    touched, started = folder / "touched.txt", time.time()
+    touched, started, before = folder / "touched.txt", time.time(), project_files()
     touched.write_text("")
     done = reproduce(words(folder), in_a_new_home(folder) | {"PAPERLIB_WRITES": str(touched)})
+    after = project_files()
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    touched.write_text(touched.read_text() + "".join(f"{name}\n" for name in changed))
     return {"status": done.returncode, "stdout": done.stdout, "stderr": done.stderr, "seconds": time.time() - started}
 
 
@@ -47,6 +53,13 @@ def in_a_new_home(folder):
     for name in ("home", "tmp"):
         (folder / name).mkdir()
     return {**kept, "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
+
+
+def project_files():
+    """Return when each file of the project was last written, but where Git, Python and other tests write meanwhile."""
+    hidden = {".git", ".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", ".cache"}
+    paths = [path for path in ROOT.rglob("*") if path.is_file() and not hidden & set(path.relative_to(ROOT).parts)]
+    return {str(path.relative_to(ROOT)): path.stat().st_mtime_ns for path in paths}
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from conftest import smoke_params
 
 from paperlib.driver import plan
 from paperlib.model import batched_training
+from paperlib.nodes import calibration
 
 FIXED = {"random_orders": 1, "max_removed": 2, "train_size": 32, "batch_size": 16, "epochs": 1}
 SMALL = {"validation_size": 16, "test_size": 24, "signal_size": 16}
@@ -37,7 +38,7 @@ def test_time_follows_from_steps_and_cores(tmp_path, monkeypatch, together: int,
         asked.append(models)
         return lambda left: left * (0.1 if models == 1 else 0.02)
 
-    monkeypatch.setattr(plan, "_calibrate", calibrated)
+    monkeypatch.setattr(plan, "calibrate", calibrated)
     planned = plan.plan([params])
     in_batch = 0.1 if together < 2 else 0.02
     assert planned.seconds == pytest.approx(seconds_by_hand(params, levels, 0.1, in_batch, workers))
@@ -54,7 +55,7 @@ def test_a_batch_is_timed_as_the_study_trains_it(tmp_path, monkeypatch) -> None:
         return original(models, *arguments)
 
     monkeypatch.setattr(batched_training, "fine_tune_together", counted)
-    per_step = plan._calibrate(smoke_params(tmp_path, together=3, **FIXED, **SMALL), 4, 3)
+    per_step = calibration.calibrate(smoke_params(tmp_path, together=3, **FIXED, **SMALL), 4, 3)
     assert sizes == [3] * 4 and per_step(0) > 0
 
 

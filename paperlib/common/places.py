@@ -7,6 +7,7 @@ from pathlib import Path
 from paperlib.common.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]  # of the project
+REFERENCE = ROOT / "outputs" / "reference"  # runs that are kept, a folder each profile
 # Folders of the project itself: outputs among them would be lost in it, or overwrite it.
 OWN = (".ci", ".git", ".venv", "notebooks", "outputs/reference", "paperlib", "params", "tests")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

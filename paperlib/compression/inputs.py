@@ -21,7 +21,6 @@ UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls a class without a 
 HEADLESS = ("random-bert", "all-MiniLM-L6-v2")  # encoders of the profiles
 LATENT = "compress"  # folder of what was made on the way
 TABLES = "tables"  # in it
-FUSER = "transfer.json"  # as notebook 09 writes it
 
 
 @dataclass(frozen=True)
@@ -110,14 +109,14 @@ def _head(params: Params) -> tuple[Params, list[str]]:
 
 def _fuser(folders: list[Path], dataset: str) -> tuple[Stored | None, list[str]]:
     """Read the fuser that a study left in one of the folders, unless it has seen the test texts of this very dataset."""
-    path = next((folder / FUSER for folder in folders if (folder / FUSER).exists()), None)
+    path = next(filter(Path.exists, (folder / transfer_file.FILE for folder in folders)), None)
     if path is None:
         return None, []
     stored = transfer_file.load(path)
     seen = sorted({unit.rsplit(" ", 1)[0] for unit in stored.origin["units"]})
     if dataset in seen:
-        return None, [f"{FUSER}: fitted on {dataset}'s own test texts, so its order is not walked"]
-    return stored, [f"{FUSER}: a fuser fitted on {', '.join(seen)}; its order is walked too"]
+        return None, [f"{path.name}: fitted on {dataset}'s own test texts, so its order is not walked"]
+    return stored, [f"{path.name}: a fuser fitted on {', '.join(seen)}; its order is walked too"]
 
 
 def _own_classes(params: Params) -> list[str]:

@@ -1,25 +1,20 @@
 """Say before a study starts how many fine-tunes it may need, how long that takes here, and how much disk."""
 
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
-
 from paperlib import strategies
-from paperlib.common.errors import UserError
 from paperlib.data import orders
 from paperlib.driver.simulate import NOTEBOOK_SECONDS
 from paperlib.evidence.provenance import duration
-from paperlib.model import batched_training, encoder, memory, together, training
+from paperlib.model import encoder, memory, together
 from paperlib.names import FAMILIES, FIXED_ORDERS, WALKS
 from paperlib.nodes import compute, parallel
+from paperlib.nodes.calibration import FORWARD_SHARE, calibrate
 from paperlib.nodes.node import Removed
 from paperlib.params import Params
 
-CALIBRATION_STEPS = 3
-FORWARD_SHARE = 1 / 3  # of a training step: the backward pass costs twice the forward pass
 WEIGHT_BYTES = 4
 
 
@@ -49,11 +44,11 @@ def plan(studies: list[Params]) -> Plan:
     levels = [(total - depth, count) for depth, count in enumerate(_nodes_at_most(params, total))]
     steps = params.epochs * math.ceil(params.train_size / params.batch_size)
     rounds_of_control = len(levels) - 1
-    alone = in_batches = _calibrate(params, total)
+    alone = in_batches = calibrate(params, total)
     if together.is_on(params):
         free = memory.free_bytes(bench.pretrained.device)
         most = memory.models_at_a_time(bench.pretrained, total, params, free)
-        in_batches = _calibrate(params, total, min(most, max(count for _, count in levels)))
+        in_batches = calibrate(params, total, min(most, max(count for _, count in levels)))
     rounds = steps + FORWARD_SHARE * (params.test_size + params.validation_size) / params.batch_size
     chain = rounds_of_control * rounds * alone(total)  # the equal-training control waits for itself
     spread = sum(count * rounds * in_batches(left) for left, count in levels)
@@ -104,32 +99,3 @@ def _measuring(left: int, count: int, params: Params) -> float:
 
 def _prefixes(order: list[int]) -> Iterator[Removed]:
     return (tuple(order[:depth]) for depth in range(len(order) + 1))
-
-
-def _calibrate(params: Params, total: int, models: int = 1) -> Callable[[int], float]:
-    """Time a few steps with all layers and with none; return the seconds of a model's step by the layers left.
-
-    As many models are trained as one batch as is said, or as memory takes.
-    """
-    bench = compute.bench_of(params)
-    few = params.replace(train_size=CALIBRATION_STEPS * params.batch_size, epochs=1, signal_size=2)
-    texts = {name: tensor[: few.train_size] for name, tensor in bench.dataset.train.items()}
-
-    def train(left: int) -> float:
-        untrained = [encoder.remove_layers(bench.pretrained, list(range(left, total))) for _ in range(models)]
-        started = time.perf_counter()
-        if together.is_on(params):
-            batched_training.fine_tune_together(untrained, texts, few, list(range(models)))
-        else:
-            training.fine_tune(untrained[0], texts, few, seed=0)
-        return (time.perf_counter() - started) / models / math.ceil(few.train_size / few.batch_size)
-
-    try:
-        seconds = {left: [train(left), train(left)][1] for left in (total, 0)}  # the first one warms up
-    except torch.OutOfMemoryError:
-        if models == 1:
-            raise UserError("the GPU has too little memory for one model: lower batch_size") from None
-        torch.cuda.empty_cache()
-        return _calibrate(params, total, models // 2)
-    per_layer = (seconds[total] - seconds[0]) / total
-    return lambda left: seconds[0] + per_layer * left

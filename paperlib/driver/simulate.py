@@ -11,14 +11,13 @@ import pandas as pd
 
 from paperlib.common.errors import UserError
 from paperlib.common.messages import unit_name
-from paperlib.common.places import ROOT
+from paperlib.common.places import REFERENCE
 from paperlib.common.records import is_node, read_sealed
 from paperlib.evidence.provenance import duration
 from paperlib.nodes.node import Removed, layers_of, parse_label
 from paperlib.params import Params
 
 NOTEBOOK_SECONDS = 45  # starting kernels, drawing and the report, per unit
-REFERENCE = ROOT / "outputs" / "reference"
 
 Stages = list[list[float]]  # of a unit: seconds of tasks that need nothing of each other, stage after stage
 

@@ -17,13 +17,13 @@ from sklearn.linear_model import Ridge
 
 from paperlib import fusers, strategies
 from paperlib.common.errors import UserError
-from paperlib.common.places import ROOT
+from paperlib.common.places import REFERENCE
 from paperlib.evidence import statistics, tables, units
 from paperlib.names import SIGNALS
 from paperlib.nodes.node import layers_of, parse_label
 from paperlib.params import Params
 
-REFERENCE, REFERENCE_ENCODER = ROOT / "outputs" / "reference" / "laptop", "all-MiniLM-L6-v2"
+REFERENCE_ENCODER = "all-MiniLM-L6-v2"  # of the profile laptop
 POSITION = ("layer", "rank_left", "share_left")
 FEATURES = (*SIGNALS, *POSITION)
 PENALTY = 1.0  # of the ridge, on standardised signals
@@ -116,7 +116,7 @@ def at_hand(params: Params) -> tuple[list[Model], bool]:
     own = models_of(params.profile_dir, units.comparable(params), params.model)
     if len({model.dataset for model in own}) > 1:
         return own, True
-    if reference := models_of(REFERENCE, None, REFERENCE_ENCODER):
+    if reference := models_of(REFERENCE / "laptop", None, REFERENCE_ENCODER):
         return reference, False
     raise UserError(f"profile {params.profile}: transfer needs finished units of two datasets, or the project's reference")
 

@@ -11,6 +11,7 @@ from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_text
 from paperlib.evidence.transfer import SETS, Fitted, Model
 
+FILE = "transfer.json"  # in a profile's folder, written by notebook 09
 FORMAT = "transfer-fuser-1"
 TREE = ("left", "right", "feature", "threshold", "value")
 

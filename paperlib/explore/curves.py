@@ -10,13 +10,14 @@ import pandas as pd
 from paperlib import strategies
 from paperlib.common.errors import UserError
 from paperlib.evidence.unit_numbers import paired_difference
+from paperlib.nodes import fingerprint
 from paperlib.nodes.node import Node, Removed, label
 from paperlib.params import Params
 from paperlib.tree import Study
 
 USUAL = ("Random-Forest", "Greedy-Ablation", "Random", "Equal-Training")  # walks shown unless others are asked for
 # The parameters by which strategies choose; what else they go by is in the nodes.
-CHOOSING = ("seed", "max_removed", "random_orders", "inhibition_first", "refit", "fusion_rows", "selection_split", "forest_trees")
+CHOOSING = ("seed", *sorted(fingerprint.CHOOSING))
 _chosen: dict[bytes, Removed | None] = {}
 
 

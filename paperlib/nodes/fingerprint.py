@@ -18,7 +18,10 @@ from paperlib.params import RUN_ONLY, Params
 # The storeys whose code makes a node's numbers: strategies choose among nodes, and drawing reads them.
 COMPUTING = ("data", "model", "nodes", "signals.py", "ablation.py", "names.py")
 # What stands in them and changes no number. A module that is forgotten here only makes more stale than it need.
-HARMLESS = ("model/memory.py", "model/together.py", "nodes/contract.py", "nodes/fingerprint.py", "nodes/parallel.py", "nodes/progress.py", "nodes/store.py")
+HARMLESS = (
+    "model/memory.py", "model/together.py", "nodes/calibration.py", "nodes/contract.py", "nodes/fingerprint.py", "nodes/parallel.py",
+    "nodes/progress.py", "nodes/store.py",
+)  # fmt: skip
 # What transformers reads of a model's folder: weights, configuration, and a tokeniser of any kind.
 MODEL_FILES = ("*.safetensors", "*.json", "vocab*", "merges.txt", "*.model", "*.vocab", "*.bpe", "*.codes")
 # These count only in a study that trains models together; how many at a time changes nothing but rounding.

@@ -4,12 +4,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from paperlib.common.places import ROOT
+from paperlib.common.places import REFERENCE, ROOT
 from paperlib.evidence import headline, tables, units
 from paperlib.evidence.estimates import Results, Untestable
 from paperlib.report import parts
 
-REFERENCE = ROOT / "outputs" / "reference"
 DEFAULT = "laptop"  # the reference beside a profile that has none of its own
 NUMBERS = "no one two three four five six seven eight nine ten".split()
 

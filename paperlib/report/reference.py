@@ -13,13 +13,12 @@ from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_bytes, atomic_write_text
 from paperlib.common.markdown_table import markdown_table
 from paperlib.common.messages import unit_name
-from paperlib.common.places import ROOT
+from paperlib.common.places import REFERENCE, ROOT
 from paperlib.evidence import claims, comparisons, provenance, tables, units
 from paperlib.evidence.estimates import TABLES, Results
 from paperlib.params import DATASETS, Params
 from paperlib.report import compare, kept_notebooks
 
-REFERENCE = ROOT / "outputs" / "reference"
 START, END = "<!-- from here on written by make reference -->", "<!-- up to here -->"
 ORDER = ("laptop", "base", "paper")  # of profiles; the first that is there is shown in README.md
 NUMBERS, NOTEBOOKS = "numbers", "notebooks"  # what `ONLY` may be

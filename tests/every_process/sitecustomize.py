@@ -13,6 +13,8 @@ import sys
 MODULE = "paperlib.model.device"
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+# What Python does to files, and how many paths each of these is told first.
+PATHS = {"open": 1, "os.mkdir": 1, "os.remove": 1, "os.rmdir": 1, "os.truncate": 1, "os.rename": 2, "os.link": 2, "os.symlink": 2}
 
 
 class Answered(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -48,13 +50,13 @@ def note_writes(log):
     """Note what this process writes into the project, but for compiled modules; other processes may write there meanwhile."""
 
     def note(event, arguments):
-        written = event == "open" and arguments[2] & WRITING or event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
-        if not written or not isinstance(arguments[0], (str, os.PathLike)):
+        if event == "open" and not arguments[2] & WRITING or event not in PATHS:
             return
-        path = os.path.abspath(arguments[0])
-        if path.startswith(PROJECT + os.sep) and "__pycache__" not in path:
-            with open(log, "a") as file:
-                file.write(f"{os.path.relpath(path, PROJECT)}\n")
+        for given in arguments[: PATHS[event]]:
+            path = os.path.abspath(os.fsdecode(given)) if isinstance(given, (str, bytes, os.PathLike)) else ""
+            if path.startswith(PROJECT + os.sep) and "__pycache__" not in path:
+                with open(log, "a") as file:
+                    file.write(f"{os.path.relpath(path, PROJECT)}\n")
 
     sys.addaudithook(note)
 

@@ -1,0 +1,44 @@
+"""Time a few training steps of a study's models here, before any of them is trained: what a plan and a price rest on."""
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+
+from paperlib.common.errors import UserError
+from paperlib.model import batched_training, encoder, together, training
+from paperlib.nodes import compute
+from paperlib.params import Params
+
+CALIBRATION_STEPS = 3
+FORWARD_SHARE = 1 / 3  # of a training step: the backward pass costs twice the forward pass
+
+
+def calibrate(params: Params, total: int, models: int = 1) -> Callable[[int], float]:
+    """Time a few steps with all layers and with none; return the seconds of a model's step by the layers left.
+
+    As many models are trained as one batch as is said, or as memory takes.
+    """
+    bench = compute.bench_of(params)
+    few = params.replace(train_size=CALIBRATION_STEPS * params.batch_size, epochs=1, signal_size=2)
+    texts = {name: tensor[: few.train_size] for name, tensor in bench.dataset.train.items()}
+
+    def train(left: int) -> float:
+        untrained = [encoder.remove_layers(bench.pretrained, list(range(left, total))) for _ in range(models)]
+        started = time.perf_counter()
+        if together.is_on(params):
+            batched_training.fine_tune_together(untrained, texts, few, list(range(models)))
+        else:
+            training.fine_tune(untrained[0], texts, few, seed=0)
+        return (time.perf_counter() - started) / models / math.ceil(few.train_size / few.batch_size)
+
+    try:
+        seconds = {left: [train(left), train(left)][1] for left in (total, 0)}  # the first one warms up
+    except torch.OutOfMemoryError:
+        if models == 1:
+            raise UserError("the GPU has too little memory for one model: lower batch_size") from None
+        torch.cuda.empty_cache()
+        return calibrate(params, total, models // 2)
+    per_layer = (seconds[total] - seconds[0]) / total
+    return lambda left: seconds[0] + per_layer * left
