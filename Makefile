@@ -44,7 +44,7 @@ smoke: $(STAMP) ## Run everything on a tiny random model in about two minutes (n
 	@$(RUN) reproduce --profile smoke
 
 test: $(STAMP) ## Run the tests, on all cores; then those that need a GPU, where there is one
-	@$(VENV)/bin/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+	@$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 	@! $(VENV)/bin/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || PAPERLIB_GPU=1 $(VENV)/bin/python -m pytest -m gpu
 
 torture: $(STAMP) ## Kill a smoke study a hundred times, damage a made-up one two thousand times, export every family (an hour)

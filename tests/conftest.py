@@ -34,6 +34,7 @@ if EVERY_PROCESS not in sys.path:
 ARCHITECTURES = ("bert", "roberta", "distilbert", "electra", "mpnet")
 VOCABULARY, CLASSES = 40, 3
 FAMILIES = (*ARCHITECTURES, "deberta-v2", "modernbert")  # those whose models are trained one by one come last
+LONG = ("test_tree", "test_compress", "test_full_disk", "test_whole", "test_bench", "test_faults")  # a minute each, or more
 PAD = {"roberta": 1, "mpnet": 1} | dict.fromkeys(("bert", "distilbert", "electra", "deberta-v2", "modernbert"), 0)
 START_END = {kind: (0, 2) if padding else (2, 3) for kind, padding in PAD.items()}
 
@@ -180,18 +181,18 @@ def made_node(removed=(), layers=6, seed=0, signals=None, drop=None, dataset_siz
 
 
 def pytest_collection_modifyitems(items):
-    """Let a process that shares the tests with others run whole files; the tests of the smoke study go to one.
+    """Put files that take long first, then those that look at the smoke study, which has been made by then (`begun`).
 
-    They come in the middle, the longest before the others: the study has been made by then (`begun`).
+    Processes that share the tests take whole files, in this order.
     """
-    studied = {item: "reproduced" in item.fixturenames for item in items}
-    own = {item: item.get_closest_marker("xdist_group") is not None for item in items}
-    for item, uses_study in studied.items():
-        if not own[item]:
-            item.add_marker(pytest.mark.xdist_group("study" if uses_study else item.path.name))
-    rest = [item for item in items if not studied[item] and not own[item]]
-    half = len(rest) // 2
-    items[:] = rest[:half] + [item for item in items if own[item]] + [item for item in items if studied[item] and not own[item]] + rest[half:]
+    of_study = {item.path for item in items if "reproduced" in item.fixturenames}
+
+    def place(item):
+        if item.path.stem in LONG:
+            return LONG.index(item.path.stem)
+        return len(LONG) + (item.path not in of_study)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ def main(folder: Path, sizes: list[str]) -> None:
     for size in sizes:
         subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)
         print(f"== {size}", file=sys.stderr, flush=True)
-        places = [f"output_dir={folder}/out", f"cache_dir={folder}/cache", "precision=fp32", "device=cpu"]
+        places = [f"output_dir={folder}/out", f"cache_dir={folder}/cache", "precision=fp32", "device=cpu", "workers=1"]
         status = command_line.main(["reproduce", "--profile", "smoke", "--set", *places])
         records = sorted(path.stem for path in folder.rglob("nodes/*.json") if path.name != "study.json")
         strays = [path.name for path in folder.rglob("*") if "partial" in path.name]

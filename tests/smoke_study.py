@@ -21,14 +21,14 @@ def made(folder):
 
 
 def run(folder):
-    """Run the smoke study in a folder, and note which of the project's own files it touches.
+    """Run the smoke study in a folder, in one process as tests run beside it; note which of the project's files it touches.
 
     Its processes note what Python writes; what else is new in the project meanwhile counts too, whoever wrote it.
     """
     folder.mkdir()
     touched, started, before = folder / "touched.txt", time.time(), project_files()
     touched.write_text("")
-    done = reproduce(words(folder), in_a_new_home(folder) | {"PAPERLIB_WRITES": str(touched)})
+    done = reproduce([*words(folder), "workers=1"], in_a_new_home(folder) | {"PAPERLIB_WRITES": str(touched)})
     after = project_files()
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     touched.write_text(touched.read_text() + "".join(f"{name}\n" for name in changed))

@@ -5,6 +5,7 @@ from conftest import smoke_params
 
 from paperlib import ahead
 from paperlib.nodes import parallel
+from paperlib.nodes.progress import HEADLESS
 from paperlib.nodes.store import store_of
 from paperlib.tree import Study
 
@@ -66,6 +67,7 @@ def test_what_goes_wrong_ahead_is_left_to_the_walk(tmp_path, monkeypatch, capfd)
     def full(*_):
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setenv(HEADLESS, "1")  # no bar
     with monkeypatch.context() as patched:
         patched.setattr(parallel, "elsewhere", full)
         ahead.begin(params)

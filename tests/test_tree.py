@@ -64,6 +64,14 @@ def together(tmp_path_factory):
     return study
 
 
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory):
+    """Return a study that walked WALKS in one go, with room for all weights."""
+    study = Study(smoke_params(tmp_path_factory.mktemp("walked"), **TINY))
+    study.grow(WALKS)
+    return study
+
+
 def numbers(study):
     """Return every number of every node but the seconds, as comparable text."""
     return {
@@ -178,20 +186,18 @@ def test_a_deep_node_brings_its_parents(tiny, fine_tunes):
 
 
 @pytest.mark.parametrize("cache_gb", [1e-9, 2.5e-4])
-def test_evicted_weights_are_rebuilt_with_the_same_numbers(cache_gb, tmp_path, fine_tunes):
-    roomy = Study(smoke_params(tmp_path / "roomy", **TINY))
-    roomy.grow(WALKS)
-    least = len(fine_tunes)
+def test_evicted_weights_are_rebuilt_with_the_same_numbers(cache_gb, walked, tmp_path, fine_tunes):
+    least = len(walked.nodes())
     tight = Study(smoke_params(tmp_path / "tight", **TINY, cache_gb=cache_gb))
     for name in reversed(WALKS):
         tight.grow([name])
-    assert numbers(tight) == numbers(roomy)
-    assert len(fine_tunes) > 2 * least, "something must have been rebuilt"
+    assert numbers(tight) == numbers(walked)
+    assert len(fine_tunes) > least, "something must have been rebuilt"
     held = list(tight.store.weights.glob("*.safetensors"))
     assert sum(path.stat().st_size for path in held) <= max(
         cache_gb * 1e9, max(path.stat().st_size for path in held)
     )
-    exact, rebuilt = (compute.model_of(study.params, (0, 1)) for study in (roomy, tight) if study.node((0, 1)))
+    exact, rebuilt = (compute.model_of(study.params, (0, 1)) for study in (walked, tight) if study.node((0, 1)))
     assert all(torch.equal(p, q) for p, q in zip(exact.parameters(), rebuilt.parameters()))
 
 
@@ -225,11 +231,7 @@ def test_damaged_records_are_computed_again(tiny, fine_tunes):
 
 
 @pytest.mark.parametrize("after", [0, 1, 4, 9])
-def test_an_interrupted_growth_goes_on_where_it_was(after, tiny, tmp_path, monkeypatch, fine_tunes):
-    whole = Study(smoke_params(tmp_path / "whole", **TINY))
-    whole.grow(WALKS)
-    total = len(fine_tunes)
-    fine_tunes.clear()
+def test_an_interrupted_growth_goes_on_where_it_was(after, walked, tiny, monkeypatch, fine_tunes):
     counted = training.fine_tune
 
     def interrupted(model, *args, **kwargs):
@@ -245,8 +247,8 @@ def test_an_interrupted_growth_goes_on_where_it_was(after, tiny, tmp_path, monke
     monkeypatch.setattr(training, "fine_tune", counted)
     study = Study(tiny)
     study.grow(WALKS)
-    assert numbers(study) == numbers(whole)
-    assert len(fine_tunes) == total, "only the fine-tune in flight was lost"
+    assert numbers(study) == numbers(walked)
+    assert len(fine_tunes) == len(walked.nodes()), "only the fine-tune in flight was lost"
     assert not (tiny.unit_dir / "progress.json").exists()
 
 

@@ -12,7 +12,7 @@ from paperlib.common.files import sha256_file, sweep
 from paperlib.common.lock import lock
 from paperlib.common.messages import Fault, shown, unit_name
 from paperlib.driver.study_bar import StudyBar
-from paperlib.driver.unit import IMPORTS, run_unit
+from paperlib.driver.unit import IMPORTS, run_unit, say_complete
 from paperlib.evidence import provenance, units
 from paperlib.nodes.store import store_of
 from paperlib.params import Params
@@ -36,6 +36,8 @@ def reproduce(studies: list[Params], settings: str, scheduler: str | None = None
         sweep(studies[0].profile_dir)
         _say_harmed(studies, "; made again")
         waiting = [params for params in studies if units.stale(params)]
+        for params in studies:
+            say_complete(params)
         failed = []
         if stale := _stale_results(studies, redo=bool(waiting)):
             with _runner(waiting, settings, scheduler) as run_units, _kernel(studies[0]) as kernel:

@@ -46,6 +46,13 @@ def run_unit(params: Params, settings: str, bar: Watcher, kernel: "Kernel", besi
     return None
 
 
+def say_complete(params: Params) -> None:
+    """Write of a unit that is whole that it is: a run cut off may have mended the last file that was harmed, and no more."""
+    known = units.provenance(params.unit_dir)
+    if known.get("complete") is False and not units.stale(params):
+        provenance.write(params.unit_dir / units.PROVENANCE, {**known, "complete": True})
+
+
 def _record(params: Params, name: str, started: float) -> None:
     """Write a unit's provenance after a notebook: which run made it, and the hashes of the tables that it wrote.
 

@@ -123,10 +123,10 @@ def notebook_body(
     soup = BeautifulSoup(body, "html.parser")
     sections = [
         (heading.get("id"), heading.find(string=True).strip())
-        for heading in soup.select("h2[id]")
+        for heading in soup("h2", id=True)
         if heading.find(string=True)
     ]
-    for table in soup.select("table"):
+    for table in soup("table"):
         tidy.table(table)
         table.wrap(soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0"}))  # scrolls by itself, not with the page
     for wide in soup.select(".output_png, .output_jpeg, math[display=block]"):
