@@ -115,6 +115,7 @@ class Params(BaseModel):
     @field_validator("class_names")
     @classmethod
     def _check_class_names(cls, names: list[str]) -> list[str]:
+        names = [name.strip() for name in names]  # white space around a name is not part of it, as in labels
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise ValueError(f"{twice[0]!r} is given twice")
         return names
@@ -234,6 +235,11 @@ def parse_settings(text: str) -> dict[str, Any]:
         except ValueError:
             raise UserError(f"command line: {name}: {refusals.quoted(value)} is not a YAML value") from None
     return settings
+
+
+def write_settings(settings: dict[str, Any]) -> str:
+    """Write settings as `parse_settings` reads them."""
+    return " ".join(f"{name}={shlex.quote(strict_yaml.dump(value))}" for name, value in settings.items())
 
 
 def _named_layer(kind: Literal["profile", "dataset"], name: str) -> tuple[str, dict]:

@@ -100,6 +100,7 @@ PARAMETERS = {
     "YAML without end": setting("class_names=" + 600 * "[", r"class_names: '\[{79}… is not a YAML value"),
     "a Python object": setting("model=!!python/name:os.system", "model: '.*' is not a YAML value"),
     "one class twice": setting("class_names=[a,b,a]", "class_names: 'a' is given twice"),
+    "one class twice but for a space": setting("'class_names=[a, \"a \"]'", "class_names: 'a' is given twice"),
     "numbers for names": setting("class_names=[1,2]", "class_names: must be a valid string, not 1"),
 }  # fmt: skip
 

@@ -23,7 +23,7 @@ from paperlib.figures import drawing
 from paperlib.names import SIGNALS, WALKS
 
 NAMES = sorted([*units.OF_PROFILE, *units.UNIT_NOTEBOOKS])
-BY_HAND = ["10_your_model", "11_explore"]  # for whoever sits before them: no part of a study
+BY_HAND = [units.YOURS, "11_explore"]  # for whoever sits before them: they make no result of a study
 MOST_LINES = 15  # of a code cell
 UNIT_TABLES = (
     "steps",

@@ -221,6 +221,11 @@ def test_figures_of_other_units_are_not_kept(tmp_path, monkeypatch) -> None:
         reference.make(params, only="numbers")
 
 
+def test_no_p_reads_zero() -> None:
+    for path in (ROOT / "outputs" / "reference").glob("*/claims.*"):
+        assert not re.search(r"p = 0\.0+\b(?!\d)", path.read_text())
+
+
 def test_a_readme_without_marks_is_left_alone(tmp_path) -> None:
     (tmp_path / "README.md").write_text("# Nothing\n")
     with pytest.raises(UserError, match="README.md: the marks"):

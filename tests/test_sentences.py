@@ -66,11 +66,22 @@ def test_what_a_teacher_can_pass_on():
     assert "nearly all" not in sentences.loss_share(1.0, 1.0, 0.5)
 
 
-def test_decisions_by_a_hair_are_named_and_ties_are_not():
+def test_decisions_by_a_hair_are_named_and_so_are_ties():
     scores = pd.DataFrame({"close": [14.03, 14.04, 20.0], "clear": [1.0, 2.0, 3.0], "tied": [1.0, 1.0, 2.0]})
     said = sentences.closest_calls(scores)
-    assert "close (layer 1 before layer 2 by 0.00071 of the value)" in said and "clear" not in said and "tied" not in said
+    assert "close (layer 1 before layer 2 by 0.00071 of the value)" in said
+    assert said.endswith("**A tie, broken by lot**: tied.") and "clear (" not in said and "tied (" not in said
+    assert sentences.closest_calls(scores[["tied"]]) == "No other first choice is closer than 1%. **A tie, broken by lot**: tied."
     assert sentences.closest_calls(scores[["clear"]]) == "No first choice is closer than 1%."
+
+
+def test_of_several_that_lead_none_is_named_alone():
+    values = pd.Series({"a": 1.0, "b": 3.0, "c": 3.0, "d": 2.0})
+    assert sentences.leaders(values) == "b and c" and sentences.leaders(-values) == "a"
+    assert sentences.leaders(values, most=1) == "2 alike, b among them"
+    assert sentences.leaders(pd.Series({"a": 1.0, "b": 1.0})) == "all 2 alike" and sentences.leaders(values[["d"]]) == "d"
+    alike = pd.DataFrame([[1, 1, -1.0], [1, 1, -1], [-1, -1, 1]], index=list("xyz"), columns=list("xyz"))
+    assert unit_numbers.most_alike(alike, 4) == "Most alike: x–y (+1.00); most opposed: x–z and y–z (-1.00)."
 
 
 def test_shown_layers_count_from_one():
@@ -95,7 +106,7 @@ def results(datasets=("imdb",), pruned=0.75, control=0.5, distilled=0.8, seeds=1
         for seed in range(seeds):
             for strategy, accuracies in {"Random-Forest": (0.5, 0.6, pruned), "Equal-Training": (0.5, control, 0.4)}.items():
                 rows += [(dataset, seed, strategy, step, value + 0.01 * place * step, 4, 100) for step, value in enumerate(accuracies)]
-            models.append((dataset, seed, "distilled", distilled))
+            models += [(dataset, seed, "distilled", distilled), (dataset, seed, "ce_control", 0.7)]
     steps = pd.DataFrame(rows, columns=["dataset", "seed", "strategy", "step", "accuracy", "layers", "test_size"])
     return Results.from_tables(steps=steps, distillation=pd.DataFrame(models, columns=["dataset", "seed", "model", "accuracy"]))
 
@@ -103,7 +114,7 @@ def results(datasets=("imdb",), pruned=0.75, control=0.5, distilled=0.8, seeds=1
 def test_four_numbers_and_their_sampling_errors():
     table = headline.four(results())
     assert table.iloc[0].to_dict() == pytest.approx(
-        {"original": 0.5, "pruned": 0.75, "distilled": 0.8, "control": 0.5, "left": 2, "layers": 4, "test_size": 100})  # fmt: skip
+        {"original": 0.5, "pruned": 0.75, "distilled": 0.8, "control": 0.5, "ce_control": 0.7, "left": 2, "layers": 4, "test_size": 100})  # fmt: skip
     summary = headline.summary(table)
     np.testing.assert_allclose(summary["error"], np.sqrt(np.array([0.25, 0.1875, 0.16, 0.25]) / 100))
     assert summary["left"].tolist() == [4, 2, 2, 4]
@@ -122,6 +133,12 @@ def test_the_sentence_follows_from_the_numbers():
     assert said(control=0.8).endswith(": training longer explains the gain.")
     same = said(pruned=0.61, control=0.55)
     assert "cannot be told from the original" in same and "nor from the same training" in same and ": " not in same
+
+
+def test_what_a_teacher_adds_stands_beside_what_training_adds():
+    said = headline.teacher(headline.four(results()))
+    assert said == ("Distillation, a further round with a teacher, makes no difference that can be told (+5.0 ± 5.9 points); "
+                    "against the same round without one: +10.0 ± 6.1 points.")  # fmt: skip
 
 
 def test_several_datasets_are_counted():

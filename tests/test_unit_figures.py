@@ -393,7 +393,7 @@ def test_nothing_is_clipped_and_every_figure_has_its_alt_text(layers):
 def test_the_pairs_that_are_most_alike_and_most_opposed():
     scores = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [10.0, 20.0, 30.0], "c": [3.0, 1.0, 2.0]})
     said = unit_numbers.most_alike(unit_numbers.rank_correlation(scores), 3)
-    assert said == "Most alike are a and b (+1.00), most opposed a and c (-0.50)."
+    assert said == "Most alike: a–b (+1.00); most opposed: a–c and b–c (-0.50)."
     assert unit_numbers.most_alike(unit_numbers.rank_correlation(scores[:1]), 1) == "No correlation is possible with 1 layer."
 
 

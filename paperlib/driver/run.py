@@ -11,6 +11,7 @@ from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file, sweep
 from paperlib.common.lock import lock
 from paperlib.common.messages import Fault, shown, unit_name
+from paperlib.driver import small
 from paperlib.driver.study_bar import StudyBar
 from paperlib.driver.unit import IMPORTS, run_unit, say_complete
 from paperlib.evidence import provenance, units
@@ -39,7 +40,7 @@ def reproduce(studies: list[Params], settings: str, scheduler: str | None = None
         for params in studies:
             say_complete(params)
         failed = []
-        if stale := _stale_results(studies, redo=bool(waiting)):
+        if stale := [*_stale_results(studies, redo=bool(waiting)), *small.stale(studies[0])]:
             with _runner(waiting, settings, scheduler) as run_units, _kernel(studies[0]) as kernel:
                 if scheduler is None:
                     kernel.send(IMPORTS)  # it takes as long as what this process does meanwhile
@@ -68,7 +69,8 @@ def check(studies: list[Params]) -> int:
     """Print what is not fresh, one line each, after the files that were harmed; return 1 if anything is."""
     _say_harmed(studies)
     faults = [f"{unit_name(params.dataset, params.seed)}: {name} is stale or missing" for params in studies for name in units.stale(params)]
-    faults += [f"{studies[0].profile}: {name} is stale or missing" for name in _stale_results(studies)]
+    stale = [*_stale_results(studies), *small.stale(studies[0])]
+    faults += [f"{studies[0].profile}: {name} is stale or missing" for name in stale]
     print("\n".join(faults) or f"fresh: {', '.join(unit_name(params.dataset, params.seed) for params in studies)}")
     return 1 if faults else 0
 
@@ -172,13 +174,14 @@ def _show_results(studies: list[Params], settings: str, stale: list[str], kernel
     from paperlib.driver.execution import execute
     from paperlib.report import pages  # needs matplotlib and nbconvert, which a fresh study does without
 
-    params, failed = studies[0], []
-    drawable = stale if units.comparable(params) else stale[:1]  # without a finished unit there is nothing to draw
+    params, failed, compressed = studies[0], [], False
+    drawable = stale if units.comparable(params) else [name for name in stale if name == units.BEFORE]  # without a finished unit there is nothing to draw
     for name in drawable:
-        if fault := execute(name, params, settings, kernel):
+        if fault := execute(name, params, small.settings_of(params, settings) if name == units.YOURS else settings, kernel):
             failed.append(fault)
+        compressed |= name == units.YOURS and not fault
     pages.build(params.profile_dir, params.profile, params, compared=units.comparable(params))
-    provenance.write(params.profile_dir / units.PROVENANCE, provenance.collect(params, results=_results(params)))
+    provenance.write(params.profile_dir / units.PROVENANCE, provenance.collect(params, results=_results(params), **small.recorded(params, compressed)))
     return failed
 
 

@@ -1,5 +1,6 @@
 """What a run shows at a glance: four models, and the sentence that follows from their accuracies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ NAMES = {  # column of `four` -> what the reader is told
     "distilled": "the same, distilled",
     "control": "nothing removed, the same rounds of training",
 }
+UNTAUGHT = "ce_control"  # as much training as the distilled model had, on labels alone
 AHEAD, BEHIND, CLOSE = "ahead", "behind", "too close to tell"
 WORDS = {AHEAD: "is ahead of", BEHIND: "is behind", CLOSE: "cannot be told from"}
 
@@ -41,34 +43,34 @@ def four(results: Results) -> pd.DataFrame:
     """Return one row per dataset and seed: the accuracies of the four models (fractions), layers left, layers, test_size.
 
     `pruned` is the forest's maximum over depths, of equals the smallest; `control` Equal-Training's over as many rounds, so
-    that both had the same number of chances. Raises Untestable when a walk or the distillation was not measured.
+    that both had the same number of chances. Beside them `ce_control`, the student's twin without a teacher. Raises Untestable when a walk or the distillation was not measured.
     """
     steps, distilled = results.table("steps"), results.table("distillation")
     highest = statistics.best_rows(steps, "accuracy").reset_index("strategy")
     best, control = (highest[highest["strategy"] == name] for name in (FOREST, "Equal-Training"))
     original = steps[steps["step"] == 0].drop_duplicates(UNIT).set_index(UNIT)["accuracy"]
-    student = distilled[distilled["model"] == "distilled"].set_index(UNIT)["accuracy"]
+    student, untaught = (distilled[distilled["model"] == name].set_index(UNIT)["accuracy"] for name in ("distilled", UNTAUGHT))
     table = pd.DataFrame({
         "original": original, "pruned": best["accuracy"], "distilled": student,
-        "control": control["accuracy"],
+        "control": control["accuracy"], UNTAUGHT: untaught,
         "left": best["layers"] - best["step"], "layers": best["layers"], "test_size": best["test_size"],
-    }).dropna().reindex(columns=[*NAMES, "left", "layers", "test_size"])  # fmt: skip
+    }).dropna(subset=[*NAMES, "left"]).reindex(columns=[*NAMES, UNTAUGHT, "left", "layers", "test_size"])  # fmt: skip
     if table.empty:
         raise Untestable("no dataset has all four models")
     return table
 
 
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per model: accuracy and its standard error (fractions), layers left; means over datasets.
+def summary(table: pd.DataFrame, names: Sequence[str] = tuple(NAMES)) -> pd.DataFrame:
+    """Return one row per model of `four`: accuracy and its standard error (fractions), layers left; means over datasets.
 
     The error is the sampling error of the mean, from the number of test examples: it says nothing of other seeds.
     """
     datasets = table.groupby("dataset", sort=False)
-    means, examples = datasets[list(NAMES)].mean(), datasets["test_size"].sum()
+    means, examples = datasets[list(names)].mean(), datasets["test_size"].sum()
     variance = (means * (1 - means)).div(examples, axis=0).sum()
     layers = table["layers"].mean()
     left = {"original": layers, "control": layers, **dict.fromkeys(("pruned", "distilled"), table["left"].mean())}
-    return pd.DataFrame({"accuracy": means.mean(), "error": np.sqrt(variance) / len(means), "left": pd.Series(left)}).loc[list(NAMES)]
+    return pd.DataFrame({"accuracy": means.mean(), "error": np.sqrt(variance) / len(means), "left": pd.Series(left)}).loc[list(names)]
 
 
 def gap(table: pd.DataFrame, first: str, second: str) -> Gap:
@@ -77,7 +79,7 @@ def gap(table: pd.DataFrame, first: str, second: str) -> Gap:
     The models count as measured on independent examples, which overstates the sampling error.
     """
     differences = 100 * (table[first] - table[second]).groupby(level="dataset").mean()
-    sampling = 100 * np.hypot(*summary(table).loc[[first, second], "error"])
+    sampling = 100 * np.hypot(*summary(table, (first, second))["error"])
     error = np.fmax(statistics.sem(differences), sampling)
     return Gap(float(differences.mean()), float(error), int((differences > 1e-12).sum()), len(differences))
 
@@ -101,7 +103,8 @@ def teacher(table: pd.DataFrame) -> str:
     """Say what distillation adds to the pruned model."""
     taught = gap(table, "distilled", "pruned")
     verb = {AHEAD: "adds to it", BEHIND: "takes from it", CLOSE: "makes no difference that can be told"}[taught.verdict]
-    return f"Distillation, a further round with a teacher, {verb} ({_points(taught)})."
+    alone = f"; against the same round without one: {_points(gap(table, 'distilled', UNTAUGHT))}" if table[UNTAUGHT].notna().all() else ""
+    return f"Distillation, a further round with a teacher, {verb} ({_points(taught)}){alone}."
 
 
 def _cause(gained: Gap, pruning: Gap, training: Gap) -> str:

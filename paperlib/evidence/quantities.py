@@ -7,6 +7,7 @@ import pandas as pd
 from paperlib import published
 from paperlib.evidence import statistics
 from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable, count, paired
+from paperlib.evidence.sentences import p_text
 from paperlib.names import FUSERS, SIGNALS, STRATEGIES
 
 SINGLES = list(SIGNALS)
@@ -75,7 +76,7 @@ def below_baseline(results: Results, unit: str = "percent") -> Estimate:
     """Count the single signals significantly below the baseline, one-sided, on % change or points."""
     tests, datasets = _tests(results)
     p_values = tests.loc[SINGLES, "p_less" if unit == "percent" else "p_less_points"]
-    missed = ", ".join(f"{name} (p = {p:.4f})" for name, p in p_values.items() if p >= LEVEL)
+    missed = ", ".join(f"{name} ({p_text(p)})" for name, p in p_values.items() if p >= LEVEL)
     return count(p_values < LEVEL, datasets, f"not {missed}" if missed else "")
 
 
@@ -102,7 +103,7 @@ def above_random_after_holm(results: Results, strategies: list[str]) -> Estimate
     """Count which of these beat Random (one-sided, % change) after Holm over the 14 comparisons."""
     tests, datasets = _tests(results)
     adjusted = tests.loc[strategies, "p_greater_random_holm"]
-    return count(adjusted < LEVEL, datasets, ", ".join(f"{name} p = {p:.4f}" for name, p in adjusted.items()))
+    return count(adjusted < LEVEL, datasets, ", ".join(f"{name} {p_text(p)}" for name, p in adjusted.items()))
 
 
 def singles_beaten(results: Results, strategy: str) -> Estimate:
@@ -110,7 +111,7 @@ def singles_beaten(results: Results, strategy: str) -> Estimate:
     table = _testable(_rounded(results))
     gains = table.loc[strategy] - table.loc[SINGLES]
     adjusted = statistics.holm(gains.apply(statistics.wilcoxon_p, axis=1, alternative="greater"))
-    note = f"largest adjusted p = {adjusted.max():.4f}, {adjusted.idxmax()}"
+    note = f"largest adjusted {p_text(adjusted.max())}, {adjusted.idxmax()}"
     return count(adjusted < LEVEL, table.shape[1], note)
 
 

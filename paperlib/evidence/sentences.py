@@ -28,6 +28,14 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def leaders(values: pd.Series, most: int = 3) -> str:
+    """Name who has the largest value; where several have it, all of them, or how many."""
+    names = list(values.index[values >= values.max() - ALIKE])
+    if len(names) == len(values) > 1:
+        return f"all {len(names)} alike"
+    return listed(names) if len(names) <= most else f"{len(names)} alike, {names[0]} among them"
+
+
 def same_walks(orders: Mapping[str, Sequence[int]]) -> str:
     """Say which walks remove the same layers in the same order, and so are one walk with several names."""
     groups: dict[tuple[int, ...], list[str]] = {}
@@ -121,16 +129,19 @@ def loss_share(cross_entropy: float, total: float, alpha: float) -> str:
 
 
 def closest_calls(scores: pd.DataFrame, level: float = FEW_PER_CENT) -> str:
-    """Name the signals whose first layer out is ahead of the second by a hair; ties count as ties, not here.
+    """Name the signals whose first layer out is ahead of the second by a hair; ties are named, too.
 
     `scores` (layers, signals), least goes first; the distance is relative to the size of the score.
     """
-    calls = []
+    calls, ties = [], []
     for name, column in scores.items():
         (first, second), (least, next_least) = column.nsmallest(2).index, column.nsmallest(2)
         ahead = (next_least - least) / max(abs(least), abs(next_least), 1e-300)
-        if 1e-6 < ahead < level:
+        if ahead <= 1e-6:
+            ties.append(name)
+        elif ahead < level:
             calls.append(f"{name} (layer {first + 1} before layer {second + 1} by {ahead:.2g} of the value)".replace("e-0", "e-"))
+    tied = f" **A tie, broken by lot**: {listed(ties)}." if ties else ""
     if not calls:
-        return f"No first choice is closer than {level:.0%}."
-    return f"**Decided by less than {level:.0%}** of the value: {listed(calls)}. Other texts or another seed may turn it round."
+        return f"No {'other ' if ties else ''}first choice is closer than {level:.0%}.{tied}"
+    return f"**Decided by less than {level:.0%}** of the value: {listed(calls)}. Other texts or another seed may turn it round.{tied}"

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from paperlib.evidence.sentences import leaders
 from paperlib.signals import degenerate
 
 ALL_ORDERS_UP_TO = 7  # layers: 7! = 5040 orders are enumerated, more are drawn
@@ -77,8 +78,10 @@ def most_alike(correlation: pd.DataFrame, layers: int) -> str:
     pairs = correlation.where(~np.eye(len(correlation), dtype=bool)).stack().dropna()
     if pairs.empty:
         return f"No correlation is possible with {layers} layer{'s' * (layers > 1)}."
-    alike, opposed = (" and ".join(pair) for pair in (pairs.idxmax(), pairs.idxmin()))
-    return f"Most alike are {alike} ({pairs.max():+.2f}), most opposed {opposed} ({pairs.min():+.2f})."
+    pairs = pairs[[one < other for one, other in pairs.index]]  # each once
+    named = pairs.set_axis(["–".join(pair) for pair in pairs.index])
+    alike, opposed = leaders(named), leaders(-named)
+    return f"Most alike: {alike} ({pairs.max():+.2f}); most opposed: {opposed} ({pairs.min():+.2f})."
 
 
 def norm_energy(layer) -> float:

@@ -31,6 +31,7 @@ UNIT_NOTEBOOKS: dict[str, tuple[tuple[str, ...], int]] = {
 UNIT_TABLES = sorted({table for tables, _ in UNIT_NOTEBOOKS.values() for table in tables})
 # Once per profile: the paper's own numbers, then what carries over between datasets, and ours over all units.
 BEFORE, TRANSFER, AFTER = OF_PROFILE = "00_published", "09_transfer", "07_figures"
+YOURS = "10_your_model"  # last, at small size: it makes no result
 
 
 def executed(name: str, params: Params) -> Path:

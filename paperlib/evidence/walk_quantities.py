@@ -5,6 +5,7 @@ import pandas as pd
 from paperlib import published
 from paperlib.evidence import statistics
 from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable, count, paired
+from paperlib.evidence.sentences import p_text
 from paperlib.names import FUSERS
 
 FOREST = FUSERS[1]
@@ -115,7 +116,7 @@ def above_random_orders(results: Results, test: str) -> Estimate:
 def random_orders_beaten(results: Results, test: str) -> Estimate:
     """Count the datasets on which Random-Forest beats the random orders, by the paper's one-sided test."""
     tests = _random_orders(results, test).dropna(subset="p")
-    note = ", ".join(f"{name} p = {p:.4f}" for name, p in tests["p"].items())
+    note = ", ".join(f"{name} {p_text(p)}" for name, p in tests["p"].items())
     return count(tests["p"] < LEVEL, len(tests), note)
 
 

@@ -4,7 +4,6 @@ Texts, buttons and boxes to tick only: in JupyterLab a list that drops down lose
 and a fold cannot be reached by the keyboard.
 """
 
-import shlex
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
@@ -15,7 +14,7 @@ from paperlib import params as P
 from paperlib.common import strict_yaml
 from paperlib.common.errors import UserError
 from paperlib.definitions import Definition, definitions
-from paperlib.params import Params
+from paperlib.params import Params, write_settings
 
 STUDY = ("profile", "dataset", "seed")  # chosen above the form
 WIDE = widgets.Layout(width="auto")
@@ -54,7 +53,7 @@ class Form:
 
     def command(self) -> str:
         """Return the command line that runs the same study."""
-        words = " ".join(f"{name}={shlex.quote(strict_yaml.dump(value))}" for name, value in self.settings().items())
+        words = write_settings(self.settings())
         study = f'PROFILE={self.profile.value} DATASETS={self.dataset.value} SEEDS="{self.seed.value}"'
         return f"make reproduce {study}" + (f' SET="{words}"' if words else "")
 

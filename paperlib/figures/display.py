@@ -12,9 +12,10 @@ from paperlib.params import Params
 _banner = {"text": ""}  # what `begin` was told; like the display options of pandas, it holds for the whole notebook
 
 
-def begin(params: Params) -> None:
-    """Open a notebook: start its clock; where its numbers are no results, say so on top and on its figures."""
-    provenance.start_clock()
+def begin(params: Params, started: bool = False) -> None:
+    """Open a notebook: start its clock, if it is not `started`; where its numbers are no results, say so here and on its figures."""
+    if not started:
+        provenance.start_clock()
     _banner["text"] = provenance.banner(params)
     if params.is_apart:
         display(Markdown(f"**Experiment** `{params.experiment}`: tables are written to `{shown(params.profile_dir)}`."))

@@ -121,12 +121,12 @@ def profiles(reference: Path = REFERENCE) -> list[Path]:
 
 
 def section(folder: Path) -> str:
-    """Return README.md's account of a reference as Markdown: Figure 1, the headline, what was run; all from its files."""
+    """Return README.md's account of a reference as Markdown: the headline, Figure 1, what was run; all from its files."""
     address = f"outputs/reference/{folder.name}"
     return (
+        f"{headline(folder)}\n\n"
         f"![Accuracy against layers removed: the walks of all strategies and controls on each dataset]"
         f"({address}/figures/figure1.png)\n\n"
-        f"{headline(folder)}\n\n"
         f"Figure 1 of {account(folder)} {texts(folder)}\n\n"
         f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(folder)}\n"
         f"Every claim with its verdict, the comparison of two runs and the machine that ran this: "

@@ -1,0 +1,36 @@
+"""Run 10_your_model after a study on a few of its texts: what it says in a minute or two is how it works, and no result."""
+
+from paperlib.common.files import sha256_file
+from paperlib.evidence import provenance, units
+from paperlib.params import Params, parse_settings, write_settings
+
+RECORD = "small"  # in a profile's provenance
+SIZES = {"train_size": 128, "validation_size": 64, "test_size": 128, "signal_size": 64}  # at most
+REMOVED = 2  # layers at most
+
+
+def settings_of(params: Params, settings: str) -> str:
+    """Return a study's settings, with small sizes in place of its own, on the processor."""
+    small = {name: min(size, getattr(params, name)) for name, size in SIZES.items()}
+    return write_settings({**parse_settings(settings), **small, "max_removed": min(REMOVED, params.max_removed or REMOVED), "device": "cpu"})
+
+
+def stale(params: Params) -> list[str]:
+    """Name the notebook unless it was run by these cells, parameters, data and code, and its executed copy is unharmed.
+
+    A study whose own numbers are no results goes without.
+    """
+    if provenance.banner(params):
+        return []
+    return [] if units.provenance(params.profile_dir).get(RECORD) == _state(params) else [units.YOURS]
+
+
+def recorded(params: Params, anew: bool) -> dict:
+    """Return what is to be known of its last run, which was `anew` or earlier."""
+    return {RECORD: _state(params) if anew else units.provenance(params.profile_dir).get(RECORD)}
+
+
+def _state(params: Params) -> dict[str, str]:
+    executed = units.executed(units.YOURS, params)
+    digest = sha256_file(executed) if executed.exists() else ""
+    return {"fingerprint": units.expected(units.YOURS, params), "sha256": digest}
