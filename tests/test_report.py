@@ -22,7 +22,7 @@ from paperlib.evidence import claims, provenance, table1
 from paperlib.figures import display
 from paperlib.names import STRATEGIES
 from paperlib.params import load
-from paperlib.report import front, html, markdown, pages
+from paperlib.report import front, html, markdown, pages, tidy
 
 SCRIPT = "<script>alert(1)</script>"
 PIXEL = base64.b64encode(
@@ -206,6 +206,15 @@ def test_the_first_screen_sums_up_this_run_and_the_reference(tmp_path, monkeypat
     assert page.select_one("main section")["id"] == "front", "the first thing on the page"
     smoke = BeautifulSoup(pages.build(tmp_path / "laptop", "smoke").read_text(), "html.parser")
     assert smoke.select_one(".finding").get_text().startswith("Not a result:")
+
+
+def test_numbers_beside_heads_that_span_rows_stand_to_the_right():
+    table = pd.DataFrame({1: [1.5, 2.5], 2: [-3.0, 4.0]}, index=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y")]))
+    grid = BeautifulSoup(table.to_html(), "html.parser").table
+    assert grid.find("th", rowspan="2").get_text() == "a"
+    tidy.table(grid)
+    assert all("number" in cell["class"] for cell in grid.select("tbody td"))
+    assert ["number" in cell.get("class", []) for cell in grid.select("thead tr > *")] == [False, False, True, True]
 
 
 def test_tables_have_numbers_to_the_right_and_no_empty_heads():

@@ -73,7 +73,7 @@ def measure(forms: list[Form], texts: Texts, depths: list[Depth], say: Callable[
     table["memory_mb"] = _memory(forms, texts)
     controls = [_control(depth.by_order[TOP], table, forms) for depth in depths[1:]]
     whole = pd.concat([table[:1], pd.DataFrame(left_out), table[1:], pd.DataFrame(controls)])  # beside the original
-    return whole.assign(remark=whole.get("remark", pd.Series(dtype=str)).fillna("")).set_index("model")
+    return whole.assign(remark=whole["remark"].fillna("") if left_out else "").set_index("model")
 
 
 def _scoring_seconds(forms: list[Form], timed: pd.DataFrame, texts: Texts) -> float:

@@ -1,4 +1,4 @@
-"""Run 10_your_model after a study on a few of its texts: what it says in a minute or two is how it works, and no result."""
+"""Run 10_your_model after a study on a few of its texts: what it shows, in some minutes, is how it works, and no result."""
 
 from paperlib.common.files import sha256_file
 from paperlib.evidence import provenance, units

@@ -1,6 +1,7 @@
 """Numbers for the notebooks of one dataset and seed: paired differences, agreeing orders, shared models."""
 
 import itertools
+import re
 
 import numpy as np
 import pandas as pd
@@ -106,18 +107,18 @@ def shared_models(steps: pd.DataFrame) -> pd.DataFrame:
 def from_one(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table as it is shown: layers counted from 1, as in all texts and figures; the files count from 0.
 
-    Columns `layer` and `removed_layer` hold a number; `removed` and `order` such as "4-0" or "none-none".
+    Columns `layer` and `removed_layer` hold a number; `removed` and `order` such as "4-0" or "none-none"; `kept` "0 3".
     """
     shown = table.copy()
     for column in shown.columns.intersection(["layer", "removed_layer"]):
         shown[column] = shown[column] + 1
-    for column in shown.columns.intersection(["removed", "order"]):
+    for column in shown.columns.intersection(["removed", "order", "kept"]):
         shown[column] = [_from_one(str(path)) for path in shown[column].fillna("")]
     return shown
 
 
 def _from_one(path: str) -> str:
-    return "-".join(str(int(part) + 1) if part.isdigit() else part for part in path.split("-")) if path else "nothing"
+    return re.sub(r"\d+", lambda number: str(int(number[0]) + 1), path) if path else "nothing"
 
 
 def _flat(scores: pd.DataFrame) -> np.ndarray:

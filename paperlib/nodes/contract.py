@@ -32,6 +32,22 @@ def check(model: PreTrainedModel, params: Params) -> None:
     """
     if len(encoder.layer_numbers(model)) < LAYERS:
         raise UserError(f"model {params.model}: a study chooses among layers, and the model has {len(encoder.layer_numbers(model))} of them")
+    try:
+        _check(model, params)
+    except UserError as error:
+        if precision_of(params) == "bf16" and _holds(model, params.replace(precision="fp32")):
+            raise UserError(f"{error}; try precision=fp32") from error
+        raise
+
+
+def _holds(model: PreTrainedModel, params: Params) -> bool:
+    with contextlib.suppress(UserError):
+        _check(model, params)
+        return True
+    return False
+
+
+def _check(model: PreTrainedModel, params: Params) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         batch = _made_up(model, params)
@@ -50,8 +66,7 @@ def _said(what: str, model: PreTrainedModel, params: Params) -> Iterator[None]:
     except Exception as error:
         said = " ".join(str(error).split())[:120] or type(error).__name__
         kind = type(model).__name__
-        advice = "; try precision=fp32" if precision_of(params) == "bf16" else ""
-        raise UserError(f"model {params.model} ({kind}) cannot be studied: {what} fails ({said}){advice}") from error
+        raise UserError(f"model {params.model} ({kind}) cannot be studied: {what} fails ({said})") from error
 
 
 def _made_up(model: PreTrainedModel, params: Params) -> Batch:

@@ -36,12 +36,12 @@ def _join(headings: Tag, names: Tag) -> None:
 
 def _align(element: Tag) -> None:
     """Align the columns to the right in which all that is not empty is a number."""
-    rows = [row.find_all(["td", "th"], recursive=False) for row in element.select("tbody tr")]
+    rows = [row.find_all("td", recursive=False) for row in element.select("tbody tr")]  # heads of rows may span several
     if not rows or len({len(row) for row in rows}) > 1 or any(cell.get("colspan") for row in rows for cell in row):
         return
-    heads = [row.find_all(["td", "th"], recursive=False) for row in element.select("thead tr")]
+    heads = [row.find_all(["td", "th"], recursive=False)[-len(rows[0]) :] for row in element.select("thead tr")]
     for place, column in enumerate(zip(*rows)):
         texts = [cell.get_text(" ", strip=True) for cell in column]
-        if all(map(NUMBER.fullmatch, texts)) and not set(texts) <= EMPTY and column[0].name == "td":
+        if all(map(NUMBER.fullmatch, texts)) and not set(texts) <= EMPTY:
             for cell in (*column, *(row[place] for row in heads if len(row) == len(rows[0]))):
                 cell["class"] = [*cell.get("class", []), "number"]
