@@ -15,6 +15,9 @@ def test_sizes_are_small_whatever_the_study_asks() -> None:
     study = parameters.load("laptop", settings="train_size=900 'output_dir=a b'")
     settings = small.settings_of(study, "train_size=900 'output_dir=a b'")
     assert parameters.parse_settings(settings) == {**OF_LAPTOP, "output_dir": "a b"}
+    recorded = parameters.load("laptop", settings="cuda_graphs=true together=4")
+    on_processor = small.settings_of(recorded, "cuda_graphs=true together=4")
+    assert parameters.load("laptop", settings=on_processor).cuda_graphs is False
     fewer = parameters.load("laptop", settings="test_size=20 max_removed=1")
     assert parameters.parse_settings(small.settings_of(fewer, "test_size=20 max_removed=1")) == {**OF_LAPTOP, "test_size": 20, "max_removed": 1}
 

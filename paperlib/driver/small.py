@@ -12,7 +12,9 @@ REMOVED = 2  # layers at most
 def settings_of(params: Params, settings: str) -> str:
     """Return a study's settings, with small sizes in place of its own, on the processor."""
     small = {name: min(size, getattr(params, name)) for name, size in SIZES.items()}
-    return write_settings({**parse_settings(settings), **small, "max_removed": min(REMOVED, params.max_removed or REMOVED), "device": "cpu"})
+    small |= {"max_removed": min(REMOVED, params.max_removed or REMOVED), "device": "cpu"}
+    of_gpu = {"cuda_graphs": False} if params.cuda_graphs else {}
+    return write_settings({**parse_settings(settings), **small, **of_gpu})
 
 
 def stale(params: Params) -> list[str]:

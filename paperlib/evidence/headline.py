@@ -43,7 +43,8 @@ def four(results: Results) -> pd.DataFrame:
     """Return one row per dataset and seed: the accuracies of the four models (fractions), layers left, layers, test_size.
 
     `pruned` is the forest's maximum over depths, of equals the smallest; `control` Equal-Training's over as many rounds, so
-    that both had the same number of chances. Beside them `ce_control`, the student's twin without a teacher. Raises Untestable when a walk or the distillation was not measured.
+    that both had the same number of chances. Beside them `ce_control`, the student's twin without a teacher. Raises
+    Untestable when a walk or the distillation was not measured.
     """
     steps, distilled = results.table("steps"), results.table("distillation")
     highest = statistics.best_rows(steps, "accuracy").reset_index("strategy")
