@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from paperlib.evidence import statistics
+from paperlib.evidence import claims, statistics
 from paperlib.evidence.estimates import Results, Untestable
 from paperlib.names import FUSERS
 
@@ -19,7 +19,7 @@ NAMES = {  # column of `four` -> what the reader is told
     "control": "nothing removed, the same rounds of training",
 }
 UNTAUGHT = "ce_control"  # as much training as the distilled model had, on labels alone
-AHEAD, BEHIND, CLOSE = "ahead", "behind", "too close to tell"
+AHEAD, BEHIND, CLOSE = claims.HOLDS, claims.FAILS, claims.NOISE  # of the claim that the first is more accurate
 WORDS = {AHEAD: "is ahead of", BEHIND: "is behind", CLOSE: "cannot be told from"}
 
 
@@ -34,9 +34,8 @@ class Gap:
 
     @property
     def verdict(self) -> str:
-        """Say if the first is ahead or behind by more than twice the error, or neither."""
-        beyond = abs(self.value) > 2 * self.error and abs(self.value) > 1e-9
-        return CLOSE if not beyond else AHEAD if self.value > 0 else BEHIND
+        """Say if the first is ahead or behind, by the rule of the claims, or neither."""
+        return CLOSE if abs(self.value) < 1e-9 else claims.beyond(self.value, self.error)
 
 
 def four(results: Results) -> pd.DataFrame:
