@@ -38,7 +38,8 @@ def reproduce(studies: list[Params], settings: str, scheduler: str | None = None
         _say_harmed(studies, "; made again")
         waiting = [params for params in studies if units.stale(params)]
         for params in studies:
-            say_complete(params)
+            if params not in waiting:
+                say_complete(params)
         failed = []
         if stale := [*_stale_results(studies, redo=bool(waiting)), *small.stale(studies[0])]:
             with _runner(waiting, settings, scheduler) as run_units, _kernel(studies[0]) as kernel:

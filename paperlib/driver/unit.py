@@ -47,9 +47,9 @@ def run_unit(params: Params, settings: str, bar: Watcher, kernel: "Kernel", besi
 
 
 def say_complete(params: Params) -> None:
-    """Write of a unit that is whole that it is: a run cut off may have mended the last file that was harmed, and no more."""
+    """Write of a unit of which nothing is stale that it is complete: a run cut off may have mended its last file, and no more."""
     known = units.provenance(params.unit_dir)
-    if known.get("complete") is False and not units.stale(params):
+    if known.get("complete") is False:
         provenance.write(params.unit_dir / units.PROVENANCE, {**known, "complete": True})
 
 
