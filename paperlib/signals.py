@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pandas as pd
@@ -18,45 +18,46 @@ from paperlib.model.per_example_gradients import one_by_one, squared_gradients
 from paperlib.names import SIGNALS
 from paperlib.params import Params
 
+OF_WEIGHTS = {"Weight-Norm", "Weight-Sparsity", "Weight-Entropy"}  # they need no pass
+OF_GRADIENTS = {"Gradient-Magnitudes", "Gradient-Fisher"}  # they need a backward pass
 CHUNK = 32  # examples at a time: bounds the memory of the activations kept for the backward pass
 TIE_TOLERANCE = 1e-6  # relative; below it, differences are rounding
 
 
-def measure(model: PreTrainedModel, batch: Batch, params: Params) -> pd.DataFrame:
+def measure(model: PreTrainedModel, batch: Batch, params: Params, wanted: Collection[str] = SIGNALS) -> pd.DataFrame:
     """Return the twelve signals of every remaining layer: index = original layer numbers, columns = SIGNALS.
 
     `batch` holds input_ids and attention_mask (examples, tokens) and labels (examples,). Definitions are those of
     section 2.2; `pool_padding`, `mi_estimator`, `mi_bins`, `attention_weight` and `sparsity_threshold` settle what
-    the paper leaves open.
+    the paper leaves open. Only the `wanted` signals are returned, in the order of SIGNALS, and passes that none of
+    them needs are left out; a signal does not depend on which others are wanted.
     """
-    numbers = layer_numbers(model)
+    numbers, names = layer_numbers(model), [name for name in SIGNALS if name in wanted]
     if not numbers:
-        return pd.DataFrame(columns=list(SIGNALS), dtype=float)
-    passes = _forward_backward(model, batch, params)
+        return pd.DataFrame(columns=names, dtype=float)
+    columns = {}
+    if OF_WEIGHTS & set(names):
+        columns |= _weight_signals(model, params.sparsity_threshold)
+    if set(names) - OF_WEIGHTS:
+        columns |= _pass_signals(model, batch, params, names)
+    return pd.DataFrame(columns, index=pd.Index(numbers, name="layer"), dtype=float)[names]
+
+
+def _pass_signals(model: PreTrainedModel, batch: Batch, params: Params, wanted: Collection[str]) -> dict[str, list[float]]:
+    """Measure what a forward pass tells, and where it is wanted a backward pass."""
+    backward = not OF_GRADIENTS.isdisjoint(wanted)
+    passes = _forward_backward(model, batch, params, backward)
     columns = {
         **_activation_signals(passes["activations"], passes["tokens"]),
         "Task-Relevance-MI": [_task_mi(a, passes["tokens"], batch["labels"], params) for a in passes["activations"]],
-        "Flow-Relevance-MI": _flow_mi(passes["activations"], passes["logits"], passes["tokens"]),
-        **_gradient_signals(model, passes["squares"], len(batch["labels"])),
-        **_weight_signals(model, params.sparsity_threshold),
         "Attention-Weight": passes["attention_weight"],
         "Attention-Entropy": passes["attention_entropy"],
     }
-    return pd.DataFrame(columns, index=pd.Index(numbers, name="layer"), dtype=float)[list(SIGNALS)]
-
-
-@torch.inference_mode()
-def task_relevance(model: PreTrainedModel, batch: Batch, params: Params) -> pd.Series:
-    """Return Task-Relevance-MI alone, in nats, by layer (equations 5 and 6): it needs a forward pass only."""
-    kept = []
-    model.eval()
-    for ids, mask in zip(*(batch[name].split(CHUNK) for name in ("input_ids", "attention_mask"))):
-        with caught_outputs(model) as outputs:
-            model(input_ids=ids, attention_mask=mask)
-        kept.append(outputs)
-    tokens = _counted(batch, params)
-    values = [_task_mi(torch.cat(parts), tokens, batch["labels"], params) for parts in zip(*kept)]
-    return pd.Series(values, index=pd.Index(layer_numbers(model), name="layer"), name="Task-Relevance-MI", dtype=float)
+    if "Flow-Relevance-MI" in wanted:  # the dearest after the passes
+        columns["Flow-Relevance-MI"] = _flow_mi(passes["activations"], passes["logits"], passes["tokens"])
+    if backward:
+        columns |= _gradient_signals(model, passes["squares"], len(batch["labels"]))
+    return columns
 
 
 @torch.inference_mode()
@@ -82,8 +83,8 @@ def degenerate(signals: pd.DataFrame) -> list[str]:
     return list(signals.columns[spread <= TIE_TOLERANCE * signals.abs().max()]) if len(signals) > 1 else []
 
 
-def _forward_backward(model: PreTrainedModel, batch: Batch, params: Params) -> dict:
-    """Run both passes, in evaluation mode and float32, a chunk of examples at a time.
+def _forward_backward(model: PreTrainedModel, batch: Batch, params: Params, backward: bool) -> dict:
+    """Run both passes, or the forward one alone, in evaluation mode and float32, a chunk of examples at a time.
 
     Leaves the gradient of the mean loss in `.grad`; returns what the signals need: `activations` (one tensor
     (examples, tokens, hidden) per layer), `logits`, `tokens` (the mask of tokens that count), `squares` and attention.
@@ -95,11 +96,12 @@ def _forward_backward(model: PreTrainedModel, batch: Batch, params: Params) -> d
     model.zero_grad()
     model.set_attn_implementation("eager")  # the fused kernels never hold the attention weights
     try:
-        with _squares(model, batch) as squares:
+        with _squares(model, batch) if backward else torch.inference_mode() as squares:
             for ids, mask, labels in _chunks(batch, CHUNK):
                 with caught_outputs(model) as outputs:
                     out = model(input_ids=ids, attention_mask=mask, output_attentions=True)
-                (F.cross_entropy(out.logits, labels, reduction="sum") / n).backward()
+                if backward:
+                    (F.cross_entropy(out.logits, labels, reduction="sum") / n).backward()
                 kept["activations"].append([hidden.detach() for hidden in outputs])
                 kept["logits"].append(out.logits.detach())
                 attention += [_attention_sums(a.detach(), mask, params) for a in own(model, out.attentions)]

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paperlib import params as P
+from paperlib import signals
 from paperlib.model import training
-from paperlib.nodes import store
+from paperlib.names import SIGNALS
+from paperlib.nodes import fingerprint, store
 from paperlib.nodes.store import forget_others, store_of
 from paperlib.params import ROOT
 from paperlib.tree import Study
@@ -67,10 +69,45 @@ def test_other_signals_of_the_same_models_train_nothing(at_home, trained):
     assert made > 0 and len(trained) == made and literal.unit_dir != usual.unit_dir
     for name in WALKS:
         for here, there in zip(first[name].nodes, again[name].nodes):
-            kept = here.record.keys() - {"signals", "seconds", "sha256", "fingerprint"}
+            kept = here.record.keys() - {"signals", "seconds", "sha256", "fingerprint", "measuring"}
             assert all(here.record[part] == there.record[part] for part in kept)
     here, there = (walks["Weight-Norm"].nodes[0].signals for walks in (first, again))
     assert here["Weight-Norm"].equals(there["Weight-Norm"]) and not here["Attention-Weight"].equals(there["Attention-Weight"])
+
+
+@pytest.mark.parametrize("changes", [{"attention_weight": "literal"}, {"sparsity_threshold": 0.02, "mi_bins": 3}, {"signal_size": 6}])
+def test_what_an_experiment_measures_alike_is_not_measured_again(changes, at_home, monkeypatch):
+    """Only signals that the setting changes are measured, and the record is, bit for bit, the one of a study on its own."""
+    usual, other = at_home(), at_home(**changes)
+    Study(usual).node((), {"signals", "block_influence"})
+    measured, original = [], signals.measure
+    monkeypatch.setattr(signals, "measure", lambda *rest: measured.append(set(rest[3])) or original(*rest))
+    node = Study(other).node((), {"signals", "block_influence"})
+    alone = Study(other.replace(output_dir=f"{other.output_dir}/alone", cache_dir=f"{other.cache_dir}/alone"))
+    assert node.record["signals"] == alone.node((), {"signals", "block_influence"}).record["signals"]
+    assert node.record["block_influence"] == alone.store.read(()).record["block_influence"]
+    changed = set().union(*(fingerprint.MEASURING[name] for name in changes)) & set(SIGNALS)
+    assert measured == [changed, set(SIGNALS)] and store.KNOWN_SIGNALS not in node.record
+    assert list(node.signals) == list(SIGNALS), "in the order in which fusers read them"
+
+
+def test_what_is_not_asked_for_stays_known_to_the_next_experiment(at_home, monkeypatch):
+    usual, one, other = at_home(), at_home(mi_bins=3), at_home(mi_bins=3, attention_weight="literal")
+    Study(usual).node((), {"signals"})
+    Study(one).node((), {"block_influence"})
+    Study(usual).store.folder.joinpath("original.json").unlink()
+    measured, original = [], signals.measure
+    monkeypatch.setattr(signals, "measure", lambda *rest: measured.append(set(rest[3])) or original(*rest))
+    Study(other).node((), {"signals"})
+    assert measured == [{"Task-Relevance-MI", "Attention-Weight"}]
+
+
+def test_signals_measured_by_other_code_are_measured_again(at_home, monkeypatch):
+    usual, other = at_home(), at_home(mi_bins=3)
+    Study(usual).node((), {"signals"})
+    monkeypatch.setattr(store, "of_measuring", lambda params: fingerprint.of_measuring(params) | {"Weight-Norm": "by other code"})
+    known = store_of(other).adopt(()).record[store.KNOWN_SIGNALS]
+    assert known.keys() == {"layer", *SIGNALS} - {"Task-Relevance-MI", "Weight-Norm"}
 
 
 def test_the_default_study_stays_as_it_was(at_home):

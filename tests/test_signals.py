@@ -1,12 +1,16 @@
 """Each of the twelve signals against an independent formula: loops over numbers, scikit-learn, numpy, brute force."""
 
 import math
+import types
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from conftest import ARCHITECTURES, FAMILIES, logits_of, padded_batch, smoke_params, tiny_model
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import digamma
 from scipy.stats import rankdata
 from sklearn.metrics import mutual_info_score
@@ -16,6 +20,7 @@ from torch.nn import functional as F
 from paperlib import signals
 from paperlib.model import encoder
 from paperlib.names import SIGNALS
+from paperlib.nodes import compute, fingerprint
 
 EXAMPLES, TOKENS, BINS, THRESHOLD = 37, 9, 4, 0.05  # 37 examples: not a multiple of the chunk of 32
 
@@ -295,6 +300,38 @@ def test_attention_as_printed_is_one_over_n_whatever_the_layer(kind, tokens, tmp
     measured = signals.measure(tiny_model(kind), padded_batch(kind, tokens=tokens), params)
     assert measured["Attention-Weight"].tolist() == pytest.approx([1 / tokens] * 3, rel=1e-6)
     assert signals.degenerate(measured) == ["Attention-Weight"]
+
+
+OTHERWISE = {
+    "signal_split": "validation", "signal_size": 16, "pool_padding": True, "mi_estimator": "knn", "mi_bins": 3, "attention_weight": "literal",
+    "sparsity_threshold": 0.02,
+}  # fmt: skip
+
+
+@hypothesis.settings(max_examples=25, deadline=None)
+@given(wanted=st.sets(st.sampled_from(SIGNALS)))
+def test_a_signal_does_not_depend_on_which_others_are_wanted(wanted, tmp_path_factory):
+    params = settings(tmp_path_factory.getbasetemp())
+    measured = signals.measure(tiny_model("bert"), padded_batch("bert"), params, wanted)
+    every = signals.measure(tiny_model("bert"), padded_batch("bert"), params)
+    assert list(measured) == [name for name in SIGNALS if name in wanted] and measured.equals(every[list(measured)])
+
+
+@pytest.mark.parametrize("name", fingerprint.MEASURING)
+def test_what_each_parameter_of_measuring_changes(name, kind, tmp_path):
+    """What `MEASURING` says: the signals it names take other values, all others the very same ones."""
+    model, batch, params = tiny_model(kind), padded_batch(kind), settings(tmp_path)
+    usual, other = measured_of(model, batch, params), measured_of(model, batch, params.replace(**{name: OTHERWISE[name]}))
+    assert {column for column in usual if not usual[column].equals(other[column])} == fingerprint.MEASURING[name]
+    here, there = (fingerprint.of_measuring(each) for each in (params, params.replace(**{name: OTHERWISE[name]})))
+    assert {signal for signal in here if here[signal] != there[signal]} == fingerprint.MEASURING[name]
+
+
+def measured_of(model, batch, params):
+    """Return the signals and the Block Influence of the texts that the parameters name, of 37 that stand for both splits."""
+    dataset = types.SimpleNamespace(train=batch, validation={part: values.flip(0) for part, values in batch.items()})
+    used = compute.signal_batch(params.replace(signal_size=min(params.signal_size, 20)), dataset)
+    return signals.measure(model, used, params).assign(block_influence=signals.block_influence(model, used))
 
 
 def test_degenerate_signals_are_found(tmp_path):

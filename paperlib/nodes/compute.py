@@ -12,9 +12,10 @@ from paperlib.data import subsets
 from paperlib.data.subsets import Batch, Dataset
 from paperlib.model import batched_training, encoder, memory, together, training
 from paperlib.model.device import device_of, forward_context
+from paperlib.names import SIGNALS
 from paperlib.nodes import contract
 from paperlib.nodes.node import Node, Removed, columns, label, layers_of, pack, seed_of, subset_columns
-from paperlib.nodes.store import Store, store_of
+from paperlib.nodes.store import KNOWN_SIGNALS, Store, store_of
 from paperlib.params import Params
 
 Trained = tuple[PreTrainedModel, training.Training]
@@ -51,7 +52,7 @@ def compute_node(
     model = model_of(params, removed, record, keep_weights, trained)
     for part in sorted(part for part in parts if record.get(part) is None):
         started = time.perf_counter()
-        record[part] = _measure(part, model, bench)
+        record[part] = _measure(part, model, bench, record)
         record["seconds"] = {**record["seconds"], part: time.perf_counter() - started}
     return bench.store.write(record)
 
@@ -122,9 +123,9 @@ def _results(model: PreTrainedModel, removed: Removed, done: training.Training, 
     }
 
 
-def _measure(part: str, model: PreTrainedModel, bench: Bench) -> dict:
+def _measure(part: str, model: PreTrainedModel, bench: Bench, record: dict) -> dict:
     if part == "signals":
-        return columns(signals.measure(model, signal_batch(bench.params, bench.dataset), bench.params))
+        return _signals(model, bench, record.pop(KNOWN_SIGNALS, {}))
     if part == "validation_correct":
         return _correct(model, "validation", bench)
     if part == "block_influence":
@@ -135,6 +136,13 @@ def _measure(part: str, model: PreTrainedModel, bench: Bench) -> dict:
             batch = getattr(bench.dataset, part.removeprefix("subsets_"))
             return subset_columns(ablation.subsets(model, batch, bench.params.seed))
         return columns(ablation.single_removals(model, getattr(bench.dataset, part.removeprefix("ablation_"))))
+
+
+def _signals(model: PreTrainedModel, bench: Bench, known: dict) -> dict:
+    """Return the twelve signals for the record: those `known` from another study of the same model are not measured again."""
+    wanted = [name for name in SIGNALS if name not in known]
+    measured = known | columns(signals.measure(model, signal_batch(bench.params, bench.dataset), bench.params, wanted))
+    return {name: measured[name] for name in ("layer", *SIGNALS)}
 
 
 def _correct(model: PreTrainedModel, split: str, bench: Bench) -> dict:

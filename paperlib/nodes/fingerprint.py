@@ -13,6 +13,7 @@ from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file
 from paperlib.common.places import ROOT
 from paperlib.data import artifacts, pretrained, sources
+from paperlib.names import SIGNALS
 from paperlib.params import RUN_ONLY, Params
 
 # The storeys whose code makes a node's numbers: strategies choose among nodes, and drawing reads them.
@@ -28,10 +29,17 @@ MODEL_FILES = ("*.safetensors", "*.json", "vocab*", "merges.txt", "*.model", "*.
 TOGETHER = ("model/batched_training.py", "model/given_dropout.py", "model/step_graph.py", "nodes/compute_together.py")
 # They decide where walks go, not what is measured on the way.
 CHOOSING = {"max_removed", "inhibition_first", "refit", "fusion_rows", "selection_split", "forest_trees", "random_orders"}
-# They decide what is measured of a model, not how it is trained, nor which texts it gets right.
+# They decide what is measured of a model, not how it is trained, nor which texts it gets right: each with what it changes.
+_OF_TEXTS = {name for name in SIGNALS if not name.startswith("Weight-")} | {"block_influence"}
 MEASURING = {
-    "signal_split", "signal_size", "pool_padding", "mi_estimator", "mi_bins", "attention_weight", "sparsity_threshold",
-}  # fmt: skip
+    "signal_split": _OF_TEXTS,
+    "signal_size": _OF_TEXTS,
+    "pool_padding": {name for name in _OF_TEXTS if name.startswith(("Activation-", "Task-", "Flow-", "Attention-"))},
+    "mi_estimator": {"Task-Relevance-MI"},
+    "mi_bins": {"Task-Relevance-MI"},
+    "attention_weight": {"Attention-Weight"},
+    "sparsity_threshold": {"Weight-Sparsity"},
+}
 MEASURING_CODE = ("signals.py", "model/per_example_gradients.py")
 DISTILLING = {"kd_alpha", "kd_temperature", "kd_t_squared"}
 
@@ -44,6 +52,14 @@ def of_study(params: Params) -> str:
 def of_training(params: Params) -> str:
     """Return the SHA-256 of what all of a node's numbers but its signals depend on, and its weights."""
     return _of(params, MEASURING, MEASURING_CODE)
+
+
+def of_measuring(params: Params) -> dict[str, str]:
+    """Return by what each signal, and the Block Influence, of one and the same model is measured: equal means equal values."""
+    code = of_code(*MEASURING_CODE)
+    settings = {name: getattr(params, name) for name in MEASURING}
+    by_signal = {signal: {name: settings[name] for name in MEASURING if signal in MEASURING[name]} for signal in (*SIGNALS, "block_influence")}
+    return {signal: hashlib.sha256(json.dumps([code, by], sort_keys=True).encode()).hexdigest()[:16] for signal, by in by_signal.items()}
 
 
 def _of(params: Params, no_matter: Collection[str] = (), no_code: Collection[str] = ()) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_json, in_one_piece
 from paperlib.common.records import ORIGINAL, STUDY_FILE, is_node, read_sealed, seal
-from paperlib.nodes.fingerprint import of_study, of_training
+from paperlib.nodes.fingerprint import of_measuring, of_study, of_training
 from paperlib.nodes.node import Node, Removed, label, parse_label
 from paperlib.params import EXPERIMENTS, Params
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 MEASURED = {"signals", "block_influence"}  # parts of a record that the parameters of measuring change
+KNOWN_SIGNALS = "known_signals"  # part of a record: the signals that another study of the same model measured alike
 
 
 class Store:
@@ -34,10 +35,12 @@ class Store:
     """
 
     def __init__(
-        self, folder: Path, weights: Path, fingerprint: str, limit_gb: float, training: str = "", beside: Callable[[], Sequence[Path]] = tuple
-    ):
+        self, folder: Path, weights: Path, fingerprint: str, limit_gb: float, training: str = "",
+        measuring: dict[str, str] | None = None, beside: Callable[[], Sequence[Path]] = tuple
+    ):  # fmt: skip
         self.folder, self.fingerprint, self.training = folder, fingerprint, training or fingerprint
         self.weights, self.limit_bytes = weights / self.training[:16], limit_gb * 1e9
+        self.measuring = measuring or {}  # by what each signal is measured (fingerprint.of_measuring)
         self._beside = beside  # asked when it is wanted: records are moved aside meanwhile
 
     def claim(self) -> None:
@@ -61,15 +64,22 @@ class Store:
         return Node(record) if (record.get("fingerprint"), record.get("removed")) == wanted else None
 
     def adopt(self, removed: Removed) -> Node | None:
-        """Return a node; where only another study trained the same model, take over all it recorded but other signals."""
+        """Return a node; where only another study trained the same model, take over all it recorded but what it measured otherwise."""
         if (node := self.read(removed)) is not None:
             return node
         for folder in self.relatives:
             record = read_sealed(folder / self._record_path(removed).name) or {}
             if (record.get("training"), record.get("removed")) == (self.training, label(removed)):
-                same = record["fingerprint"] == self.fingerprint
-                return self.write(record if same else {name: part for name, part in record.items() if name not in MEASURED})
+                return self.write(record if record["fingerprint"] == self.fingerprint else self._measured_alike(record))
         return None
+
+    def _measured_alike(self, record: dict) -> dict:
+        """Return another study's record of the same model without the measurements that this one makes in another way."""
+        theirs = record.get("measuring", {})
+        alike = {name for name, how in self.measuring.items() if theirs.get(name) == how}
+        kept = {name: part for name, part in record.items() if name not in MEASURED - alike}
+        signals = kept.get(KNOWN_SIGNALS, {}) | (record.get("signals") or {})
+        return kept | {KNOWN_SIGNALS: {name: column for name, column in signals.items() if name in alike | {"layer"}}}
 
     @cached_property
     def relatives(self) -> list[Path]:
@@ -151,7 +161,7 @@ class Store:
         return (read_sealed(folder / STUDY_FILE) or {}).get("training") == self.training
 
     def _stamps(self) -> dict[str, str]:
-        return {"fingerprint": self.fingerprint, "training": self.training}
+        return {"fingerprint": self.fingerprint, "training": self.training, "measuring": self.measuring}
 
     def _owner(self) -> str | None:
         """Return the fingerprint of the study that holds the folder; where the file that says so is damaged, its records do."""
@@ -180,7 +190,7 @@ class Store:
 def store_of(params: Params) -> Store:
     """Return the store of this study."""
     weights, beside = params.cache_path / "weights", partial(_record_folders, params)
-    return Store(params.unit_dir / "nodes", weights, of_study(params), params.cache_gb, of_training(params), beside)
+    return Store(params.unit_dir / "nodes", weights, of_study(params), params.cache_gb, of_training(params), of_measuring(params), beside)
 
 
 def _record_folders(params: Params) -> list[Path]:
