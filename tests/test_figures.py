@@ -1,5 +1,6 @@
 """The eight figures: what is drawn equals what was computed another way, nothing is clipped, bytes repeat."""
 
+import contextlib
 import io
 import itertools
 import subprocess
@@ -146,7 +147,8 @@ def test_lines_that_coincide_are_named_and_a_control_is_seen_through():
     twin = steps[steps.strategy == "Random-Forest"].assign(strategy="Greedy-Ablation")
     steps = pd.concat([steps[steps.strategy != "Greedy-Ablation"], twin])
     for narrow in (False, True):
-        figure, alt = paper.accuracy_curves(steps, narrow)
+        with paper.small_screen() if narrow else contextlib.nullcontext():
+            figure, alt = paper.accuracy_curves(steps)
         notes = [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()][len(WALKS) + 1 :]  # after those of all strategies and of the baseline
         assert notes == ["the same line: Random-Forest, Greedy-Ablation"]
         assert "Lines that coincide, imdb: Random-Forest = Greedy-Ablation." in alt
@@ -449,14 +451,20 @@ def all_figures(datasets, seeds, orders=10):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize(("datasets", "seeds"), [([HOSTILE], 1), (DATASETS, 2)])
-def test_nothing_is_clipped_and_every_figure_has_its_alt_text(datasets, seeds):
-    for name, (figure, alt) in all_figures(datasets, seeds).items():
+def test_nothing_is_clipped_and_every_figure_has_its_alt_text(datasets, seeds, narrow):
+    with paper.small_screen() if narrow else contextlib.nullcontext():
+        drawn = all_figures(datasets, seeds)
+    for name, (figure, alt) in drawn.items():
         figure.draw_without_rendering()
         box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
         assert box.x0 > -0.01 and box.y0 > -0.01, name
         assert box.x1 < width + 0.01 and box.y1 < height + 0.01, name
         assert alt.endswith(".") and any(digit.isdigit() for digit in alt), name
+        if narrow:
+            assert figure.get_figwidth() * drawing.CSS_DPI < 405, f"{name}: shrunk on a screen of 400 pixels"
+            assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 7, name
 
 
 def test_every_strategy_has_a_colour_and_a_marker_of_its_own():

@@ -1,8 +1,11 @@
 """How figures look and are saved: style, a colour and marker per strategy, marks of significance, files."""
 
+import contextlib
+import contextvars
 import io
 import itertools
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -67,6 +70,8 @@ MARKERS = {strategy: marker for strategy, (_, marker) in LOOKS.items()}
 EMPHASISED = (*FUSERS, "Equal-Training")
 UNKNOWN_COLOUR = "#555555"  # a strategy a user added
 
+NARROW_WIDTH = 4.2  # inches: a small screen's 400 pixels
+NARROW_LINE, NARROW_LABEL = 48, 28  # characters of a legend and of an axis label across them
 CSS_DPI = 96  # pixels of a page in an inch: pictures are drawn twice as fine, for fine screens
 COLOURS_KEPT = 255  # of a picture: charts have few, and a palette halves the file or better
 AROUND = ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))  # right above first
@@ -75,6 +80,34 @@ BLACK, RED, GREEN, BLUE = "#000000", "#c1121f", "#009e73", "#0072b2"
 ALPHA = 0.05
 DOT = {"linestyle": "none", "marker": "o", "markersize": 2.8, "color": "white", "markeredgecolor": "black",
        "markeredgewidth": 0.6}  # one dataset, seed or random order
+
+
+_narrow = contextvars.ContextVar("narrow", default=False)
+
+
+@contextlib.contextmanager
+def small_screen() -> Iterator[None]:
+    """Let Figures 1 to 8 be drawn in their narrow form, with legends that can be read on a telephone."""
+    token = _narrow.set(True)
+    try:
+        yield
+    finally:
+        _narrow.reset(token)
+
+
+def is_narrow() -> bool:
+    """Say whether figures are drawn in their narrow form."""
+    return _narrow.get()
+
+
+def fitting(width: float) -> float:
+    """Return a figure's width in inches, no more than a small screen's in the narrow form."""
+    return min(width, NARROW_WIDTH) if is_narrow() else width
+
+
+def x_label(ax: Axes, text: str) -> None:
+    """Name the horizontal axis, on several lines in the narrow form."""
+    ax.set_xlabel(textwrap.fill(text, NARROW_LABEL) if is_narrow() else text)
 
 
 def style() -> None:
@@ -146,11 +179,19 @@ def dataset_key(values: pd.DataFrame, bars: str = "bar: mean, whisker: s.e.m.") 
 
 
 def legend_above(ax: Axes, handles: Sequence, columns: int = 1, title: str | None = None) -> None:
-    """Put a legend on top of the axes, where no label or bar can meet it; in fewer columns where they would not fit."""
-    above = ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, title=title,
-                      alignment="left", borderaxespad=0.3, columnspacing=1.4)
+    """Put a legend on top of the axes, where no label or bar can meet it; in fewer columns where they would not fit.
+
+    In the narrow form it is as wide as the figure, which has one axes then.
+    """
+    common = {"handles": handles, "title": title, "alignment": "left", "columnspacing": 1.4}
+    if is_narrow():
+        for handle in handles:
+            handle.set_label(textwrap.fill(handle.get_label().replace(" < ", "\u00a0<\u00a0"), NARROW_LINE, break_on_hyphens=False))
+        above = ax.figure.legend(loc="outside upper left", **common)
+    else:
+        above = ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.3, **common)
     above.get_title().set_fontweight("bold")
-    if columns > 1 and above.get_window_extent().width > 0.9 * ax.figure.bbox.width:  # it must not squeeze the axes
+    if columns > 1 and not is_narrow() and above.get_window_extent().width > 0.9 * ax.figure.bbox.width:  # it must not squeeze the axes
         legend_above(ax, handles, columns - 1, title)
 
 
@@ -207,7 +248,7 @@ def mark_rows(
     """Put asterisks of one colour in their own column right of the axes, at the rows that are significant."""
     rows = row_positions(names)[significant.reindex(names).fillna(False).to_numpy(dtype=bool)]
     if len(rows):  # an empty line outside the axes would upset the layout
-        places = np.full(len(rows), 1.03 + 0.045 * column)
+        places = np.full(len(rows), 1.03 + (0.06 if is_narrow() else 0.045) * column)  # in widths of the axes
         ax.plot(places, rows, linestyle="none", marker=ASTERISK, markersize=8, color=colour, clip_on=False,
                 label=name, transform=ax.get_yaxis_transform())
 

@@ -15,6 +15,7 @@ from paperlib.figures.drawing import (  # fmt: skip
     COLOURS,
     DOT,
     GREEN,
+    NARROW_WIDTH,
     RED,
     STYLE,
     asterisk_key,
@@ -22,6 +23,8 @@ from paperlib.figures.drawing import (  # fmt: skip
     count,
     dataset_key,
     dot_key,
+    fitting,
+    is_narrow,
     label,
     legend_above,
     mark_rows,
@@ -59,8 +62,7 @@ def distillation_bars(distillation: pd.DataFrame, test_size: int | None = None) 
     kinds = {model: look for model, look in MODELS.items() if model in set(rows["bar"])}
     figure, ax, names = _grouped_bars(rows, kinds, errorbar="se")
     handles = list(ax.containers)
-    ax.set_xticks(range(len(names)), [
-        f"{label(name, 18)}\n{_removed(rows[rows['dataset'] == name])}" for name in names])
+    _name_groups(ax, [f"{label(name, 18)}\n{_removed(rows[rows['dataset'] == name])}" for name in names])
     seeds = int(rows["seed"].nunique())
     note = f"whisker: s.e.m. over {seeds} seeds" if seeds > 1 else "one seed"
     if seeds == 1 and test_size:
@@ -79,8 +81,11 @@ def fuser_weights(fusion: pd.DataFrame) -> tuple[Figure, str]:
     """
     weights = statistics.scaled_weights(fusion)
     fusers = [fuser for fuser in FUSERS if fuser in set(weights["strategy"])]
-    size = (1.6 + 3.7 * len(fusers), 5.0)
-    figure, axes = plt.subplots(1, len(fusers), figsize=size, sharey=True, squeeze=False)
+    if is_narrow():  # one below the other, each with its legend
+        figure = plt.figure(figsize=(NARROW_WIDTH, 4.4 * len(fusers)))
+        axes = np.array([part.subplots() for part in figure.subfigures(len(fusers), squeeze=False).flat])
+    else:
+        figure, axes = plt.subplots(1, len(fusers), figsize=(1.6 + 3.7 * len(fusers), 5.0), sharey=True, squeeze=False)
     leaders = []
     for ax, fuser in zip(axes.flat, fusers):
         table = _signal_table(weights[weights["strategy"] == fuser])
@@ -116,7 +121,7 @@ def _grouped_bars(rows: pd.DataFrame, kinds: dict, errorbar: str | None) -> tupl
     """Draw accuracy (%), a group of bars per dataset; return figure, axes and the datasets in order."""
     place = {name: rank for rank, name in enumerate(DATASETS)}
     names = sorted(rows["dataset"].unique(), key=lambda name: (place.get(name, len(place)), name))
-    figure, ax = plt.subplots(figsize=(max(6.8, 1.4 + 1.15 * len(names)), 4.3))
+    figure, ax = plt.subplots(figsize=(fitting(max(6.8, 1.4 + 1.15 * len(names))), 5.2 if is_narrow() else 4.3))
     data = rows.assign(percent=100 * rows["accuracy"]).reset_index(drop=True)
     seaborn.barplot(data, x="dataset", y="percent", hue="bar", order=names, hue_order=list(kinds), ax=ax,
                     errorbar=errorbar, capsize=0.25, err_kws=WHISKER, legend=False)
@@ -125,9 +130,14 @@ def _grouped_bars(rows: pd.DataFrame, kinds: dict, errorbar: str | None) -> tupl
         plt.setp(bars.patches, **look)
     margin = max(0.55, 1.5 - len(names) / 2)  # or a single group would fill the page
     ax.set(xlabel="", ylabel="test accuracy (%)", xlim=(-margin, len(names) - 1 + margin))
-    ax.set_xticks(range(len(names)), [label(name, 18) for name in names])
+    _name_groups(ax, [label(name, 18) for name in names])
     ax.tick_params(axis="x", length=0)
     return figure, ax, names
+
+
+def _name_groups(ax: Axes, names: list[str]) -> None:
+    upright = is_narrow() and len(names) > 2
+    ax.set_xticks(range(len(names)), [name.replace("\nlayers", " layers") for name in names] if upright else names, rotation=90 if upright else 0)
 
 
 def _bar_places(groups: int, bars: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Figures 1, 2, 3, 4 and 7: the strategies compared. Numbers in, a matplotlib figure and its alt text out.
 
-This is also where to find the other three (`fusion_figures`), the style and `save` (`drawing`).
+This is also where to find the other three (`figures.fusion`), the style, the narrow form and `save` (`figures.drawing`).
 """
 
 import textwrap
@@ -22,6 +22,7 @@ from paperlib.figures.drawing import (  # fmt: skip
     EMPHASISED,
     GREEN,
     MARKERS,
+    NARROW_WIDTH,
     RED,
     STYLE,
     UNKNOWN_COLOUR,
@@ -29,6 +30,8 @@ from paperlib.figures.drawing import (  # fmt: skip
     bar_rows,
     count,
     dataset_key,
+    fitting,
+    is_narrow,
     label,
     legend_above,
     line_look,
@@ -37,9 +40,11 @@ from paperlib.figures.drawing import (  # fmt: skip
     reachable,
     row_positions,
     save,
+    small_screen,
     style,
     test_note,
     too_small,
+    x_label,
 )
 from paperlib.figures.fusion import distillation_bars, fuser_weights, randomization
 from paperlib.names import CONTROLS, FAMILIES, OURS, RIVALS, STRATEGIES
@@ -47,19 +52,19 @@ from paperlib.names import CONTROLS, FAMILIES, OURS, RIVALS, STRATEGIES
 __all__ = [
     "COLOURS", "MARKERS", "accuracy_curves", "baseline_change", "distillation_bars", "fuser_weights",
     "randomization", "removal_order", "removal_steps", "save",
-    "size_improvement", "strategy_ranks", "style",
+    "size_improvement", "small_screen", "strategy_ranks", "style",
 ]  # fmt: skip
 
 
 @plt.rc_context(STYLE)
-def accuracy_curves(steps: pd.DataFrame, narrow: bool = False) -> tuple[Figure, str]:
+def accuracy_curves(steps: pd.DataFrame) -> tuple[Figure, str]:
     """Draw Figure 1: accuracy (%) against layers removed, one panel per dataset, one line per strategy.
 
     Lines are means over seeds; with several seeds, fusers and controls carry a band of +- s.e.m. The legend, or
-    with several datasets the alt text, names the lines that coincide. `narrow`: for small screens, legend below.
+    with several datasets the alt text, names the lines that coincide; in the narrow form it stands below.
     """
     maxima = statistics.maximum_accuracy(steps)
-    figure, axes = _panels(len(maxima.columns), narrow)
+    figure, axes = _panels(len(maxima.columns))
     for ax, dataset in zip(axes, maxima.columns):
         _curves(ax, steps[steps["dataset"] == dataset], maxima.index)
         ax.set_title(label(dataset))
@@ -68,8 +73,8 @@ def accuracy_curves(steps: pd.DataFrame, narrow: bool = False) -> tuple[Figure, 
     alike = {dataset: statistics.same_curves(rows) for dataset, rows in steps.groupby("dataset", sort=False)}
     notes = [note_key(textwrap.fill(_one_line(group), 38, break_on_hyphens=False)) for group in alike[maxima.columns[0]]] if len(alike) == 1 else []
     lines = sum(key.get_label().count("\n") + 1.4 for key in notes)
-    figure.set_figheight(figure.get_figheight() + 0.16 * (max(0, lines - 2) if narrow else max(0, lines - 6)))
-    place = {"loc": "outside lower center", "ncols": 2, "fontsize": 7} if narrow else {"loc": "outside right center"}
+    figure.set_figheight(figure.get_figheight() + 0.16 * (max(0, lines - 2) if is_narrow() else max(0, lines - 6)))
+    place = {"loc": "outside lower center", "ncols": 2, "fontsize": 7} if is_narrow() else {"loc": "outside right center"}
     figure.legend(handles=[*keys, baseline, *notes], handlelength=3.2, **place)
     figure.align_ylabels(axes)
     numbers = _extremes(100 * maxima, "Maximum", ".1f")
@@ -82,7 +87,7 @@ def strategy_ranks(maxima: pd.DataFrame) -> tuple[Figure, str]:
     ranks = statistics.ranks(maxima.loc[[name for name in maxima.index if name not in OURS]])
     figure, ax = _strategy_bars(ranks, errors=False)
     ax.set(xlim=(0, len(ranks) + 0.5), xticks=range(len(ranks), 0, -2))
-    ax.set_xlabel(f"rank by maximum accuracy ({len(ranks)} = best)")
+    x_label(ax, f"rank by maximum accuracy ({len(ranks)} = best)")
     legend_above(ax, [dataset_key(ranks, "bar: mean")])
     mean = ranks.mean(axis=1).sort_values(ascending=False, kind="stable")
     best = " and ".join(f"{name} ({rank:.1f})" for name, rank in mean.head(2).items())
@@ -99,7 +104,7 @@ def baseline_change(maxima: pd.DataFrame, baseline: pd.Series) -> tuple[Figure, 
     change, tests = statistics.percent_change(maxima, baseline), statistics.baseline_tests(maxima, baseline)
     n = change.shape[1]
     figure, ax = _strategy_bars(change)
-    ax.set_xlabel("change of maximum accuracy against the baseline (%)")
+    x_label(ax, "change of maximum accuracy against the baseline (%)")
     legend_above(ax, [dataset_key(change), *_change_marks(ax, tests, n), test_note(n, "datasets")])
     below = [name for name in change.index if name in STRATEGIES and tests["p_less"][name] < ALPHA]
     verdict = f"significantly below 0: {len(below)} strategies of the paper" if reachable(n) else too_small(n)
@@ -114,7 +119,7 @@ def size_improvement(improvement: pd.DataFrame) -> tuple[Figure, str]:
     """
     n, names = improvement.shape[1], improvement.index
     figure, ax = _strategy_bars(improvement)
-    ax.set_xlabel("improvement of the accuracy-to-size ratio (%)")
+    x_label(ax, "improvement of the accuracy-to-size ratio (%)")
     keys = [dataset_key(improvement)]
     if reachable(n, sides=2) and "Random" in names:
         differences = improvement - improvement.loc["Random"]
@@ -153,8 +158,8 @@ def removal_order(steps: pd.DataFrame) -> tuple[Figure, str]:
     """
     table = removal_steps(steps)
     rows, columns = table.shape
-    figure, ax = plt.subplots(figsize=(3.2 + 0.46 * columns, 1.4 + 0.27 * rows))
-    seaborn.heatmap(table, ax=ax, cmap="Blues", vmin=1, vmax=columns, annot=columns <= 16, fmt=".1f",
+    figure, ax = plt.subplots(figsize=(fitting(3.2 + 0.46 * columns), 1.4 + 0.27 * rows))
+    seaborn.heatmap(table, ax=ax, cmap="Blues", vmin=1, vmax=columns, annot=columns <= (8 if is_narrow() else 16), fmt=".1f",
                     annot_kws={"fontsize": 7}, linewidths=0.4, cbar_kws={"label": "average step of removal"})
     ax.set(xlabel="encoder layer (1 = next to the embeddings)", ylabel="")
     ax.set_yticks(np.arange(rows) + 0.5, [label(name) for name in table.index], rotation=0)
@@ -174,11 +179,11 @@ def _alike_text(alike: dict[str, list[tuple[str, ...]]]) -> str:
     return f" Lines that coincide, {'. '.join(parts)}." if parts else ""
 
 
-def _panels(n: int, narrow: bool = False) -> tuple[Figure, list[Axes]]:
-    columns = min(n, 2) if narrow else {1: 1, 2: 2, 4: 2, 8: 4}.get(n, 3)
+def _panels(n: int) -> tuple[Figure, list[Axes]]:
+    columns = min(n, 2) if is_narrow() else {1: 1, 2: 2, 4: 2, 8: 4}.get(n, 3)
     rows = -(-n // columns)
     width, height = (5.2, 6.8) if n == 1 else (3.3 * columns, max(6.4, 2.7 * rows))
-    size = (4.2, (2.6 if n == 1 else 1.7 * rows) + 2.0) if narrow else (width + 2.4, height)
+    size = (NARROW_WIDTH, (2.6 if n == 1 else 1.7 * rows) + 2.0) if is_narrow() else (width + 2.4, height)
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in grid.flat[n:]:
         ax.remove()
@@ -205,7 +210,7 @@ def _curves(ax: Axes, steps: pd.DataFrame, strategies: pd.Index) -> None:
 
 
 def _strategy_bars(values: pd.DataFrame, errors: bool = True) -> tuple[Figure, Axes]:
-    figure, ax = plt.subplots(figsize=(6.6, 1.6 + 0.25 * len(values)))
+    figure, ax = plt.subplots(figsize=(fitting(6.6), 1.6 + 0.25 * len(values)))
     bar_rows(ax, values, [COLOURS.get(name, UNKNOWN_COLOUR) for name in values.index], errors)
     ax.axvline(0, color="black", linewidth=0.8)
     for group in (CONTROLS, RIVALS):
