@@ -81,17 +81,20 @@ class Study:
         """Walk level by level, computing each node that is wanted once."""
         root_parts = set().union(*(strategies.needs(name, self.params, original=True) for name in names))
         with Progress(self.params, len(names), watch) as progress:
+            layers = self._layers()
+            walks = [walk for name in names for walk in strategies.members(name, layers, self.params)]
+            progress.expect([layers, *self._still_wanted(dict.fromkeys(walks, [()]), layers)])
             root = self._ensure({(): root_parts}, progress)[()]
-            paths = {walk: [root] for name in names for walk in self._walks_of(name)}
+            paths = {walk: [root] for walk in walks}
             choices = defaultdict(list)
-            progress.expect(self._still_wanted(paths))
+            progress.expect(self._still_wanted(paths, layers))
             while wanted := self._next_level(paths, choices):
                 taught = {node.removed for node in paths.get(DISTILLED, ())}
                 nodes = self._ensure(wanted, progress, spared=taught)
                 for name, path in paths.items():
                     if len(choices[name]) == len(path):
                         path.append(nodes[_child(path[-1], choices[name][-1])])
-                progress.expect(self._still_wanted(paths))
+                progress.expect(self._still_wanted(paths, layers))
         self.walks |= {name: Walk(name, path, choices[name]) for name, path in paths.items()}
 
     def grow_all(self) -> dict[str, Walk]:
@@ -201,11 +204,18 @@ class Study:
             raise UserError(f"{name} has not been walked yet: run the notebook that grows it")
         return path
 
-    def _still_wanted(self, paths: dict[str, list[Node]]) -> list[int]:
+    def _layers(self) -> int:
+        """Return L; where the original model is still to come, of the encoder that it is made from."""
+        if (root := self.store.adopt(())) is not None:
+            return root.original_layers
+        from paperlib.nodes import compute  # takes seconds to import, and is needed now
+
+        return compute.bench_of(self.params).layers
+
+    def _still_wanted(self, paths: dict[str, list], total: int) -> list[int]:
         """Return the layers of every model that could still be asked for, were no two walks to meet again."""
         left = []
         for name, path in paths.items():
-            total = path[-1].original_layers
             deepest = strategies.depth(name, total, self.params)
             for step in range(len(path), deepest + 1):
                 gone = 0 if name == "Equal-Training" else deepest if name.startswith("One-Shot") else step

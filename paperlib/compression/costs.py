@@ -3,7 +3,6 @@
 import math
 
 from paperlib.data.orders import passes
-from paperlib.model import encoder
 from paperlib.nodes import compute
 from paperlib.nodes.calibration import FORWARD_SHARE, calibrate
 from paperlib.params import Params
@@ -13,7 +12,7 @@ class Costs:
     """What fine-tunes and measurements of a study's models cost here."""
 
     def __init__(self, params: Params):
-        self.params, self.layers = params, len(encoder.layers(compute.bench_of(params).pretrained))
+        self.params, self.layers = params, compute.bench_of(params).layers
         self.step = calibrate(params, self.layers)  # seconds of one, by the layers left
 
     def fine_tunes(self, left: list[int]) -> str:

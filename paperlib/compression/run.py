@@ -115,7 +115,7 @@ class Work:
 def _compress(found: Inputs, wish: Wish, cut: bool, say: Callable[[str], None]) -> Result:
     started, params = time.time(), found.params
     bench = compute.bench_of(params)
-    layers = len(encoder.layers(bench.pretrained))
+    layers = bench.layers
     check_keep(wish, layers)
     if cut:
         pieces.check(encoder.load_tokenizer(params))

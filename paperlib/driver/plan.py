@@ -40,7 +40,7 @@ def plan(studies: list[Params]) -> Plan:
     """
     params, units = studies[0], len(studies)
     bench = compute.bench_of(params)
-    total = len(encoder.layers(bench.pretrained))
+    total = bench.layers
     levels = [(total - depth, count) for depth, count in enumerate(_nodes_at_most(params, total))]
     steps = params.epochs * math.ceil(params.train_size / params.batch_size)
     rounds_of_control = len(levels) - 1

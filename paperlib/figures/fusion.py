@@ -55,7 +55,7 @@ ORDERS = {  # test in randomization.csv -> look of its bar, name and colour of i
 def distillation_bars(distillation: pd.DataFrame, test_size: int | None = None) -> tuple[Figure, str]:
     """Draw Figure 5: test accuracy (%) of the original, pruned, distilled and cross-entropy-only models.
 
-    One group per dataset, labelled with the layers removed. Error bars = s.e.m. over seeds when several; with one seed
+    One group per dataset, labelled with the layers removed. Error bars = s.e.m. over seeds; of a dataset with one seed
     the sampling error on `test_size` examples, if given.
     """
     rows = distillation.rename(columns={"model": "bar"})
@@ -63,12 +63,14 @@ def distillation_bars(distillation: pd.DataFrame, test_size: int | None = None) 
     figure, ax, names = _grouped_bars(rows, kinds, errorbar="se")
     handles = list(ax.containers)
     _name_groups(ax, [f"{label(name, 18)}\n{_removed(rows[rows['dataset'] == name])}" for name in names])
-    seeds = int(rows["seed"].nunique())
-    note = f"whisker: s.e.m. over {seeds} seeds" if seeds > 1 else "one seed"
-    if seeds == 1 and test_size:
-        _sampling_whiskers(ax, rows, names, list(kinds), test_size)
-        note = f"whisker: standard error on {test_size} test examples (one seed)"
-    legend_above(ax, [*handles, note_key(note)], columns=2)
+    seeds = rows.groupby("dataset")["seed"].nunique()
+    single = [name for name in names if seeds[name] == 1]
+    notes = [f"s.e.m. over {seeds.max()} seeds"] if len(single) < len(names) else []
+    if single and test_size:
+        _sampling_whiskers(ax, rows[rows["dataset"].isin(single)], names, list(kinds), test_size)
+        whose = f" ({', '.join(map(label, single))}: one seed)" if notes else " (one seed)"
+        notes.append(f"standard error on {test_size} test examples{whose}")
+    legend_above(ax, [*handles, note_key(f"whisker: {'; '.join(notes)}" if notes else "one seed")], columns=2)
     return figure, _distillation_text(rows)
 
 

@@ -30,6 +30,11 @@ class Bench:
     pretrained: PreTrainedModel  # with the vocabulary cut to the ids in use
     store: Store
 
+    @property
+    def layers(self) -> int:
+        """L, the number of layers of the pretrained model."""
+        return len(encoder.layers(self.pretrained))
+
 
 def bench_of(params: Params) -> Bench:
     """Load data and pretrained model, once per process and study."""
@@ -114,7 +119,7 @@ def _results(model: PreTrainedModel, removed: Removed, done: training.Training, 
     hits = _correct(model, "test", bench)
     return {
         "removed": label(removed),
-        "original_layers": len(encoder.layers(bench.pretrained)),
+        "original_layers": bench.layers,
         "parameters": encoder.count_parameters(model),
         "test_correct": hits,
         "health": done.health.as_dict(),

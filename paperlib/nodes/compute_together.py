@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from paperlib.common.errors import UserError
-from paperlib.model import encoder, memory, together
+from paperlib.model import memory, together
 from paperlib.model.batched_training import fine_tune_together
 from paperlib.model.training import Training
 from paperlib.nodes import compute
@@ -68,4 +68,4 @@ def _untrained(bench: Bench, group: list[Removed]) -> list[PreTrainedModel]:
 
 
 def _layers_left(removed: Removed, bench: Bench) -> int:
-    return len(encoder.layers(bench.pretrained)) - len(layers_of(removed))
+    return bench.layers - len(layers_of(removed))

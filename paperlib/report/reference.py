@@ -227,6 +227,9 @@ def notebooks(folder: Path, address: str = "") -> str:
         source = "a local folder (`data_dir`)" if _is_local(run) else "where `make reproduce` takes them"
         groups[f"Of {unit_name(run['dataset'], run['seed'])}, its texts from {source}"] = of_unit
     lines = [f"- {whose}: {', '.join(links[name] for name in names)}" for whose, names in groups.items() if names]
+    absent = sorted(path.stem for path in units.NOTEBOOKS.glob("*.ipynb") if path.stem not in links)
+    if lines and absent:
+        lines.append(f"- Not among them: {', '.join(absent)}")
     return "\n".join(lines or ["None is kept yet."]) + "\n"
 
 
