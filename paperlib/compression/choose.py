@@ -9,16 +9,15 @@ import pandas as pd
 
 from paperlib import strategies
 from paperlib.common.errors import UserError
-from paperlib.compression.costs import Costs
+from paperlib.compression.costs import Costs, about
 from paperlib.compression.wish import Wish
 from paperlib.evidence import transfer
 from paperlib.evidence.transfer_file import Stored
-from paperlib.model.device import device_of
 from paperlib.nodes.node import Node, Removed
 from paperlib.tree import Study
 
 GREEDY, EXACT, FUSER, TOP = "greedy ablation", "exact subsets", "the transferred fuser", "from the top"
-MOST_SUBSETS = {"cpu": 8, "cuda": 12}  # layers: 2^8 takes seconds on a processor, 2^12 an hour
+MOST_LAYERS, MOST_SECONDS = 12, 3600  # for which all sets of layers are measured: 2^12 in at most an hour
 Say = Callable[[str], None]
 
 
@@ -117,9 +116,13 @@ def _orders(study: Study, deepest: int, keep: int | None, fuser: Stored | None, 
     """Return the orders to walk: greedy, the best of all subsets where they can be measured, a fuser's, from the top."""
     params, layers = study.params.replace(max_removed=0), costs.layers
     orders = {GREEDY: Order(lambda path: strategies.next_layer("Greedy-Ablation", path, params).layer, frozenset({"ablation_validation"}))}
-    exact = 0 < deepest and layers <= MOST_SUBSETS[device_of(params).type]
-    if exact and not study.node(()).has({"subsets_validation"}):
-        say(f"measuring all {2**layers} subsets of layers on validation, without training: {costs.subsets()}")
+    known = study.node(()).has({"subsets_validation"})
+    exact = 0 < deepest and layers <= MOST_LAYERS and (known or costs.subsets() <= MOST_SECONDS)
+    if not known and 0 < deepest:
+        how = about(costs.subsets())
+        why = f"it would take {how}" if layers <= MOST_LAYERS else f"that is done up to {MOST_LAYERS} layers"
+        say(f"measuring all {2**layers} subsets of layers on validation, without training: {how}" if exact
+            else f"the {2**layers} subsets of layers are not measured: {why}")
     asked = {"ablation_validation": True, "subsets_validation": exact, "signals": bool(fuser)}
     root = study.node((), {part for part, wanted in asked.items() if wanted})
     if exact:

@@ -18,13 +18,14 @@ class Costs:
     def fine_tunes(self, left: list[int]) -> str:
         """Say how long it takes to fine-tune models with so many layers left."""
         steps = self.params.epochs * math.ceil(self.params.train_size / self.params.batch_size)
-        return _about(steps * sum(map(self.step, left)))
+        return about(steps * sum(map(self.step, left)))
 
-    def subsets(self) -> str:
-        """Say how long it takes to measure all sets of layers of the original on validation."""
+    def subsets(self) -> float:
+        """Return the seconds that it takes to measure all sets of layers of the original on validation."""
         layer = (self.step(self.layers) - self.step(0)) / self.layers
-        return _about(FORWARD_SHARE * layer * passes(self.layers) * self.params.validation_size / self.params.batch_size)
+        return FORWARD_SHARE * layer * passes(self.layers) * self.params.validation_size / self.params.batch_size
 
 
-def _about(seconds: float) -> str:
+def about(seconds: float) -> str:
+    """Say how much time it is."""
     return f"about {max(seconds, 1):.0f} s of one core"
