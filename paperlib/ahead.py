@@ -1,6 +1,6 @@
 """Train the control that loses no layer on an idle core, while the first notebooks of a study look at one model.
 
-It waits for no measurement: each of its models needs the one before and nothing else.
+It waits for no measurement: each of its models needs the one before and nothing else (`strategies.next_layer` chooses no layer).
 """
 
 import contextlib

@@ -221,7 +221,10 @@ def _strategy_bars(values: pd.DataFrame, errors: bool = True) -> tuple[Figure, A
 
 
 def _change_marks(ax: Axes, tests: pd.DataFrame, n: int) -> list[Line2D]:
-    """Put Figure 3's asterisks, one column per question; return the legend entries that explain them."""
+    """Put Figure 3's asterisks, one column per question; return the legend entries that explain them.
+
+    `tests`: the p-values of Wilcoxon's signed-rank tests (`statistics.baseline_tests`), each compared with ALPHA = 0.05.
+    """
     keys = []
     if reachable(n):
         mark_rows(ax, tests["p_less"] < ALPHA, tests.index, BLACK, 0, "below 0")

@@ -46,6 +46,7 @@ def compute_node(
 ) -> Node:
     """Return the node with the measurements `parts`, computing and writing whatever is not in the store.
 
+    Its record holds what `_results` says of the fine-tune and each part that was ever asked for (`_measure`), with seconds.
     `trained` is the model when it has been fine-tuned already, together with others.
     On a processor every fine-tune uses one thread, so that its numbers do not depend on how many run beside it.
     """

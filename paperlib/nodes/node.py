@@ -1,4 +1,4 @@
-"""A node of the layer-removal tree: one pruned and fine-tuned model, as numbers; and how to compute it."""
+"""A node of the layer-removal tree: one pruned and fine-tuned model, as numbers."""
 
 import hashlib
 import math
