@@ -13,6 +13,7 @@ EPOCHS_OF ?= newsgroup imdb agnews
 VENV  := .venv
 RUN   := $(VENV)/bin/python -m paperlib
 STAMP := $(VENV)/.installed
+INSTALLED = $(STAMP) $(if $(strip $(ENGINE)),$(VENV)/.cluster)
 # The shell must not read what they hold: SET='data_dir="my data"' keeps its space, and so on.
 quoted = '$(subst ','\'',$1)'
 each   = $(foreach item,$1,$(call quoted,$(item)))
@@ -34,9 +35,9 @@ help: ## Show this help
 	@echo 'Usage: make TARGET [PROFILE=$(PROFILE)] [DATASETS="$(DATASETS)"] [SEEDS="$(SEEDS)"] [SET="name=value ..."]'
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-env: $(STAMP) ## Install the pinned packages into .venv, once (PYTHON=python3 chooses the interpreter)
+env: $(INSTALLED) ## Install the pinned packages into .venv, once (PYTHON=python3 chooses the interpreter; ENGINE=dask: those of a cluster, too)
 
-reproduce: $(STAMP) ## Run every experiment of PROFILE, then write outputs/PROFILE/index.html (ENGINE=dask SCHEDULER=tcp://...)
+reproduce: $(INSTALLED) ## Run every experiment of PROFILE, then write outputs/PROFILE/index.html (ENGINE=dask SCHEDULER=tcp://...)
 	@$(RUN) reproduce $(STUDY) $(if $(strip $(ENGINE)),--engine $(call quoted,$(ENGINE))) \
 		$(if $(strip $(SCHEDULER)),--scheduler $(call quoted,$(SCHEDULER)))
 
@@ -90,8 +91,8 @@ compare: $(STAMP) ## Lay the run beside another one, the reference or WITH=outpu
 reference: $(STAMP) ## Keep finished units and executed notebooks in outputs/reference, and show them (ONLY=numbers, ONLY=notebooks)
 	@$(RUN) reference $(STUDY) $(if $(ONLY),--only $(call quoted,$(ONLY)))
 
-bundle: $(STAMP) ## Gather packages, models and data in bundle/ for a machine without network (PYTHON_VERSION=3.12); OFFLINE=1 uses it
-	@$(RUN) bundle $(STUDY) $(if $(PYTHON_VERSION),--python-version $(call quoted,$(PYTHON_VERSION)))
+bundle: $(STAMP) ## Gather packages, models and data in bundle/ for a machine without network (PYTHON_VERSION=3.12 ENGINE=dask); OFFLINE=1 uses it
+	@$(RUN) bundle $(STUDY) $(if $(strip $(ENGINE)),--engine $(call quoted,$(ENGINE))) $(if $(PYTHON_VERSION),--python-version $(call quoted,$(PYTHON_VERSION)))
 
 doctor: ## Check Python, packages, memory, disk, GPU and network, and say what to do
 	@$(or $(wildcard $(VENV)/bin/python),$(PYTHON)) -m paperlib.driver.doctor
@@ -115,4 +116,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.cluster: requirements-cluster.lock $(STAMP)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-cluster.lock
 	@touch $@

@@ -70,8 +70,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--datasets", nargs="+", default=["newsgroup"], help="files of params/datasets")
             command.add_argument("--seeds", nargs="+", default=["0"], help="whole numbers from 0")
         command.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="override parameters")
-        if name == "reproduce":
+        if name in ("reproduce", "bundle"):
             command.add_argument("--engine", default="", choices=["dask"], help="run units on a cluster (default: in processes of this computer)")
+        if name == "reproduce":
             command.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster that runs already")
         if name == "plan":
             command.add_argument("--workers", default="", metavar="NUMBER", help="of a cluster: what up to so many would bring, by recorded seconds")
@@ -228,7 +229,7 @@ def _bundle(options: argparse.Namespace) -> int:
     from paperlib.common.messages import shown
     from paperlib.driver import bundle
 
-    print(f"bundle: {shown(bundle.make(studies, options.python_version))}")
+    print(f"bundle: {shown(bundle.make(studies, options.python_version, bool(options.engine)))}")
     return 0
 
 

@@ -40,6 +40,16 @@ def test_packages_and_pinned_wheels_come_together(gathered):
     assert sha256_folder(folder) == before, "a second time changes nothing"
 
 
+def test_packages_of_the_cluster_come_along_where_it_is_wanted(gathered, offline, tmp_path, monkeypatch):  # noqa: F811
+    engine = make_wheel(offline, "tiny_engine", "3.0")
+    (tmp_path / "cluster.lock").write_text(f"{engine.requirement}\n")
+    monkeypatch.setattr(bundle, "CLUSTER_LOCK", tmp_path / "cluster.lock")
+    folder = bundle.make([smoke_params(tmp_path, data_source="wheel")], cluster=True, folder=tmp_path / "other")
+    assert (folder / "wheels" / "tiny_engine-3.0-py3-none-any.whl").exists()
+    assert "make env OFFLINE=1 ENGINE=dask\n" in (folder / "README.md").read_text()
+    assert not list((gathered() / "wheels").glob("tiny_engine*")) and "dask" not in (tmp_path / "bundle" / "README.md").read_text()
+
+
 def test_data_and_model_of_this_machine_come_along(gathered, tmp_path):
     for name in ("mine/newsgroup", "mine/other", "my model"):
         (tmp_path / name).mkdir(parents=True)

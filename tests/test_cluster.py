@@ -192,7 +192,7 @@ def test_a_scheduler_that_is_gone_is_one_fault(answers, tmp_path, monkeypatch):
 def test_what_is_not_installed_is_named(tmp_path, capsys, monkeypatch, process_as_before):
     monkeypatch.setattr(cluster, "find_spec", lambda name: None if name == "distributed" else object())
     assert command_line.main(["reproduce", "--profile", "smoke", "--engine", "dask", "--set", f"output_dir={tmp_path}/out"]) == 2
-    line = "paperlib: ENGINE=dask needs distributed: pip install .[cluster], or pip install --requirement requirements-cluster.lock\n"
+    line = "paperlib: ENGINE=dask needs distributed: make env ENGINE=dask, or pip install .[cluster]\n"
     assert capsys.readouterr() == ("", line) and files_under(tmp_path) == []
 
 

@@ -16,33 +16,34 @@ from paperlib.data.artifacts import Wheel
 from paperlib.params import Params
 
 FOLDER, WHEELS, DATA, MODELS = "bundle", "wheels", "data", "models"
-LOCK = ROOT / "requirements.lock"
+LOCK, CLUSTER_LOCK = ROOT / "requirements.lock", ROOT / "requirements-cluster.lock"
 PAGE = """# Everything for a machine without a network
 
 Packages for Python {python}, the pinned wheels of models and data{extras}. Copy this folder into the project's folder
 there, under its name, then:
 
 ```
-make env OFFLINE=1
+make env OFFLINE=1{engine}
 make doctor OFFLINE=1
-make reproduce OFFLINE=1 {settings}
+make reproduce OFFLINE=1{engine} {settings}
 ```
 """
 
 
-def make(studies: list[Params], python_version: str = "", folder: Path = ROOT / FOLDER) -> Path:
+def make(studies: list[Params], python_version: str = "", cluster: bool = False, folder: Path = ROOT / FOLDER) -> Path:
     """Fill the folder for these studies and for a Python of the given version, by default this one; return it.
 
-    What lies there already is kept. Raises UserError when a package, a pinned wheel or a local folder cannot be had.
+    With the packages of the `cluster` engine, where it is to be used there. What lies there already is kept. Raises UserError when a package, a pinned wheel or a local folder cannot be had.
     """
     (folder / WHEELS).mkdir(parents=True, exist_ok=True)
-    _download(LOCK, folder / WHEELS, python_version)
+    for lock in (LOCK, CLUSTER_LOCK)[: 1 + cluster]:
+        _download(lock, folder / WHEELS, python_version)
     for params in studies:
         for wheel in wheels_of(params):
             _bring(artifacts.fetch(wheel, params.cache_path), folder / WHEELS)
     settings = dict(_local_folders(studies, folder))
     version = python_version or f"{sys.version_info.major}.{sys.version_info.minor}"
-    atomic_write_text(folder / "README.md", _page(studies, settings, version))
+    atomic_write_text(folder / "README.md", _page(studies, settings, version, cluster))
     return folder
 
 
@@ -89,8 +90,8 @@ def _bring(source: Path, folder: Path) -> None:
         raise UserError(f"bundle: {shown(source)} cannot be copied ({error.strerror})") from None
 
 
-def _page(studies: list[Params], settings: dict[str, str], version: str) -> str:
+def _page(studies: list[Params], settings: dict[str, str], version: str, cluster: bool) -> str:
     words = [f"PROFILE={studies[0].profile}", f'DATASETS="{" ".join(dict.fromkeys(params.dataset for params in studies))}"']
     words += [f'SET="{" ".join(f"{name}={value}" for name, value in settings.items())}"'] if settings else []
     extras = "".join(f", {what}" for name, what in (("data_dir", "your data"), ("model", "your model")) if name in settings)
-    return PAGE.format(python=version, extras=extras, settings=" ".join(words))
+    return PAGE.format(python=version, extras=extras, settings=" ".join(words), engine=" ENGINE=dask" * cluster)

@@ -39,7 +39,7 @@ RETRIES = 1  # of a unit when something raises that is no notebook; one whose wo
 def check_installed() -> None:
     """Raise UserError where the packages of the engine are not installed."""
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
-        wanted = "pip install .[cluster], or pip install --requirement requirements-cluster.lock"
+        wanted = "make env ENGINE=dask, or pip install .[cluster]"
         raise UserError(f"ENGINE=dask needs {', '.join(missing)}: {wanted}")
 
 
