@@ -13,7 +13,7 @@ EPOCHS_OF ?= newsgroup imdb agnews
 VENV  := .venv
 RUN   := $(VENV)/bin/python -m paperlib
 STAMP := $(VENV)/.installed
-INSTALLED = $(STAMP) $(if $(strip $(ENGINE)),$(VENV)/.cluster)
+INSTALLED = $(STAMP) $(if $(filter dask,$(ENGINE)),$(VENV)/.cluster)
 # The shell must not read what they hold: SET='data_dir="my data"' keeps its space, and so on.
 quoted = '$(subst ','\'',$1)'
 each   = $(foreach item,$1,$(call quoted,$(item)))

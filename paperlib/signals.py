@@ -49,11 +49,12 @@ def _pass_signals(model: PreTrainedModel, batch: Batch, params: Params, wanted: 
     passes = _forward_backward(model, batch, params, backward)
     columns = {
         **_activation_signals(passes["activations"], passes["tokens"]),
-        "Task-Relevance-MI": [_task_mi(a, passes["tokens"], batch["labels"], params) for a in passes["activations"]],
         "Attention-Weight": passes["attention_weight"],
         "Attention-Entropy": passes["attention_entropy"],
     }
-    if "Flow-Relevance-MI" in wanted:  # the dearest after the passes
+    if "Task-Relevance-MI" in wanted:  # these three are dear
+        columns["Task-Relevance-MI"] = [_task_mi(a, passes["tokens"], batch["labels"], params) for a in passes["activations"]]
+    if "Flow-Relevance-MI" in wanted:
         columns["Flow-Relevance-MI"] = _flow_mi(passes["activations"], passes["logits"], passes["tokens"])
     if backward:
         columns |= _gradient_signals(model, passes["squares"], len(batch["labels"]))

@@ -102,12 +102,24 @@ def test_what_is_not_asked_for_stays_known_to_the_next_experiment(at_home, monke
     assert measured == [{"Task-Relevance-MI", "Attention-Weight"}]
 
 
+def test_what_several_studies_know_of_a_model_comes_together(at_home, monkeypatch):
+    """The nearest one has measured nothing of it, another one other signals than a third."""
+    bare, one, other = at_home(), at_home(mi_bins=3), at_home(attention_weight="literal", sparsity_threshold=0.02)
+    Study(bare).node(())
+    spent = [Study(params).node((), {"signals"}).record["seconds"]["signals"] for params in (one, other)]
+    measured, original = [], signals.measure
+    monkeypatch.setattr(signals, "measure", lambda *rest: measured.append(set(rest[3])) or original(*rest))
+    both = Study(at_home(mi_bins=3, attention_weight="literal")).node((), {"signals"})
+    assert measured == [set()], "every signal was known to one or the other"
+    assert both.record["seconds"]["signals"] >= min(spent), "what was taken over counts as what it cost there"
+
+
 def test_signals_measured_by_other_code_are_measured_again(at_home, monkeypatch):
     usual, other = at_home(), at_home(mi_bins=3)
     Study(usual).node((), {"signals"})
     monkeypatch.setattr(store, "of_measuring", lambda params: fingerprint.of_measuring(params) | {"Weight-Norm": "by other code"})
     known = store_of(other).adopt(()).record[store.KNOWN_SIGNALS]
-    assert known.keys() == {"layer", *SIGNALS} - {"Task-Relevance-MI", "Weight-Norm"}
+    assert known.keys() == {*SIGNALS} - {"Task-Relevance-MI", "Weight-Norm"}
 
 
 def test_the_default_study_stays_as_it_was(at_home):
@@ -123,7 +135,7 @@ def test_models_that_are_trained_in_another_way_are_not_shared(at_home, trained,
     usual = at_home()
     Study(usual).node(())
     Study(at_home(**changes)).node(())
-    assert len(trained) == 2 and store_of(at_home(**changes)).relatives == []
+    assert len(trained) == 2 and store_of(at_home(**changes)).relatives == {}
 
 
 def test_a_study_with_a_place_of_its_own_finds_what_was_moved_aside(tmp_path, trained):

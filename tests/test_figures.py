@@ -457,6 +457,7 @@ def test_nothing_is_clipped_and_every_figure_has_its_alt_text(datasets, seeds, n
     with paper.small_screen() if narrow else contextlib.nullcontext():
         drawn = all_figures(datasets, seeds)
     for name, (figure, alt) in drawn.items():
+        drawing.mark(figure, "A banner across the top")
         figure.draw_without_rendering()
         box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
         assert box.x0 > -0.01 and box.y0 > -0.01, name
@@ -465,6 +466,8 @@ def test_nothing_is_clipped_and_every_figure_has_its_alt_text(datasets, seeds, n
         if narrow:
             assert figure.get_figwidth() * drawing.CSS_DPI < 405, f"{name}: shrunk on a screen of 400 pixels"
             assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 7, name
+            banner, legends = figure.texts[-1].get_window_extent(), [*figure.legends, *(part for sub in figure.subfigs for part in sub.legends)]
+            assert not any(banner.overlaps(legend.get_window_extent()) for legend in legends), f"{name}: banner over legend"
 
 
 def test_every_strategy_has_a_colour_and_a_marker_of_its_own():

@@ -24,6 +24,14 @@ def test_walks_that_are_one_are_said_to_be():
     assert sentences.same_walks({"a": [1], "b": [2]}) == "No two of the 2 walks are the same to the end."
 
 
+def test_the_two_smallest_drops_are_compared_on_the_same_examples():
+    right = pd.DataFrame({0: [True] * 8 + [False] * 2, 1: [True] * 6 + [False] * 4, 2: [False] * 10})
+    said = unit_numbers.least_two(pd.Series({2: 0.8, 0: 0.0, 1: 0.2}), right)
+    error = 100 * (0.2 - 0.04) ** 0.5 / 10**0.5  # 2 lost and 0 gained of 10
+    assert said.startswith(f"The two smallest, of layers 1 and 2, are apart by +20.0 ± {error:.1f} points (p = 0.500: ")
+    assert unit_numbers.least_two(pd.Series({0: 0.1}), right) == ""
+
+
 def test_fusers_that_never_differ_from_ablation():
     assert "fusion is that measurement under another name" in sentences.same_choices(pd.Series({"LR": 1.0, "RF": 1.0}), 5)
     assert sentences.same_choices(pd.Series({"LR": 1.0, "RF": 0.6}), 5).endswith("chosen by RF at 2.")

@@ -117,11 +117,11 @@ def _orders(study: Study, deepest: int, keep: int | None, fuser: Stored | None, 
     params, layers = study.params.replace(max_removed=0), costs.layers
     orders = {GREEDY: Order(lambda path: strategies.next_layer("Greedy-Ablation", path, params).layer, frozenset({"ablation_validation"}))}
     known = study.node(()).has({"subsets_validation"})
-    exact = 0 < deepest and layers <= MOST_LAYERS and (known or costs.subsets() <= MOST_SECONDS)
+    few, seconds = layers <= MOST_LAYERS, 0.0 if known else costs.subsets()
+    exact = 0 < deepest and few and seconds <= MOST_SECONDS
     if not known and 0 < deepest:
-        how = about(costs.subsets())
-        why = f"it would take {how}" if layers <= MOST_LAYERS else f"that is done up to {MOST_LAYERS} layers"
-        say(f"measuring all {2**layers} subsets of layers on validation, without training: {how}" if exact
+        why = f"it would take {about(seconds)}" if few else f"that is done up to {MOST_LAYERS} layers"
+        say(f"measuring all {2**layers} subsets of layers on validation, without training: {about(seconds)}" if exact
             else f"the {2**layers} subsets of layers are not measured: {why}")
     asked = {"ablation_validation": True, "subsets_validation": exact, "signals": bool(fuser)}
     root = study.node((), {part for part, wanted in asked.items() if wanted})

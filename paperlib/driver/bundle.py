@@ -33,7 +33,8 @@ make reproduce OFFLINE=1{engine} {settings}
 def make(studies: list[Params], python_version: str = "", cluster: bool = False, folder: Path = ROOT / FOLDER) -> Path:
     """Fill the folder for these studies and for a Python of the given version, by default this one; return it.
 
-    With the packages of the `cluster` engine, where it is to be used there. What lies there already is kept. Raises UserError when a package, a pinned wheel or a local folder cannot be had.
+    With the packages of the `cluster` engine, where it is to be used there. What lies there already is kept. Raises UserError
+    when a package, a pinned wheel or a local folder cannot be had.
     """
     (folder / WHEELS).mkdir(parents=True, exist_ok=True)
     for lock in (LOCK, CLUSTER_LOCK)[: 1 + cluster]:

@@ -45,12 +45,12 @@ def same_walks(orders: Mapping[str, Sequence[int]]) -> str:
         groups.setdefault(tuple(order), []).append(name)
     shared = [names for names in groups.values() if len(names) > 1]
     if len(groups) == 1 and shared:
-        return (f"**All {len(orders)} walks are one walk**: they remove the same layers in the same order. Whatever is compared "
-                "below, accuracies, choices or selection, compares this walk with itself, so equal numbers are no finding.")  # fmt: skip
+        return (f"**All {len(orders)} walks are one walk**: they remove the same layers in the same order. Whatever is compared, "
+                "accuracies, choices or selection, compares this walk with itself, so equal numbers are no finding.")  # fmt: skip
     if not shared:
         return f"No two of the {len(orders)} walks are the same to the end."
     text = "; ".join(listed(names) for names in shared)
-    return f"**Walks that are the same from first to last**: {text}. Between these, equal numbers below are no finding."
+    return f"**Walks that are the same from first to last**: {text}. Between these, equal numbers are no finding."
 
 
 def same_choices(agreeing: pd.Series, steps: int) -> str:

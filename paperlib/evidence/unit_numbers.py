@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from paperlib.evidence.sentences import leaders
+from paperlib.evidence.sentences import leaders, noise
 from paperlib.signals import degenerate
 
 ALL_ORDERS_UP_TO = 7  # layers: 7! = 5040 orders are enumerated, more are drawn
@@ -29,6 +29,19 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> pd.Series:
     p = stats.binomtest(lost, lost + gained).pvalue if lost + gained else 1.0
     values = {"difference": difference, "standard_error": error, "lost": lost, "gained": gained, "p": p}
     return pd.Series(values, dtype=float)
+
+
+def least_two(drops: pd.Series, right: pd.DataFrame) -> str:
+    """Say whether the two smallest drops can be told apart; `right`: for each layer skipped, which examples are (examples, layers).
+
+    Layers count from 0 in what comes in and from 1 in what is said; "" where there are not two.
+    """
+    if len(drops) < 2:
+        return ""
+    least, second = drops.sort_values(kind="stable").index[:2]
+    apart = paired_difference(right[least], right[second])
+    found = noise(100 * apart["difference"], 100 * apart["standard_error"], apart["p"])
+    return f"The two smallest, of layers {least + 1} and {second + 1}, are apart by {found}, not corrected for having looked first."
 
 
 def rank_correlation(scores: pd.DataFrame) -> pd.DataFrame:

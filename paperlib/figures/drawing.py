@@ -4,6 +4,7 @@ import contextlib
 import contextvars
 import io
 import itertools
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -107,7 +108,12 @@ def fitting(width: float) -> float:
 
 def x_label(ax: Axes, text: str) -> None:
     """Name the horizontal axis, on several lines in the narrow form."""
-    ax.set_xlabel(textwrap.fill(text, NARROW_LABEL) if is_narrow() else text)
+    ax.set_xlabel(_wrapped(text, NARROW_LABEL) if is_narrow() else text)
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Break a text into lines, but not at a hyphen or beside a sign."""
+    return textwrap.fill(re.sub(" ([<=]) ", "\u00a0\\1\u00a0", text), width, break_on_hyphens=False)
 
 
 def style() -> None:
@@ -115,9 +121,9 @@ def style() -> None:
     plt.rcParams.update(STYLE)
 
 
-def label(text: object, longest: int = 40) -> str:
-    """Return text on one line, cut to `longest` characters, its dollar signs not read as mathematics."""
-    line = " ".join(str(text).split())
+def label(text: object, longest: int | None = None) -> str:
+    """Return text on one line, cut to `longest` characters (40, narrow 28), its dollar signs not read as mathematics."""
+    line, longest = " ".join(str(text).split()), longest or (NARROW_LABEL if is_narrow() else 40)
     line = line if len(line) <= longest else line[:longest - 1] + "…"
     return line.replace("$", r"\$")
 
@@ -181,17 +187,18 @@ def dataset_key(values: pd.DataFrame, bars: str = "bar: mean, whisker: s.e.m.") 
 def legend_above(ax: Axes, handles: Sequence, columns: int = 1, title: str | None = None) -> None:
     """Put a legend on top of the axes, where no label or bar can meet it; in fewer columns where they would not fit.
 
-    In the narrow form it is as wide as the figure, which has one axes then.
+    In the narrow form it stands below the axes, across the figure, which has one axes then.
     """
-    common = {"handles": handles, "title": title, "alignment": "left", "columnspacing": 1.4}
     if is_narrow():
         for handle in handles:
-            handle.set_label(textwrap.fill(handle.get_label().replace(" < ", "\u00a0<\u00a0"), NARROW_LINE, break_on_hyphens=False))
-        above = ax.figure.legend(loc="outside upper left", **common)
-    else:
-        above = ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.3, **common)
+            handle.set_label(_wrapped(handle.get_label(), NARROW_LINE))
+        ax.figure.legend(handles=handles, loc="outside lower left")
+        ax.set_title(title, fontweight="bold")
+        return
+    above = ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, title=title,
+                      alignment="left", borderaxespad=0.3, columnspacing=1.4)
     above.get_title().set_fontweight("bold")
-    if columns > 1 and not is_narrow() and above.get_window_extent().width > 0.9 * ax.figure.bbox.width:  # it must not squeeze the axes
+    if columns > 1 and above.get_window_extent().width > 0.9 * ax.figure.bbox.width:  # it must not squeeze the axes
         legend_above(ax, handles, columns - 1, title)
 
 
@@ -257,8 +264,9 @@ def mark(figure: Figure, banner: str | None) -> None:
     """Draw a banner, if there is one, across the top of a figure; a second time changes nothing."""
     if banner:
         box = {"facecolor": RED, "edgecolor": RED, "boxstyle": "square,pad=0.3"}
-        fitting = min(10, 1.55 * figure.get_figwidth())
-        figure.suptitle(label(banner, 100), color="white", fontsize=fitting, fontweight="bold", bbox=box)
+        narrow, text = figure.get_figwidth() <= NARROW_WIDTH, label(banner, 100)
+        size = 7 if narrow else min(10, 1.55 * figure.get_figwidth())
+        figure.suptitle(_wrapped(text, NARROW_LINE) if narrow else text, color="white", fontsize=size, fontweight="bold", bbox=box)
 
 
 def png(figure: Figure, **options) -> tuple[bytes, tuple[int, int]]:

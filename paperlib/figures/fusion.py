@@ -65,11 +65,12 @@ def distillation_bars(distillation: pd.DataFrame, test_size: int | None = None) 
     _name_groups(ax, [f"{label(name, 18)}\n{_removed(rows[rows['dataset'] == name])}" for name in names])
     seeds = rows.groupby("dataset")["seed"].nunique()
     single = [name for name in names if seeds[name] == 1]
-    notes = [f"s.e.m. over {seeds.max()} seeds"] if len(single) < len(names) else []
+    several = sorted(set(seeds) - {1})
+    notes = [f"s.e.m. over {' or '.join(map(str, several))} seeds"] if several else []
     if single and test_size:
         _sampling_whiskers(ax, rows[rows["dataset"].isin(single)], names, list(kinds), test_size)
-        whose = f" ({', '.join(map(label, single))}: one seed)" if notes else " (one seed)"
-        notes.append(f"standard error on {test_size} test examples{whose}")
+        whose = f"{count(len(single))} with one seed" if several else "one seed"
+        notes.append(f"standard error on {test_size} test examples ({whose})")
     legend_above(ax, [*handles, note_key(f"whisker: {'; '.join(notes)}" if notes else "one seed")], columns=2)
     return figure, _distillation_text(rows)
 
@@ -138,8 +139,7 @@ def _grouped_bars(rows: pd.DataFrame, kinds: dict, errorbar: str | None) -> tupl
 
 
 def _name_groups(ax: Axes, names: list[str]) -> None:
-    upright = is_narrow() and len(names) > 2
-    ax.set_xticks(range(len(names)), [name.replace("\nlayers", " layers") for name in names] if upright else names, rotation=90 if upright else 0)
+    ax.set_xticks(range(len(names)), names, rotation=90 if is_narrow() and len(names) > 2 else 0)
 
 
 def _bar_places(groups: int, bars: int) -> np.ndarray:
@@ -169,7 +169,7 @@ def _sampling_whiskers(ax: Axes, rows: pd.DataFrame, names: list[str], kinds: li
 def _removed(rows: pd.DataFrame) -> str:
     pruned = rows.loc[rows["bar"] == "pruned", "removed"].astype(object).fillna("")  # read as missing
     counts = pruned.map(lambda removed: len(str(removed).split("-")) if removed != "" else 0)
-    return f"{counts.mean():.3g} of {rows['layers'].iloc[0]}\nlayers removed"
+    return f"{counts.mean():.3g} of {rows['layers'].iloc[0]}{' ' if is_narrow() else chr(10)}layers removed"
 
 
 def _distillation_text(rows: pd.DataFrame) -> str:

@@ -160,8 +160,12 @@ def removal_order(steps: pd.DataFrame) -> tuple[Figure, str]:
     rows, columns = table.shape
     figure, ax = plt.subplots(figsize=(fitting(3.2 + 0.46 * columns), 1.4 + 0.27 * rows))
     seaborn.heatmap(table, ax=ax, cmap="Blues", vmin=1, vmax=columns, annot=columns <= (8 if is_narrow() else 16), fmt=".1f",
-                    annot_kws={"fontsize": 7}, linewidths=0.4, cbar_kws={"label": "average step of removal"})
-    ax.set(xlabel="encoder layer (1 = next to the embeddings)", ylabel="")
+                    annot_kws={"fontsize": 7}, linewidths=0.4,
+                    cbar_kws={"label": "average step of removal", "location": "bottom" if is_narrow() else "right"})
+    ax.set_ylabel("")
+    x_label(ax, "encoder layer (1 = next to the embeddings)")
+    shown = range(0, columns, -(-columns // 12) if is_narrow() else 1)
+    ax.set_xticks([place + 0.5 for place in shown], [table.columns[place] for place in shown], rotation=0)
     ax.set_yticks(np.arange(rows) + 0.5, [label(name) for name in table.index], rotation=0)
     ax.tick_params(length=0)
     ax.axhline(sum(name not in OURS for name in table.index), color="black", linewidth=1.2)
@@ -183,7 +187,7 @@ def _panels(n: int) -> tuple[Figure, list[Axes]]:
     columns = min(n, 2) if is_narrow() else {1: 1, 2: 2, 4: 2, 8: 4}.get(n, 3)
     rows = -(-n // columns)
     width, height = (5.2, 6.8) if n == 1 else (3.3 * columns, max(6.4, 2.7 * rows))
-    size = (NARROW_WIDTH, (2.6 if n == 1 else 1.7 * rows) + 2.0) if is_narrow() else (width + 2.4, height)
+    size = (NARROW_WIDTH, (2.6 if n == 1 else 1.7 * rows + 0.6) + 2.0) if is_narrow() else (width + 2.4, height)
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in grid.flat[n:]:
         ax.remove()

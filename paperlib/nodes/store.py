@@ -48,8 +48,8 @@ class Store:
         owner = self._owner()
         if owner != self.fingerprint:
             self._make_way(owner)
-        if (read_sealed(self.folder / STUDY_FILE) or {}).get("fingerprint") != self.fingerprint:
-            atomic_write_json(self.folder / STUDY_FILE, seal(self._stamps()))
+        if _study_in(self.folder).get("fingerprint") != self.fingerprint:
+            atomic_write_json(self.folder / STUDY_FILE, seal(self._stamps() | {"measuring": self.measuring}))
 
     def read(self, removed: Removed) -> Node | None:
         """Return a node, or None when it is absent or of another study, or damaged and thus deleted: it is computed again."""
@@ -67,28 +67,34 @@ class Store:
         """Return a node; where only another study trained the same model, take over all it recorded but what it measured otherwise."""
         if (node := self.read(removed)) is not None:
             return node
-        for folder in self.relatives:
+        found = {}
+        for folder, measuring in self.relatives.items():
             record = read_sealed(folder / self._record_path(removed).name) or {}
             if (record.get("training"), record.get("removed")) == (self.training, label(removed)):
-                return self.write(record if record["fingerprint"] == self.fingerprint else self._measured_alike(record))
-        return None
+                if record["fingerprint"] == self.fingerprint:
+                    return self.write(record)
+                found = _together(found, self._measured_alike(record, measuring))
+        return self.write(found) if found else None
 
-    def _measured_alike(self, record: dict) -> dict:
+    def _measured_alike(self, record: dict, measuring: dict[str, str]) -> dict:
         """Return another study's record of the same model without the measurements that this one makes in another way."""
-        theirs = record.get("measuring", {})
-        alike = {name for name, how in self.measuring.items() if theirs.get(name) == how}
+        alike = {name for name, how in self.measuring.items() if measuring.get(name) == how}
+        signals = record.get(KNOWN_SIGNALS, {}) | (record.get("signals") or {})
+        known = {name: column for name, column in signals.items() if name in alike}
+        otherwise = MEASURED - alike - ({"signals"} if known else set())
         kept = {name: part for name, part in record.items() if name not in MEASURED - alike}
-        signals = kept.get(KNOWN_SIGNALS, {}) | (record.get("signals") or {})
-        return kept | {KNOWN_SIGNALS: {name: column for name, column in signals.items() if name in alike | {"layer"}}}
+        seconds = {name: spent for name, spent in record.get("seconds", {}).items() if name not in otherwise}
+        return kept | {KNOWN_SIGNALS: known, "seconds": seconds}
 
     @cached_property
-    def relatives(self) -> list[Path]:
-        """Folders of other studies' records of models that were trained as this study's are."""
-        return [folder for folder in self._beside() if folder != self.folder and self._is_kin(folder)]
+    def relatives(self) -> dict[Path, dict[str, str]]:
+        """Folders of other studies' records of models that were trained as this study's are, and how each measures signals."""
+        kin = [folder for folder in self._beside() if folder != self.folder and self._is_kin(folder)]
+        return {folder: _study_in(folder).get("measuring", {}) for folder in kin}
 
     def known(self) -> int:
         """Count the models that need not be trained again, here or in a relative."""
-        folders = [self.folder] * self._is_kin(self.folder) + self.relatives
+        folders = [self.folder] * self._is_kin(self.folder) + list(self.relatives)
         return len({path.name for folder in folders for path in folder.glob("*.json") if is_node(path.stem)})
 
     def labels(self) -> list[str]:
@@ -158,10 +164,10 @@ class Store:
                 path.unlink()
 
     def _is_kin(self, folder: Path) -> bool:
-        return (read_sealed(folder / STUDY_FILE) or {}).get("training") == self.training
+        return _study_in(folder).get("training") == self.training
 
     def _stamps(self) -> dict[str, str]:
-        return {"fingerprint": self.fingerprint, "training": self.training, "measuring": self.measuring}
+        return {"fingerprint": self.fingerprint, "training": self.training}
 
     def _owner(self) -> str | None:
         """Return the fingerprint of the study that holds the folder; where the file that says so is damaged, its records do."""
@@ -213,6 +219,17 @@ def forget_others(params: Params, beside: Collection[Params] = ()) -> None:
             return
         shutil.rmtree(path, ignore_errors=True)
         del sizes[path]
+
+
+def _study_in(folder: Path) -> dict:
+    """Return what the records in a folder are stamped with, and how their signals were measured."""
+    return read_sealed(folder / STUDY_FILE) or {}
+
+
+def _together(first: dict, other: dict) -> dict:
+    """Return all that two records of one model hold."""
+    both = other | {name: part for name, part in first.items() if part is not None}
+    return both | {name: other.get(name, {}) | first.get(name, {}) for name in ("seconds", KNOWN_SIGNALS)}
 
 
 def _depth(path: Path) -> int:
