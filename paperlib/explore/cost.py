@@ -17,7 +17,7 @@ from paperlib.params import Params
 
 @dataclass(frozen=True)
 class Preview:
-    """Models at hand, fine-tunes at most, models to measure again, and seconds, None where nothing tells them yet."""
+    """Models at hand, fine-tunes at most, and seconds, None where nothing tells them yet."""
 
     at_hand: int
     fine_tunes: int | None
