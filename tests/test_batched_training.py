@@ -9,8 +9,11 @@ import torch
 from conftest import ARCHITECTURES, CLASSES, padded_batch, smoke_params, tiny_model
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from paperlib.common.errors import UserError
+from paperlib.common.places import ROOT
+from paperlib.data import subsets
 from paperlib.model import batched_training, encoder, training
 from paperlib.model.batched_training import fine_tune_together
 from paperlib.model.device import forward_context
@@ -200,3 +203,41 @@ def test_modernbert_is_refused_before_anything_is_trained(removed, tmp_path):
     with pytest.raises(UserError, match="models of type modernbert cannot be trained as one batch; use together=1"):
         fine_tune_together(models, padded_batch("modernbert"), smoke_params(tmp_path, **HARD), SEEDS[:2])
     assert all(torch.equal(*pair) for pair in zip(before, (p for model in models for p in model.parameters())))
+
+
+class Operations(TorchDispatchMode):
+    """Counts what computes something: each is a launch on a GPU, where nothing else joins them."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        looks_only = function.is_view or function.overloadpacket.__name__ in ("_unsafe_view", "empty", "empty_like", "new_empty_strided")
+        self.count += not looks_only
+        return function(*args, **(kwargs or {}))
+
+
+def operations_of_a_step(models, tmp_path, layers=12):
+    """Count them in one training step, of one model alone or of several as a batch: what two more steps add, halved."""
+    counts = []
+    for steps in (2, 4):
+        trained = [tiny_model(layers=layers) for _ in range(models or 1)]
+        batch = subsets.subset(padded_batch(examples=64), 8 * steps)
+        with Operations() as counted:
+            if models:
+                fine_tune_together(trained, batch, smoke_params(tmp_path, epochs=1, batch_size=8), list(range(models)))
+            else:
+                training.fine_tune(trained[0], batch, smoke_params(tmp_path, epochs=1, batch_size=8), 0)
+        counts.append(counted.count)
+    return (counts[1] - counts[0]) // 2
+
+
+def test_more_models_make_no_more_launches_and_the_page_says_how_many(tmp_path):
+    alone, pair, eight = (operations_of_a_step(models, tmp_path) for models in (0, 2, 8))
+    assert eight - pair <= 6, "drawing each model's masks"
+    assert eight / 8 < alone / 4, "of a model"
+    page = (ROOT / "paperlib" / "driver" / "README.md").read_text()
+    for text in (f"| one model alone | {alone:,} | {alone:,} |", f"| a batch of two | {pair:,} | {pair / 2:,.0f} |",
+                 f"| a batch of eight | {eight:,} | {eight / 8:,.0f} |"):  # fmt: skip
+        assert text in page, text
