@@ -161,6 +161,7 @@ def set_up(monkeypatch) -> Bench:
         (run, "_show_results", lambda *arguments: []),
         (execution, "execute", made.execute),
         (tree, "_compute", made.compute),
+        (tree.Study, "_layers", lambda study: LAYERS),
         (distillation, "_train", made.distil),
         (distillation, "_latencies", lambda *arguments: [4.0, 3.0, 3.0, 3.0]),
         (files, "put", made.put),
