@@ -190,9 +190,13 @@ def test_numbers_and_notebooks_are_kept_as_asked(only, said, kept, tmp_path, mon
     monkeypatch.setattr(reference, "OF_UNIT", ())
     monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
     monkeypatch.setattr(reference, "show", lambda: None)
-    assert reference.make(params, only) == f"kept {said} in outputs/reference/laptop"
-    found = {path.name for path in (tmp_path / "reference" / "laptop").rglob("*") if path.is_file()}
-    assert found - {"provenance.json"} == kept
+    for into in ("", "beside"):
+        place = into or "laptop"
+        assert reference.make(params, only, into) == f"kept {said} in outputs/reference/{place}"
+        found = {path.name for path in (tmp_path / "reference" / place).rglob("*") if path.is_file()}
+        assert found - {"provenance.json"} == kept
+    with pytest.raises(UserError, match=r"command line: into must be a name of small letters, digits and hyphens, not '\.\./x'"):
+        reference.make(params, only, "../x")
 
 
 def test_notebooks_of_a_unit_that_is_not_fresh_are_not_kept(tmp_path, monkeypatch) -> None:

@@ -33,14 +33,17 @@ FUSION, ABLATION, CONTROL = "Random-Forest", "Greedy-Ablation", "Equal-Training"
 WORDS = {claims.HOLDS: "is ahead of", claims.NOISE: "ties with", claims.FAILS: "trails", "the same models": "equals"}
 
 
-def make(params: Params, only: str = "") -> str:
+def make(params: Params, only: str = "", into: str = "") -> str:
     """Keep the finished units of a profile with these settings, and this unit's executed notebooks; say what was done.
 
     `only`: "numbers" (with the notebooks about all units) or "notebooks" (of this unit, beside the numbers that are
-    kept already). Raises UserError in the smoke profile, whose numbers are no results, when there are no such units, or
-    when figures and claims are not of exactly these units.
+    kept already). `into` names the folder where it is not to be the profile's: a run beside the one that README.md shows.
+    Raises UserError in the smoke profile, whose numbers are no results, when there are no such units, when figures and
+    claims are not of exactly these units, or when the name is none of a folder.
     """
-    found, folder = units.comparable(params), REFERENCE / params.profile
+    if into and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", into):
+        raise UserError(f"command line: into must be a name of small letters, digits and hyphens, not {into[:40]!r}")
+    found, folder = units.comparable(params), REFERENCE / (into or params.profile)
     if params.profile == "smoke" or not found:
         raise UserError(f"profile {params.profile}: no results to keep as the reference")
     name = unit_name(params.dataset, params.seed)
@@ -55,7 +58,7 @@ def make(params: Params, only: str = "") -> str:
         keep_unit_notebooks(params, folder)
     show()
     what = [f"{len(found)} units"] * (only != NOTEBOOKS) + [f"the notebooks of {name}"] * (only != NUMBERS)
-    return f"kept {' and '.join(what)} in outputs/reference/{params.profile}"
+    return f"kept {' and '.join(what)} in outputs/reference/{folder.name}"
 
 
 def keep(source: Path, found: list[tuple[str, int]], target: Path) -> None:
