@@ -30,7 +30,7 @@ def laptop():
 
 def test_no_texts_or_weights_are_kept() -> None:
     assert {path.suffix for path in KEPT} - {".ipynb"} == {".csv", ".json", ".md", ".png", ".svg", ".tex", ".txt"}
-    alt_texts = {f"figure{n}.alt.txt" for n in range(1, 9)} | {"compare.alt.txt"}
+    alt_texts = {f"figure{n}{form}.alt.txt" for n in range(1, 9) for form in ("", "-narrow")} | {"compare.alt.txt"}
     assert {path.name for path in KEPT if path.suffix == ".txt"} <= alt_texts
     assert max(KEPT.values()) < 1_000_000 and sum(KEPT.values()) < 20_000_000
 

@@ -143,17 +143,17 @@ def page(kept: list[Path]) -> str:
         "# Reference runs\n\nReal runs, kept by `make reference`, which writes this page too: tables, figures, claims, executed "
         "notebooks; no texts and no weights. `make compare` lays a run of yours beside them.\n"
     )
-    return "\n".join([opening, *map(_chapter, kept)])
+    return "\n".join([opening, *(_chapter(folder, kept[0]) for folder in kept)])
 
 
-def _chapter(folder: Path) -> str:
+def _chapter(folder: Path, first: Path) -> str:
     verdicts = pd.read_csv(folder / "claims.csv", keep_default_na=False)
     counts = pd.DataFrame({SHORT[name]: verdicts[name].value_counts() for name in ("verdict_table1", "verdict_ours")})
     counts = counts.reindex([claims.HOLDS, claims.NOISE, claims.FAILS, claims.UNTESTABLE]).fillna(0).astype(int)
     rows = [[escape.markdown(verdict), *map(str, row)] for verdict, row in zip(counts.index, counts.to_numpy())]
     every = [[escape.markdown(cell) for cell in row] for row in verdicts[list(SHORT)].to_numpy()]
     return (
-        f"## {folder.name}\n\n{headline(folder)}\n\nThis is {account(folder)} {texts(folder)} {_machine(folder)}\n\n"
+        f"## {folder.name}\n\n{_more(folder, first)}{headline(folder)}\n\nThis is {account(folder)} {texts(folder)} {_machine(folder)}\n\n"
         f"![Accuracy against layers removed]({folder.name}/figures/figure1.png)\n\n"
         f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(folder)}\n"
         f"### Notebooks, executed\n\n{notebooks(folder)}\n"
@@ -161,6 +161,13 @@ def _chapter(folder: Path) -> str:
         f"{markdown_table(list(SHORT.values()), every)}\n"
         f"How each verdict is reached is in [claims.md]({folder.name}/claims.md).\n{_compared(folder)}"
     )
+
+
+def _more(folder: Path, first: Path) -> str:
+    """Name the walks of a run that the first one lacks, "" where there are none."""
+    walked, known = (list(tables.collect(path, "steps")["strategy"].unique()) for path in (folder, first))
+    new = [name for name in walked if name not in known]
+    return f"Walks that {first.name} above lacks: {', '.join(new)}.\n\n" if new else ""
 
 
 def headline(folder: Path) -> str:
