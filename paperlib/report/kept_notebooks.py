@@ -12,7 +12,7 @@ from PIL import Image
 from paperlib.common.files import atomic_write_text
 from paperlib.evidence.provenance import scrub
 
-WIDEST = 1100  # pixels: more than a forge shows
+WIDEST = 960  # pixels: as many as a forge shows
 COLOURS, ROUNDS = 64, 3  # rounds of k-means: without them thin lines lose their colour
 PNG = "image/png"
 UNSHOWN = ("image/svg+xml", "application/pdf", "application/javascript")  # a forge shows the PNG
