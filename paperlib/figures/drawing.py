@@ -1,12 +1,8 @@
 """How figures look and are saved: style, a colour and marker per strategy, marks of significance, files."""
 
-import contextlib
-import contextvars
 import io
 import itertools
-import re
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -22,6 +18,7 @@ from PIL import Image
 
 from paperlib.common.files import atomic_write_bytes, atomic_write_text
 from paperlib.evidence.statistics import sem
+from paperlib.figures.narrow import NARROW_LABEL, NARROW_LINE, NARROW_WIDTH, is_narrow, wrapped
 from paperlib.names import CONTROLS, FUSERS, OURS, RIVALS
 
 STYLE = {
@@ -71,8 +68,6 @@ MARKERS = {strategy: marker for strategy, (_, marker) in LOOKS.items()}
 EMPHASISED = (*FUSERS, "Equal-Training")
 UNKNOWN_COLOUR = "#555555"  # a strategy a user added
 
-NARROW_WIDTH = 4.2  # inches: a small screen's 400 pixels
-NARROW_LINE, NARROW_LABEL = 48, 28  # characters of a legend and of an axis label across them
 CSS_DPI = 96  # pixels of a page in an inch: pictures are drawn twice as fine, for fine screens
 COLOURS_KEPT = 255  # of a picture: charts have few, and a palette halves the file or better
 AROUND = ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))  # right above first
@@ -81,39 +76,6 @@ BLACK, RED, GREEN, BLUE = "#000000", "#c1121f", "#009e73", "#0072b2"
 ALPHA = 0.05
 DOT = {"linestyle": "none", "marker": "o", "markersize": 2.8, "color": "white", "markeredgecolor": "black",
        "markeredgewidth": 0.6}  # one dataset, seed or random order
-
-
-_narrow = contextvars.ContextVar("narrow", default=False)
-
-
-@contextlib.contextmanager
-def small_screen() -> Iterator[None]:
-    """Let Figures 1 to 8 be drawn in their narrow form, with legends that can be read on a telephone."""
-    token = _narrow.set(True)
-    try:
-        yield
-    finally:
-        _narrow.reset(token)
-
-
-def is_narrow() -> bool:
-    """Say whether figures are drawn in their narrow form."""
-    return _narrow.get()
-
-
-def fitting(width: float) -> float:
-    """Return a figure's width in inches, no more than a small screen's in the narrow form."""
-    return min(width, NARROW_WIDTH) if is_narrow() else width
-
-
-def x_label(ax: Axes, text: str) -> None:
-    """Name the horizontal axis, on several lines in the narrow form."""
-    ax.set_xlabel(_wrapped(text, NARROW_LABEL) if is_narrow() else text)
-
-
-def _wrapped(text: str, width: int) -> str:
-    """Break a text into lines, but not at a hyphen or beside a sign."""
-    return textwrap.fill(re.sub(" ([<=]) ", "\u00a0\\1\u00a0", text), width, break_on_hyphens=False)
 
 
 def style() -> None:
@@ -191,7 +153,7 @@ def legend_above(ax: Axes, handles: Sequence, columns: int = 1, title: str | Non
     """
     if is_narrow():
         for handle in handles:
-            handle.set_label(_wrapped(handle.get_label(), NARROW_LINE))
+            handle.set_label(wrapped(handle.get_label(), NARROW_LINE))
         ax.figure.legend(handles=handles, loc="outside lower left")
         ax.set_title(title, fontweight="bold")
         return
@@ -266,7 +228,7 @@ def mark(figure: Figure, banner: str | None) -> None:
         box = {"facecolor": RED, "edgecolor": RED, "boxstyle": "square,pad=0.3"}
         narrow, text = figure.get_figwidth() <= NARROW_WIDTH, label(banner, 100)
         size = 7 if narrow else min(10, 1.55 * figure.get_figwidth())
-        figure.suptitle(_wrapped(text, NARROW_LINE) if narrow else text, color="white", fontsize=size, fontweight="bold", bbox=box)
+        figure.suptitle(wrapped(text, NARROW_LINE) if narrow else text, color="white", fontsize=size, fontweight="bold", bbox=box)
 
 
 def png(figure: Figure, **options) -> tuple[bytes, tuple[int, int]]:

@@ -15,7 +15,6 @@ from paperlib.figures.drawing import (  # fmt: skip
     COLOURS,
     DOT,
     GREEN,
-    NARROW_WIDTH,
     RED,
     STYLE,
     asterisk_key,
@@ -23,8 +22,6 @@ from paperlib.figures.drawing import (  # fmt: skip
     count,
     dataset_key,
     dot_key,
-    fitting,
-    is_narrow,
     label,
     legend_above,
     mark_rows,
@@ -32,6 +29,7 @@ from paperlib.figures.drawing import (  # fmt: skip
     reachable,
     test_note,
 )
+from paperlib.figures.narrow import NARROW_WIDTH, fitting, is_narrow
 from paperlib.names import FUSERS, STRATEGIES
 from paperlib.params import DATASETS
 
@@ -169,7 +167,8 @@ def _sampling_whiskers(ax: Axes, rows: pd.DataFrame, names: list[str], kinds: li
 def _removed(rows: pd.DataFrame) -> str:
     pruned = rows.loc[rows["bar"] == "pruned", "removed"].astype(object).fillna("")  # read as missing
     counts = pruned.map(lambda removed: len(str(removed).split("-")) if removed != "" else 0)
-    return f"{counts.mean():.3g} of {rows['layers'].iloc[0]}{' ' if is_narrow() else chr(10)}layers removed"
+    between = " " if is_narrow() else "\n"
+    return f"{counts.mean():.3g} of {rows['layers'].iloc[0]}{between}layers removed"
 
 
 def _distillation_text(rows: pd.DataFrame) -> str:

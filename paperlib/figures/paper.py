@@ -1,6 +1,6 @@
 """Figures 1, 2, 3, 4 and 7: the strategies compared. Numbers in, a matplotlib figure and its alt text out.
 
-This is also where to find the other three (`figures.fusion`), the style, the narrow form and `save` (`figures.drawing`).
+This is also where to find the other three (`figures.fusion`), the style and `save` (`figures.drawing`), the narrow form (`figures.narrow`).
 """
 
 import textwrap
@@ -22,7 +22,6 @@ from paperlib.figures.drawing import (  # fmt: skip
     EMPHASISED,
     GREEN,
     MARKERS,
-    NARROW_WIDTH,
     RED,
     STYLE,
     UNKNOWN_COLOUR,
@@ -30,8 +29,6 @@ from paperlib.figures.drawing import (  # fmt: skip
     bar_rows,
     count,
     dataset_key,
-    fitting,
-    is_narrow,
     label,
     legend_above,
     line_look,
@@ -40,13 +37,12 @@ from paperlib.figures.drawing import (  # fmt: skip
     reachable,
     row_positions,
     save,
-    small_screen,
     style,
     test_note,
     too_small,
-    x_label,
 )
 from paperlib.figures.fusion import distillation_bars, fuser_weights, randomization
+from paperlib.figures.narrow import NARROW_WIDTH, fitting, is_narrow, small_screen, x_label
 from paperlib.names import CONTROLS, FAMILIES, OURS, RIVALS, STRATEGIES
 
 __all__ = [
