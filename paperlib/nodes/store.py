@@ -89,12 +89,12 @@ class Store:
     @cached_property
     def relatives(self) -> dict[Path, dict[str, str]]:
         """Folders of other studies' records of models that were trained as this study's are, and how each measures signals."""
-        kin = [folder for folder in self._beside() if folder != self.folder and self._is_kin(folder)]
-        return {folder: _study_in(folder).get("measuring", {}) for folder in kin}
+        studies = {folder: _study_in(folder) for folder in self._beside() if folder != self.folder}
+        return {folder: study.get("measuring", {}) for folder, study in studies.items() if study.get("training") == self.training}
 
     def known(self) -> int:
         """Count the models that need not be trained again, here or in a relative."""
-        folders = [self.folder] * self._is_kin(self.folder) + list(self.relatives)
+        folders = [self.folder] * (_study_in(self.folder).get("training") == self.training) + list(self.relatives)
         return len({path.name for folder in folders for path in folder.glob("*.json") if is_node(path.stem)})
 
     def labels(self) -> list[str]:
@@ -162,9 +162,6 @@ class Store:
             if path not in spared:
                 held -= path.stat().st_size
                 path.unlink()
-
-    def _is_kin(self, folder: Path) -> bool:
-        return _study_in(folder).get("training") == self.training
 
     def _stamps(self) -> dict[str, str]:
         return {"fingerprint": self.fingerprint, "training": self.training}
