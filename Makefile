@@ -60,12 +60,9 @@ figures: $(STAMP) ## Redraw figures, tables and report from stored numbers, with
 plan: $(STAMP) ## Say how many fine-tunes, how long and how much disk a run would take here (WORKERS=64: on a cluster)
 	@$(RUN) plan $(STUDY) $(if $(strip $(WORKERS)),--workers $(call quoted,$(WORKERS)))
 
-epochs: $(STAMP) ## Is it under-training? Three datasets with other epochs and learning rates, then the figures (hours)
-	@$(RUN) reproduce --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(EPOCHS_OF)) --seeds $(call each,$(SEEDS))
-	@for set in epochs=3 epochs=10 learning_rate=2.0e-5 learning_rate=1.0e-4; do \
-		$(RUN) reproduce --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(EPOCHS_OF)) \
-			--seeds $(call each,$(SEEDS)) --set $$set || exit; done
-	@$(RUN) figures --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(EPOCHS_OF)) --seeds $(call each,$(SEEDS))
+epochs: $(STAMP) ## Is it under-training? The study of three datasets, then 12_epochs: two of its walks under other epochs and learning rates
+	@$(RUN) epochs --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(EPOCHS_OF)) --seeds $(call each,$(SEEDS)) \
+		$(if $(strip $(SET)),--set $(call quoted,$(SET)))
 
 check: $(STAMP) ## Say whether the outputs of PROFILE are fresh; fail if any is stale
 	@$(RUN) check $(STUDY)

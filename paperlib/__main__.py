@@ -157,6 +157,13 @@ def _reproduce(options: argparse.Namespace) -> int:
     return run.reproduce(studies, settings, options.scheduler if options.engine else None)
 
 
+def _epochs(options: argparse.Namespace) -> int:
+    from paperlib.driver import run
+    from paperlib.evidence import units
+
+    return run.reproduce(*_studies(options), asked=(units.EPOCHS,))
+
+
 def _figures(options: argparse.Namespace) -> int:
     from paperlib.driver import run
 
@@ -249,6 +256,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 COMMANDS = {
     "reproduce": (_reproduce, "run every experiment that is not fresh, then write the report"),
+    "epochs": (_epochs, "the same, and how much the gain of pruning depends on epochs and learning rate"),
     "figures": (_figures, "redraw figures, tables and report from stored numbers, without training"),
     "check": (_check, "say whether the outputs are fresh; status 1 if any is stale"),
     "plan": (_plan, "say how many fine-tunes, how long and how much disk; run nothing"),

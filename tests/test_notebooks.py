@@ -23,7 +23,7 @@ from paperlib.figures import drawing
 from paperlib.names import SIGNALS, WALKS
 
 NAMES = sorted([*units.OF_PROFILE, *units.UNIT_NOTEBOOKS])
-BY_HAND = [units.YOURS, "11_explore"]  # for whoever sits before them: they make no result of a study
+BY_HAND = [units.YOURS, "11_explore", *units.ON_REQUEST]  # for whoever sits before them: `make reproduce` makes no result of them
 MOST_LINES = 15  # of a code cell
 UNIT_TABLES = (
     "steps",

@@ -53,7 +53,7 @@ def _fault(said: str, partial: Path, name: str, params: Params, of_user: bool = 
     if partial.exists():
         partial.replace(kept)
         where = f"copy: {shown(kept)}"
-    unit = unit_name(params.dataset, params.seed) if name in units.UNIT_NOTEBOOKS else params.profile
+    unit = unit_name(params.dataset, params.seed) if name in units.of_unit() else params.profile
     return Fault(f"{unit}: {name}: {said} ({where})", of_user)
 
 

@@ -1,12 +1,13 @@
 """Say before a study starts how many fine-tunes it may need, how long that takes here, and how much disk."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from paperlib import strategies
 from paperlib.data import orders
 from paperlib.driver.simulate import NOTEBOOK_SECONDS
+from paperlib.evidence import training_axis
 from paperlib.evidence.provenance import duration
 from paperlib.model import encoder, memory, together
 from paperlib.names import FAMILIES, FIXED_ORDERS, WALKS
@@ -64,6 +65,25 @@ def plan(studies: list[Params]) -> Plan:
     return Plan(units * fine_tunes, units * seconds, params.cache_gb + (units + 1) * model_gb)
 
 
+def plan_of_epochs(studies: list[Params]) -> Plan:
+    """Plan what 12_epochs trains beside a study, for these units: two walks at a time under each other setting of training."""
+    params, others = studies[0], training_axis.studies(studies[0])[1:]
+    bench = compute.bench_of(params)
+    total, alone = bench.layers, calibrate(params, bench.layers)
+    depth = strategies.depth(training_axis.FOREST, total, params)
+    walks = [total] * depth, [total - step for step in range(1, depth + 1)]
+    seconds = 0.0
+    for other in others:
+        rounds = other.epochs * math.ceil(params.train_size / params.batch_size)
+        rounds += FORWARD_SHARE * (params.test_size + params.validation_size) / params.batch_size
+        control, forest = (sum(rounds * alone(left) for left in walk) for walk in walks)
+        forest += sum(_measuring(left, 1, params, training_axis.WALKS) * alone(left) for left in (total, *walks[1]) if left > 1)
+        both = max(control, forest) if parallel.workers_of(params) > 1 else control + forest
+        seconds += rounds * alone(total) + both
+    fine_tunes = len(others) * (1 + sum(map(len, walks)))
+    return Plan(len(studies) * fine_tunes, len(studies) * seconds, params.cache_gb * len(others))
+
+
 def _nodes_at_most(params: Params, total: int) -> list[int]:
     """Return, for each depth from 0, the most nodes that all walks together can want."""
     tests = [name for names in strategies.random_tests(params).values() for name in names]
@@ -81,8 +101,8 @@ def _nodes_at_most(params: Params, total: int) -> list[int]:
     return counts
 
 
-def _measuring(left: int, count: int, params: Params) -> float:
-    """Return what the measurements of so many nodes of a level cost at most, in training steps of their model.
+def _measuring(left: int, count: int, params: Params, names: Sequence[str] = WALKS) -> float:
+    """Return what these walks' measurements of so many nodes of a level cost at most, in training steps of their model.
 
     Signals take a forward and a backward pass over their examples; an ablation of R layers runs R (R - 1) / 2 layers
     beside the ordinary pass, which is (R + 1) / 2 forward passes.
@@ -93,7 +113,7 @@ def _measuring(left: int, count: int, params: Params) -> float:
         "ablation_test": ablation * params.test_size,
         "ablation_validation": ablation * params.validation_size,
     }
-    asking = [part for name in WALKS for part in strategies.needs(name, params)]
+    asking = [part for name in names for part in strategies.needs(name, params)]
     return sum(cost * min(count, asking.count(part)) for part, cost in steps.items())
 
 

@@ -3,11 +3,12 @@
 import sys
 import threading
 import time
+from collections.abc import Collection
 
 from tqdm import tqdm
 
 from paperlib.common.messages import unit_name
-from paperlib.evidence import units
+from paperlib.evidence import training_axis, units
 from paperlib.nodes import progress
 from paperlib.params import Params
 
@@ -17,9 +18,9 @@ POLL_SECONDS = 1.0
 class StudyBar:
     """One bar for all units, in per cent of a unit; between notebooks it follows what the studies that run report."""
 
-    def __init__(self, waiting: list[Params]):
+    def __init__(self, waiting: list[Params], asked: Collection[str] = ()):
         layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
-        self.bar = tqdm(total=100 * len(waiting), bar_format=layout, disable=not sys.stderr.isatty() or not waiting)
+        self.bar = tqdm(total=sum(map(_share, (*units.UNIT_NOTEBOOKS, *asked))) * len(waiting), bar_format=layout, disable=not sys.stderr.isatty() or not waiting)
         self.running: dict[str, tuple[Params, str]] = {}  # by the unit's name
         self.ended: set[tuple[str, str]] = set()  # a unit that begins again passes what it has once more
         self.lines, self.stop = not sys.stderr.isatty(), threading.Event()
@@ -56,11 +57,19 @@ class StudyBar:
     def _move(self) -> None:
         position = float(sum(_share(name) for _, name in list(self.ended)))
         for params, name in list(self.running.values()):
-            said = progress.read(params)
-            if said and said.get("total"):
-                position += min(said["made"] / said["total"], 1.0) * _share(name)
+            position += _done(params, name) * _share(name)
         self.bar.update(max(0.0, position - self.bar.n))
 
 
 def _share(name: str) -> int:
-    return units.UNIT_NOTEBOOKS[name][1]
+    return units.of_unit()[name][1]
+
+
+def _done(params: Params, name: str) -> float:
+    """Return the share of a running notebook that is done: what its study says, or the one of its studies that runs now."""
+    studies = training_axis.studies(params) if name == units.EPOCHS else [params]
+    costs = [study.epochs for study in studies]
+    for place, study in enumerate(studies):
+        if (said := progress.read(study)) and said.get("total"):
+            return (sum(costs[:place]) + costs[place] * min(said["made"] / said["total"], 1.0)) / sum(costs)
+    return 0.0

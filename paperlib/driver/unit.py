@@ -29,13 +29,15 @@ class Watcher(Protocol):
         """A notebook has ended, or was fresh."""
 
 
-def run_unit(params: Params, settings: str, bar: Watcher, kernel: "Kernel", beside: Collection[Params] = ()) -> Fault | None:
-    """Run a unit's stale notebooks up to one that fails; return its fault. `beside` are units that run meanwhile."""
+def run_unit(
+    params: Params, settings: str, bar: Watcher, kernel: "Kernel", beside: Collection[Params] = (), asked: Collection[str] = ()
+) -> Fault | None:
+    """Run a unit's stale notebooks, with those `asked` for, up to one that fails; return its fault. `beside` are units that run meanwhile."""
     from paperlib.driver.execution import execute
 
     kernel.send(AHEAD.format(profile=params.profile, dataset=params.dataset, seed=params.seed, settings=settings))
     started = time.time()
-    for name in units.UNIT_NOTEBOOKS:
+    for name in (*units.UNIT_NOTEBOOKS, *asked):
         bar.show(params, name)
         if not units.is_fresh(name, params):
             if fault := execute(name, params, settings, kernel):
@@ -63,7 +65,7 @@ def _record(params: Params, name: str, started: float) -> None:
     runs[name] = {
         "fingerprint": units.expected(name, params), "sha256": sha256_file(units.executed(name, params)), "study": of_study(params)
     }  # fmt: skip
-    own = {table: sha256_file(params.unit_dir / f"{table}.csv") for table in units.UNIT_NOTEBOOKS[name][0]}
+    own = {table: sha256_file(params.unit_dir / f"{table}.csv") for table in units.of_unit()[name][0]}
     extra = {"settings": units.settings_of(params), "notebooks": runs, "tables": {**known.get("tables", {}), **own}}
     complete = all(units.is_fresh(each, params, extra) for each in units.UNIT_NOTEBOOKS)
     record = provenance.collect(params, wall_seconds=round(time.time() - started, 1), complete=complete, **extra)

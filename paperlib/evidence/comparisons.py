@@ -7,7 +7,7 @@ import pandas as pd
 
 from paperlib import fusers, names
 from paperlib.common.errors import UserError
-from paperlib.evidence import claims, statistics, tables, training_axis, unit_numbers, units
+from paperlib.evidence import claims, statistics, tables, unit_numbers, units
 from paperlib.evidence.estimates import LEVEL, TABLES, Results
 from paperlib.fusers import Fit
 from paperlib.names import SIGNALS
@@ -136,7 +136,8 @@ def results_of(params: Params) -> Results:
         where = f"profile {params.profile}"
         raise UserError(f"{where}: no finished unit has these settings: run make reproduce first")
     found = {name: tables.collect(params.profile_dir, name, shown) for name in TABLES}
-    found |= {"transfer": tables.of_profile(params.profile_dir, "transfer"), "epochs": training_axis.collect(params)}
+    found["transfer"] = tables.of_profile(params.profile_dir, "transfer")
+    found["epochs"] = tables.collect(params.profile_dir, "epochs", units.comparable(params, units.EPOCHS))
     return Results.from_tables(**found)
 
 

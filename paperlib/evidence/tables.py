@@ -12,7 +12,7 @@ import pandas as pd
 from paperlib import strategies
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_text
-from paperlib.evidence import subset_numbers
+from paperlib.evidence import subset_numbers, training_axis
 from paperlib.names import FUSERS, WALKS
 from paperlib.nodes import parallel
 from paperlib.nodes.node import label, size_gb, unpack
@@ -122,16 +122,26 @@ def regret(study: Study) -> pd.DataFrame:
     return rows
 
 
+def epochs(study: Study) -> pd.DataFrame:
+    """What the forest's best pruned model gains in this study and in those that train otherwise (`training_axis`), a row each."""
+    rows = []
+    for params in training_axis.studies(study.params):
+        gained = training_axis.gain(steps(Study(params), training_axis.WALKS))
+        rows.append({"epochs": params.epochs, "learning_rate": params.learning_rate, **gained})
+    return _with_unit(rows, study.params).sort_values(["epochs", "learning_rate"], ignore_index=True)
+
+
 UNIT_TABLES = {
     "steps": steps, "signals": signals, "ablation": ablation, "fusion": fusion, "fusion_fit": fusion_fit,
     "distillation": distilled, "distillation_curve": distillation_curve, "randomization": randomization, "subsets": subsets, "shapley": shapley,
     "regret": regret,
 }  # fmt: skip
+ON_REQUEST = {"epochs": epochs}
 
 
 def write(study: Study, *names: str) -> dict[str, pd.DataFrame]:
     """Make these tables, whole, and write them as CSV into the unit's folder."""
-    frames = {name: UNIT_TABLES[name](study) for name in names}
+    frames = {name: (UNIT_TABLES | ON_REQUEST)[name](study) for name in names}
     for name, frame in frames.items():
         atomic_write_text(study.params.unit_dir / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
     return frames

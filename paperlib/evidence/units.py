@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,14 +30,22 @@ UNIT_NOTEBOOKS: dict[str, tuple[tuple[str, ...], int]] = {
     "08_subsets": (("subsets", "shapley", "regret"), 4),
 }
 UNIT_TABLES = sorted({table for tables, _ in UNIT_NOTEBOOKS.values() for table in tables})
+# The same of those that are run when asked for alone (`make epochs`): a unit is whole without them.
+ON_REQUEST: dict[str, tuple[tuple[str, ...], int]] = {"12_epochs": (("epochs",), 90)}
+EPOCHS = "12_epochs"
 # Once per profile: the paper's own numbers, then what carries over between datasets, and ours over all units.
 BEFORE, TRANSFER, AFTER = OF_PROFILE = "00_published", "09_transfer", "07_figures"
 YOURS = "10_your_model"  # last, at small size: it makes no result
 
 
+def of_unit() -> dict[str, tuple[tuple[str, ...], int]]:
+    """Return all notebooks that a unit can have, with their tables and shares."""
+    return UNIT_NOTEBOOKS | ON_REQUEST
+
+
 def executed(name: str, params: Params) -> Path:
     """Return where the executed copy of a notebook belongs."""
-    folder = params.unit_dir if name in UNIT_NOTEBOOKS else params.profile_dir
+    folder = params.unit_dir if name in of_unit() else params.profile_dir
     return folder / "notebooks" / f"{name}.ipynb"
 
 
@@ -53,9 +62,9 @@ def expected(name: str, params: Params) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def stale(params: Params) -> list[str]:
-    """List the notebooks of a unit that are not fresh."""
-    return [name for name in UNIT_NOTEBOOKS if not is_fresh(name, params)]
+def stale(params: Params, asked: Collection[str] = ()) -> list[str]:
+    """List the notebooks of a unit, with those that were `asked` for, that are not fresh."""
+    return [name for name in (*UNIT_NOTEBOOKS, *asked) if not is_fresh(name, params)]
 
 
 def is_fresh(name: str, params: Params, record: dict | None = None) -> bool:
@@ -74,7 +83,7 @@ def is_fresh(name: str, params: Params, record: dict | None = None) -> bool:
         return False
     if not all(_is(path, digest) for path, digest in _written(params, name, record).items()):
         return False
-    return backing.are_there(params.unit_dir, UNIT_NOTEBOOKS[name][0], run.get("study"))
+    return backing.are_there(params.unit_dir, of_unit()[name][0], run.get("study"))
 
 
 def lost(params: Params) -> list[str]:
@@ -90,7 +99,7 @@ def harmed(params: Params) -> list[str]:
     folder = params.unit_dir
     records = [folder / PROVENANCE, folder / "distillation.json"]
     paths = [path for path in records if path.exists() and not read_sealed(path)] + _harmed_records(params)
-    written = {path: digest for name in UNIT_NOTEBOOKS for path, digest in _written(params, name, provenance(folder)).items()}
+    written = {path: digest for name in of_unit() for path, digest in _written(params, name, provenance(folder)).items()}
     paths += [path for path, digest in written.items() if digest and path.exists() and not _is(path, digest)]
     if read_sealed(records[1]) and not _student_is_whole(params):
         paths.append(folder / "student")
@@ -112,7 +121,7 @@ def _is(path: Path, digest: str | None) -> bool:
 
 def _written(params: Params, name: str, record: dict) -> dict[Path, str | None]:
     """Return the tables and the executed copy of a notebook, each with the SHA-256 it had when it was written."""
-    digests = {params.unit_dir / f"{table}.csv": record.get("tables", {}).get(table) for table in UNIT_NOTEBOOKS[name][0]}
+    digests = {params.unit_dir / f"{table}.csv": record.get("tables", {}).get(table) for table in of_unit()[name][0]}
     return {**digests, executed(name, params): record.get("notebooks", {}).get(name, {}).get("sha256")}
 
 
@@ -131,15 +140,16 @@ def provenance(folder: Path) -> dict:
     return read_sealed(folder / PROVENANCE) or {}
 
 
-def comparable(params: Params) -> list[tuple[str, int]]:
+def comparable(params: Params, asked: str = "") -> list[tuple[str, int]]:
     """List the finished units (dataset, seed) of the profile that share these parameters, but for dataset and seed.
 
-    Units run with other settings stay on disk and are left out: numbers of different studies are never mixed.
+    Units run with other settings stay on disk and are left out: numbers of different studies are never mixed. So are,
+    where a notebook on request is `asked` for, those for which it was not run like the others.
     """
     settings, found = settings_of(params), []
     for folder, record in finished(params.profile_dir).items():
         sound = all(_is(folder / f"{table}.csv", digest) for table, digest in record.get("tables", {}).items())
-        if record.get("settings") == settings and sound:
+        if record.get("settings") == settings and sound and (not asked or asked in record.get("notebooks", {})):
             found.append((record["parameters"]["dataset"], record["parameters"]["seed"]))
     return found
 

@@ -113,7 +113,7 @@ def transfer_regret(originals: pd.DataFrame, every: pd.DataFrame, shown: list[st
 def training_gain(rows: pd.DataFrame) -> tuple[Figure, str]:
     """Draw what the best pruned model gains (points) against how well the original is trained (its accuracy, %).
 
-    `rows`: `training_axis.collect`; a line joins the runs of one dataset and learning rate, fewest epochs first.
+    `rows`: epochs.csv of any units; a line joins the runs of one dataset and learning rate, fewest epochs first.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.8), sharey=True)
     datasets = list(dict.fromkeys(rows["dataset"]))
