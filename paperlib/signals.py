@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from paperlib.params import Params
 OF_WEIGHTS = {"Weight-Norm", "Weight-Sparsity", "Weight-Entropy"}  # they need no pass
 OF_GRADIENTS = {"Gradient-Magnitudes", "Gradient-Fisher"}  # they need a backward pass
 CHUNK = 32  # examples at a time: bounds the memory of the activations kept for the backward pass
+TOKENS_ON_GPU = 4096  # on a GPU as many examples as hold so many: its memory bears it, and every chunk is launched anew
 TIE_TOLERANCE = 1e-6  # relative; below it, differences are rounding
 
 
@@ -69,7 +70,7 @@ def block_influence(model: PreTrainedModel, batch: Batch) -> pd.Series:
     """
     totals = np.zeros(len(layers(model)))
     model.eval()
-    for ids, mask in zip(*(batch[name].split(CHUNK) for name in ("input_ids", "attention_mask"))):
+    for ids, mask, _ in _chunks(batch, _at_once(batch)):
         states = [state[mask.bool()].double() for state in model(
             input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states]
         turned = [1 - F.cosine_similarity(before, after, dim=-1) for before, after in zip(states, states[1:])]
@@ -91,24 +92,24 @@ def _forward_backward(model: PreTrainedModel, batch: Batch, params: Params, back
     (examples, tokens, hidden) per layer), `logits`, `tokens` (the mask of tokens that count), `squares` and attention.
     """
     n = len(batch["labels"])
-    kept, attention = defaultdict(list), np.zeros((len(layers(model)), 3))
+    kept, attention = defaultdict(list), []
     implementation = model.config._attn_implementation
     model.eval()
     model.zero_grad()
     model.set_attn_implementation("eager")  # the fused kernels never hold the attention weights
     try:
         with _squares(model, batch) if backward else torch.inference_mode() as squares:
-            for ids, mask, labels in _chunks(batch, CHUNK):
+            for ids, mask, labels in _chunks(batch, _at_once(batch)):
                 with caught_outputs(model) as outputs:
                     out = model(input_ids=ids, attention_mask=mask, output_attentions=True)
                 if backward:
                     (F.cross_entropy(out.logits, labels, reduction="sum") / n).backward()
                 kept["activations"].append([hidden.detach() for hidden in outputs])
                 kept["logits"].append(out.logits.detach())
-                attention += [_attention_sums(a.detach(), mask, params) for a in own(model, out.attentions)]
+                attention.append(torch.stack([_attention_sums(a.detach(), mask, params) for a in own(model, out.attentions)]))
     finally:
         model.set_attn_implementation(implementation)
-    weight, entropy, pairs = attention.T
+    weight, entropy, pairs = sum(attention).T.cpu().numpy()
     return {
         "activations": [torch.cat(parts) for parts in zip(*kept["activations"])],
         "logits": torch.cat(kept["logits"]),
@@ -131,6 +132,12 @@ def _squares(model: PreTrainedModel, batch: Batch) -> Iterator[list[torch.Tensor
     yield one_by_one(layers(model), losses)
 
 
+def _at_once(batch: Batch) -> int:
+    """Return how many examples go through a model at a time."""
+    tokens = batch["input_ids"].shape[1]
+    return CHUNK if batch["labels"].device.type == "cpu" else max(CHUNK, TOKENS_ON_GPU // tokens)
+
+
 def _chunks(batch: Batch, size: int) -> Iterator[tuple[torch.Tensor, ...]]:
     """Yield input_ids, attention_mask and labels of so many examples at a time."""
     return zip(*(batch[name].split(size) for name in ("input_ids", "attention_mask", "labels")))
@@ -146,10 +153,15 @@ def _activation_signals(activations: list[torch.Tensor], tokens: torch.Tensor) -
     """Mean, mean absolute and mean squared activation over tokens and features (equations 1, 2 and 4)."""
     used = [a[tokens].double() for a in activations]
     return {
-        "Activation-Inhibition": [a.mean().item() for a in used],
-        "Activation-Intensity": [a.abs().mean().item() for a in used],
-        "Activation-Energy": [a.square().mean().item() for a in used],
+        "Activation-Inhibition": _read(a.mean() for a in used),
+        "Activation-Intensity": _read(a.abs().mean() for a in used),
+        "Activation-Energy": _read(a.square().mean() for a in used),
     }
+
+
+def _read(values: Iterable[torch.Tensor]) -> list[float]:
+    """Read single numbers, all at once: a GPU is waited for once."""
+    return torch.stack(list(values)).tolist()
 
 
 def _task_mi(activation: torch.Tensor, tokens: torch.Tensor, labels: torch.Tensor, params: Params) -> float:
@@ -199,12 +211,12 @@ def explained_variance(targets: torch.Tensor, predictors: torch.Tensor) -> float
 def _gradient_signals(model: PreTrainedModel, squares: list[float], n: int) -> dict[str, list[float]]:
     """Mean absolute gradient of the mean loss, and mean squared gradient of the single losses (equations 9 and 10)."""
     sizes = [sum(p.numel() for p in layer.parameters()) for layer in layers(model)]
-    totals = [sum(p.grad.abs().sum(dtype=torch.float64).item() for p in layer.parameters()) for layer in layers(model)]
+    totals = _read(sum(p.grad.abs().sum(dtype=torch.float64) for p in layer.parameters()) for layer in layers(model))
     model.zero_grad()
     return {
         "Gradient-Magnitudes": [total / size for total, size in zip(totals, sizes)],
         # The chunks' losses were divided by n, hence n^2; the mean over n examples divides by n again.
-        "Gradient-Fisher": [float(square) * n / size for square, size in zip(squares, sizes)],
+        "Gradient-Fisher": [square * n / size for square, size in zip(_read(squares), sizes)],
     }
 
 
@@ -214,14 +226,14 @@ def _weight_signals(model: PreTrainedModel, threshold: float) -> dict[str, list[
     for layer in layers(model):
         weights = torch.cat([p.detach().flatten() for p in layer.parameters() if p.dim() >= 2]).abs().double()
         shares = weights / weights.sum()
-        columns["Weight-Norm"].append(weights.norm().item())
-        columns["Weight-Sparsity"].append((weights <= threshold).double().mean().item())
-        columns["Weight-Entropy"].append(-torch.special.xlogy(shares, shares).sum().item())
-    return columns
+        columns["Weight-Norm"].append(weights.norm())
+        columns["Weight-Sparsity"].append((weights <= threshold).double().mean())
+        columns["Weight-Entropy"].append(-torch.special.xlogy(shares, shares).sum())
+    return {name: _read(values) for name, values in columns.items()}
 
 
-def _attention_sums(attention: torch.Tensor, mask: torch.Tensor, params: Params) -> tuple[float, float, float]:
-    """Sum attention weights and entropies of a chunk (equations 15 and 16): weight, entropy, number of pairs.
+def _attention_sums(attention: torch.Tensor, mask: torch.Tensor, params: Params) -> torch.Tensor:
+    """Sum attention weights and entropies of a chunk (equations 15 and 16), (3,): weight, entropy, number of pairs.
 
     `attention` is (examples, heads, tokens, tokens), rows are the tokens that attend.
     """
@@ -233,9 +245,8 @@ def _attention_sums(attention: torch.Tensor, mask: torch.Tensor, params: Params)
     else:
         pairs = rows * _content(mask)[:, None, None, :].double()
     exact = attention.double()
-    weight = (exact * pairs).sum().item()
-    entropy = -(torch.special.xlogy(exact, exact) * rows).sum().item() / heads
-    return weight, entropy, pairs.sum().item() * heads
+    entropy = -(torch.special.xlogy(exact, exact) * rows).sum() / heads
+    return torch.stack([(exact * pairs).sum(), entropy, pairs.sum() * heads])
 
 
 def _content(mask: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from paperlib import ablation, signals
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
 from paperlib.data import subsets
@@ -241,3 +242,26 @@ def test_more_models_make_no_more_launches_and_the_page_says_how_many(tmp_path):
     for text in (f"| one model alone | {alone:,} | {alone:,} |", f"| a batch of two | {pair:,} | {pair / 2:,.0f} |",
                  f"| a batch of eight | {eight:,} | {eight / 8:,.0f} |"):  # fmt: skip
         assert text in page, text
+
+
+def operations(measure):
+    with Operations() as counted:
+        measure()
+    return counted.count
+
+
+def test_measuring_a_model_makes_fewer_launches_than_its_rounds_of_training_and_the_page_says_how_many(monkeypatch, tmp_path):
+    """Counted as a GPU runs them: 256 texts of 32 tokens, so many at a time as it takes."""
+    model, params = tiny_model(layers=12).eval(), smoke_params(tmp_path, signal_size=2)
+    monkeypatch.setattr(signals, "CHUNK", signals.TOKENS_ON_GPU // 32)
+    monkeypatch.setattr(training, "EVALUATION_CHUNK", 256)
+    monkeypatch.setattr(ablation, "EVALUATION_CHUNK", 256)
+    batch = padded_batch(examples=256)
+    counts = {
+        "its accuracy on one split": operations(lambda: training.predict(model, batch, params)),
+        "the drop of every layer on one split": operations(lambda: ablation.single_removals(model, batch)),
+        "the twelve signals": operations(lambda: signals.measure(model, batch, params)),
+    }
+    page = (ROOT / "paperlib" / "driver" / "README.md").read_text()
+    for what, count in counts.items():
+        assert f"| {what} | {count:,} |" in page, (what, count)

@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import mutual_info_score
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from paperlib import signals
 from paperlib.model import encoder
@@ -355,6 +356,38 @@ def test_the_chunk_does_not_matter(chunk, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(
         signals.measure(tiny_model(), padded_batch(), params), wanted, rtol=1e-5, atol=1e-9
     )
+
+
+def test_a_gpu_takes_more_texts_at_a_time_the_fewer_tokens_they_have():
+    """`meta` tensors stand for those of a GPU: what counts is that they are not on the processor."""
+    def at_once(tokens, device="meta"):
+        return signals._at_once({name: torch.empty(256, tokens, device=device) for name in ("input_ids", "labels")})
+
+    assert [at_once(tokens) for tokens in (16, 32, 128, 512)] == [256, 128, 32, signals.CHUNK]
+    assert at_once(16, "cpu") == at_once(512, "cpu") == signals.CHUNK
+
+
+class Reads(TorchDispatchMode):
+    """Counts the numbers that are read: a GPU is waited for each time."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function.overloadpacket.__name__ == "_local_scalar_dense"
+        return function(*args, **(kwargs or {}))
+
+
+def test_nothing_is_read_before_the_passes_are_over(kind, tmp_path, monkeypatch):
+    """However many chunks and parameters a layer has, no more numbers are waited for, but those that transformers itself reads."""
+    model, batch, params, counts = tiny_model(kind), padded_batch(kind), settings(tmp_path), []
+    with Reads() as own:
+        model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+    for chunk in (7, 37):
+        monkeypatch.setattr(signals, "CHUNK", chunk)
+        with Reads() as reads:
+            signals.measure(model, batch, params)
+        counts.append(reads.count - own.count * -(-EXAMPLES // chunk))
+    assert counts[0] == counts[1] <= 12 + 5 * 3, "some for each signal, and of each layer's information"
 
 
 def test_wider_padding_does_not_matter(tmp_path):

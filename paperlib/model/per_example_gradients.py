@@ -20,7 +20,7 @@ def squared_gradients(layers: nn.ModuleList) -> Iterator[list[torch.Tensor]]:
     (Goodfellow 2015, arXiv 1510.01799; for sequences, Li et al. 2022, arXiv 2110.05679.)
     Raises UserError for a layer with parameters outside of linear maps and layer norms.
     """
-    sums = [torch.zeros((), dtype=torch.float64) for _ in layers]
+    sums = _zeros(layers)
     handles = []
     for number, layer in enumerate(layers):
         for module in _owners(layer):
@@ -43,7 +43,7 @@ class _Watcher:
         given = inputs[0].detach()
 
         def add(gradient: torch.Tensor) -> None:
-            self.sums[self.number] += squares(module, given, gradient).double().cpu()
+            self.sums[self.number] += squares(module, given, gradient).double()
 
         output.register_hook(add)
 
@@ -64,14 +64,19 @@ def one_by_one(
     layers: nn.ModuleList, losses: Iterator[torch.Tensor]
 ) -> list[torch.Tensor]:
     """Return the same sums from the loss of one example after the other: for layers of any kind, and several times slower."""
-    sums = [torch.zeros((), dtype=torch.float64) for _ in layers]
+    sums = _zeros(layers)
     parameters = [(number, parameter) for number, layer in enumerate(layers) for parameter in layer.parameters()]
     for loss in losses:
         gradients = torch.autograd.grad(loss, [parameter for _, parameter in parameters], allow_unused=True)
         for (number, _), gradient in zip(parameters, gradients):
             if gradient is not None:
-                sums[number] += gradient.double().square().sum().cpu()
+                sums[number] += gradient.double().square().sum()
     return sums
+
+
+def _zeros(layers: nn.ModuleList) -> list[torch.Tensor]:
+    """Return a sum for each layer, where the layer is: a GPU then adds without waiting for anyone to read."""
+    return [torch.zeros((), dtype=torch.float64, device=next(layer.parameters()).device) for layer in layers]
 
 
 SQUARES = {nn.Linear: _linear_squares, nn.LayerNorm: _norm_squares}
