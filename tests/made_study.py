@@ -196,4 +196,4 @@ def copied(source: Path, folder: Path):
 
 def told(params) -> dict[str, str]:
     """Return the tables of a unit as they stand on disk."""
-    return {name: (params.unit_dir / f"{name}.csv").read_text() for name in units.UNIT_TABLES}
+    return {name: (params.unit_dir / f"{name}.csv").read_text() for name in tables.UNIT_TABLES}

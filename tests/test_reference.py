@@ -165,7 +165,7 @@ def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> Non
         "- Of newsgroup seed 0, its texts from where `make reproduce` takes them: "
         "[01_signals](reference/notebooks/01_signals.ipynb)\n"
         "- Not among them: 02_ablation, 03_strategies, 04_fusion, 05_distillation, 06_randomization, 08_subsets, 09_transfer, "
-        "10_your_model, 11_explore\n"
+        "10_your_model, 11_explore, 12_epochs\n"
     )
 
 

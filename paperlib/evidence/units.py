@@ -29,7 +29,6 @@ UNIT_NOTEBOOKS: dict[str, tuple[tuple[str, ...], int]] = {
     "06_randomization": (("randomization",), 4),
     "08_subsets": (("subsets", "shapley", "regret"), 4),
 }
-UNIT_TABLES = sorted({table for tables, _ in UNIT_NOTEBOOKS.values() for table in tables})
 # The same of those that are run when asked for alone (`make epochs`): a unit is whole without them.
 ON_REQUEST: dict[str, tuple[tuple[str, ...], int]] = {"12_epochs": (("epochs",), 90)}
 EPOCHS = "12_epochs"

@@ -13,8 +13,8 @@ import pandas as pd
 from PIL import Image
 
 from paperlib.common.records import read_sealed
-from paperlib.evidence import provenance, table1
-from paperlib.evidence.claims import UNTESTABLE
+from paperlib.evidence import provenance, table1, units
+from paperlib.evidence.claims import COLUMNS, UNTESTABLE
 from paperlib.names import OURS
 from paperlib.params import DATASETS
 
@@ -34,36 +34,9 @@ CAPTIONS = {
     8: "Random-forest fusion against random orders: of all layers, and of all but the first and last.",
 }
 VERDICTS = {"holds": ("good", "✓"), "within noise": ("near", "≈"), "does not hold": ("bad", "✗")}
-CLAIM_COLUMNS = [
-    "id",
-    "section",
-    "claim",
-    "paper_says",
-    "table1_says",
-    "ours_says",
-    "seeds",
-    "datasets",
-    "tolerance",
-    "verdict_table1",
-    "verdict_ours",
-    "rule",
-]
 CSS_DPI = 96  # CSS pixels in an inch: a picture drawn finer is shown smaller, and sharp on fine screens
 WIDE = 1.3  # a figure at least so many times wider than high gets the width of the page
-UNIT_TABLES = (
-    "steps.csv",
-    "signals.csv",
-    "ablation.csv",
-    "fusion.csv",
-    "fusion_fit.csv",
-    "distillation.csv",
-    "distillation_curve.csv",
-    "randomization.csv",
-    "subsets.csv",
-    "shapley.csv",
-    "regret.csv",
-    "provenance.json",
-)
+UNIT_FILES = (*(f"{table}.csv" for tables, _ in units.of_unit().values() for table in tables), units.PROVENANCE)
 
 
 @dataclass(frozen=True)
@@ -99,7 +72,7 @@ def claims(path: Path) -> dict[str, Any] | None:
     table = read_csv(path)
     if table is None or table.empty or "claim" not in table:
         return None
-    table = table.reindex(columns=CLAIM_COLUMNS, fill_value="")
+    table = table.reindex(columns=COLUMNS, fill_value="")
     rows = table.to_dict("records")
     return {
         "total": len(rows),
@@ -188,7 +161,7 @@ def unit_view(unit: Unit, folder: Path) -> dict[str, Any]:
         **accuracies(unit),
         "time": provenance.duration(unit.record.get("wall_seconds")),
         "memory": unit.record.get("peak_memory_gb", provenance.UNKNOWN),
-        "files": files(folder, [unit.folder / name for name in UNIT_TABLES]),
+        "files": files(folder, [unit.folder / name for name in UNIT_FILES]),
         "student": files(folder, student),
         "provenance": provenance.summary(unit.record) if unit.record else [],
         "packages": unit.record.get("packages", {}),

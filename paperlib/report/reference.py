@@ -17,14 +17,14 @@ from paperlib.common.places import REFERENCE, ROOT
 from paperlib.evidence import claims, comparisons, provenance, tables, units
 from paperlib.evidence.estimates import TABLES, Results
 from paperlib.params import DATASETS, Params
-from paperlib.report import compare, kept_notebooks
+from paperlib.report import compare, kept_notebooks, parts
 
 START, END = "<!-- from here on written by make reference -->", "<!-- up to here -->"
 ORDER = ("laptop", "base", "paper")  # of profiles; the first that is there is shown in README.md
 NUMBERS, NOTEBOOKS = "numbers", "notebooks"  # what `ONLY` may be
 # No texts, no weights, no records of models: what can be read, compared and drawn again.
 OF_PROFILE = ("claims.csv", "claims.md", units.PROVENANCE, "tables/*", "figures/*", "bench/bench.*", "compare/*")
-OF_UNIT = (*(f"{table}.csv" for table in units.UNIT_TABLES), "distillation.json", units.PROVENANCE)
+OF_UNIT = (*parts.UNIT_FILES, "distillation.json")
 SHORT = {
     "claim": "claim", "paper_says": "the paper says", "verdict_table1": "by its Table 1", "ours_says": "this run says",
     "verdict_ours": "by this run",
@@ -85,7 +85,7 @@ def keep_unit_notebooks(params: Params, target: Path) -> None:
 
     That about the paper's own numbers, which is the same whatever was run, comes with them.
     """
-    names = (units.BEFORE, *units.UNIT_NOTEBOOKS)
+    names = (units.BEFORE, *units.of_unit())
     executed = [path for path in (units.executed(name, params) for name in names) if path.exists()]
     kept_notebooks.keep(executed, target / NOTEBOOKS, names)
     atomic_write_bytes(target / NOTEBOOKS / units.PROVENANCE, (params.unit_dir / units.PROVENANCE).read_bytes())
@@ -230,7 +230,7 @@ def _machine(folder: Path) -> str:
 def notebooks(folder: Path, address: str = "") -> str:
     """List the executed notebooks: of the paper's numbers, of all units, of one unit and which texts it read."""
     links = {path.stem: f"[{path.stem}]({address}{path.relative_to(folder.parent)})" for path in sorted((folder / NOTEBOOKS).glob("*.ipynb"))}
-    of_paper, of_unit = [[name for name in links if name in kind] for kind in ((units.BEFORE,), units.UNIT_NOTEBOOKS)]
+    of_paper, of_unit = [[name for name in links if name in kind] for kind in ((units.BEFORE,), units.of_unit())]
     groups = {"Of the paper's own numbers": of_paper, "About all units": [name for name in links if name not in (*of_paper, *of_unit)]}
     if of_unit:
         run = json.loads((folder / NOTEBOOKS / units.PROVENANCE).read_text(encoding="utf-8"))["parameters"]
