@@ -8,7 +8,7 @@ OFFLINE  ?=
 ENGINE   ?=
 SCHEDULER ?=
 WORKERS  ?=
-EPOCHS_OF ?= newsgroup imdb agnews
+EPOCHS_OF ?= $(if $(filter file,$(origin DATASETS)),newsgroup imdb agnews,$(DATASETS))
 
 VENV  := .venv
 RUN   := $(VENV)/bin/python -m paperlib
@@ -19,6 +19,7 @@ quoted = '$(subst ','\'',$1)'
 each   = $(foreach item,$1,$(call quoted,$(item)))
 STUDY  = --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(DATASETS)) --seeds $(call each,$(SEEDS)) \
 	$(if $(strip $(SET)),--set $(call quoted,$(SET)))
+ON = $(if $(strip $(ENGINE)),--engine $(call quoted,$(ENGINE))) $(if $(strip $(SCHEDULER)),--scheduler $(call quoted,$(SCHEDULER)))
 
 # Where there is no network, pip reads the folder that `make bundle` filled, and nobody asks the hub.
 ifneq ($(strip $(OFFLINE)),)
@@ -38,8 +39,7 @@ help: ## Show this help
 env: $(INSTALLED) ## Install the pinned packages into .venv, once (PYTHON=python3 chooses the interpreter; ENGINE=dask: those of a cluster, too)
 
 reproduce: $(INSTALLED) ## Run every experiment of PROFILE, then write outputs/PROFILE/index.html (ENGINE=dask SCHEDULER=tcp://...)
-	@$(RUN) reproduce $(STUDY) $(if $(strip $(ENGINE)),--engine $(call quoted,$(ENGINE))) \
-		$(if $(strip $(SCHEDULER)),--scheduler $(call quoted,$(SCHEDULER)))
+	@$(RUN) reproduce $(STUDY) $(ON)
 
 smoke: $(STAMP) ## Run everything on a tiny random model in about two minutes (not a result)
 	@$(RUN) reproduce --profile smoke
@@ -60,9 +60,8 @@ figures: $(STAMP) ## Redraw figures, tables and report from stored numbers, with
 plan: $(STAMP) ## Say how many fine-tunes, how long and how much disk a run would take here (WORKERS=64: on a cluster)
 	@$(RUN) plan $(STUDY) $(if $(strip $(WORKERS)),--workers $(call quoted,$(WORKERS)))
 
-epochs: $(STAMP) ## Is it under-training? The study of three datasets, then 12_epochs: two of its walks under other epochs and learning rates
-	@$(RUN) epochs --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(EPOCHS_OF)) --seeds $(call each,$(SEEDS)) \
-		$(if $(strip $(SET)),--set $(call quoted,$(SET)))
+epochs: $(INSTALLED) ## Is it under-training? The study of three datasets, then 12_epochs: two of its walks under other epochs and learning rates
+	@$(RUN) epochs $(STUDY) --datasets $(call each,$(EPOCHS_OF)) $(ON)
 
 check: $(STAMP) ## Say whether the outputs of PROFILE are fresh; fail if any is stale
 	@$(RUN) check $(STUDY)

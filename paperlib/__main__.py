@@ -9,6 +9,7 @@ import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
 
 from paperlib import params as parameters
 from paperlib.common import places
@@ -70,9 +71,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--datasets", nargs="+", default=["newsgroup"], help="files of params/datasets")
             command.add_argument("--seeds", nargs="+", default=["0"], help="whole numbers from 0")
         command.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="override parameters")
-        if name in ("reproduce", "bundle"):
+        if name in ("reproduce", "epochs", "bundle"):
             command.add_argument("--engine", default="", choices=["dask"], help="run units on a cluster (default: in processes of this computer)")
-        if name == "reproduce":
+        if name in ("reproduce", "epochs"):
             command.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster that runs already")
         if name == "plan":
             command.add_argument("--workers", default="", metavar="NUMBER", help="of a cluster: what up to so many would bring, by recorded seconds")
@@ -144,7 +145,7 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _reproduce(options: argparse.Namespace) -> int:
+def _reproduce(options: argparse.Namespace, asked: Sequence[str] = ()) -> int:
     if options.scheduler and not options.engine:
         raise UserError("command line: a scheduler is for ENGINE=dask")
     studies, settings = _studies(options)
@@ -154,14 +155,13 @@ def _reproduce(options: argparse.Namespace) -> int:
         cluster.check_installed()
     from paperlib.driver import run
 
-    return run.reproduce(studies, settings, options.scheduler if options.engine else None)
+    return run.reproduce(studies, settings, options.scheduler if options.engine else None, asked)
 
 
 def _epochs(options: argparse.Namespace) -> int:
-    from paperlib.driver import run
     from paperlib.evidence import units
 
-    return run.reproduce(*_studies(options), asked=(units.EPOCHS,))
+    return _reproduce(options, (units.EPOCHS,))
 
 
 def _figures(options: argparse.Namespace) -> int:

@@ -17,8 +17,9 @@ from paperlib.common.places import ROOT
 PARAMS_DIR = ROOT / "params"
 DATASETS = ("newsgroup", "dbpedia", "arxiv", "yahoo", "patent", "yelp", "agnews", "imdb", "amazon")  # Table 1's order
 EXPERIMENTS = "experiments"  # folder of runs under other settings than the files of params/ give
+EPOCHS = "epochs"  # folder, in a profile's, of the studies of 12_epochs
 LAB = "lab"  # folder of the notebooks that JupyterLab opens: copies, to be changed
-RESERVED = ("reference", EXPERIMENTS, LAB, "figures", "tables", "notebooks", "failed", "bench", "compare")  # folders beside those of profiles and datasets
+RESERVED = ("reference", EXPERIMENTS, EPOCHS, LAB, "figures", "tables", "notebooks", "failed", "bench", "compare")  # folders beside those of profiles and datasets
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.,=+-]+")

@@ -21,7 +21,7 @@ from paperlib.params import Params
 OF_WEIGHTS = {"Weight-Norm", "Weight-Sparsity", "Weight-Entropy"}  # they need no pass
 OF_GRADIENTS = {"Gradient-Magnitudes", "Gradient-Fisher"}  # they need a backward pass
 CHUNK = 32  # examples at a time: bounds the memory of the activations kept for the backward pass
-TOKENS_ON_GPU = 4096  # on a GPU as many examples as hold so many: its memory bears it, and every chunk is launched anew
+TOKENS_ON_GPU = 4096  # on a GPU as many examples as hold so many, where its memory bears it: every chunk is launched anew
 TIE_TOLERANCE = 1e-6  # relative; below it, differences are rounding
 
 
@@ -47,7 +47,11 @@ def measure(model: PreTrainedModel, batch: Batch, params: Params, wanted: Collec
 def _pass_signals(model: PreTrainedModel, batch: Batch, params: Params, wanted: Collection[str]) -> dict[str, list[float]]:
     """Measure what a forward pass tells, and where it is wanted a backward pass."""
     backward = not OF_GRADIENTS.isdisjoint(wanted)
-    passes = _forward_backward(model, batch, params, backward)
+    try:
+        passes = _forward_backward(model, batch, params, backward, _at_once(batch))
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        passes = _forward_backward(model, batch, params, backward, CHUNK)
     columns = {
         **_activation_signals(passes["activations"], passes["tokens"]),
         "Attention-Weight": passes["attention_weight"],
@@ -68,15 +72,17 @@ def block_influence(model: PreTrainedModel, batch: Batch) -> pd.Series:
 
     The lowest goes first (ShortGPT, arXiv 2403.03853).
     """
-    totals = np.zeros(len(layers(model)))
+    numbers, totals = layer_numbers(model), []
+    if not numbers:
+        return pd.Series(index=pd.Index([], name="layer"), name="block_influence", dtype=float)
     model.eval()
-    for ids, mask, _ in _chunks(batch, _at_once(batch)):
+    for ids, mask, _ in _chunks(batch, CHUNK):
         states = [state[mask.bool()].double() for state in model(
             input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states]
         turned = [1 - F.cosine_similarity(before, after, dim=-1) for before, after in zip(states, states[1:])]
-        totals += [angle.sum().item() for angle in turned]
-    values = totals / batch["attention_mask"].sum().item()
-    return pd.Series(values, index=pd.Index(layer_numbers(model), name="layer"), name="block_influence", dtype=float)
+        totals.append(torch.stack([angle.sum() for angle in turned]))
+    values = (sum(totals) / batch["attention_mask"].sum()).cpu().numpy()
+    return pd.Series(values, index=pd.Index(numbers, name="layer"), name="block_influence", dtype=float)
 
 
 def degenerate(signals: pd.DataFrame) -> list[str]:
@@ -85,8 +91,8 @@ def degenerate(signals: pd.DataFrame) -> list[str]:
     return list(signals.columns[spread <= TIE_TOLERANCE * signals.abs().max()]) if len(signals) > 1 else []
 
 
-def _forward_backward(model: PreTrainedModel, batch: Batch, params: Params, backward: bool) -> dict:
-    """Run both passes, or the forward one alone, in evaluation mode and float32, a chunk of examples at a time.
+def _forward_backward(model: PreTrainedModel, batch: Batch, params: Params, backward: bool, size: int) -> dict:
+    """Run both passes, or the forward one alone, in evaluation mode and float32, `size` examples at a time.
 
     Leaves the gradient of the mean loss in `.grad`; returns what the signals need: `activations` (one tensor
     (examples, tokens, hidden) per layer), `logits`, `tokens` (the mask of tokens that count), `squares` and attention.
@@ -99,7 +105,7 @@ def _forward_backward(model: PreTrainedModel, batch: Batch, params: Params, back
     model.set_attn_implementation("eager")  # the fused kernels never hold the attention weights
     try:
         with _squares(model, batch) if backward else torch.inference_mode() as squares:
-            for ids, mask, labels in _chunks(batch, _at_once(batch)):
+            for ids, mask, labels in _chunks(batch, size):
                 with caught_outputs(model) as outputs:
                     out = model(input_ids=ids, attention_mask=mask, output_attentions=True)
                 if backward:

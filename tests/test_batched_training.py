@@ -262,6 +262,9 @@ def test_measuring_a_model_makes_fewer_launches_than_its_rounds_of_training_and_
         "the drop of every layer on one split": operations(lambda: ablation.single_removals(model, batch)),
         "the twelve signals": operations(lambda: signals.measure(model, batch, params)),
     }
+    split, drops, all_signals = counts.values()
+    share_of_a_step = operations_of_a_step(8, tmp_path) / 8
+    assert 2 * (split + drops) + all_signals < 96 * share_of_a_step
     page = (ROOT / "paperlib" / "driver" / "README.md").read_text()
     for what, count in counts.items():
         assert f"| {what} | {count:,} |" in page, (what, count)

@@ -373,21 +373,44 @@ class Reads(TorchDispatchMode):
     count = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.count += function.overloadpacket.__name__ == "_local_scalar_dense"
+        self.count += function.overloadpacket.__name__ in ("_local_scalar_dense", "item")  # the latter in inference mode
         return function(*args, **(kwargs or {}))
 
 
 def test_nothing_is_read_before_the_passes_are_over(kind, tmp_path, monkeypatch):
     """However many chunks and parameters a layer has, no more numbers are waited for, but those that transformers itself reads."""
-    model, batch, params, counts = tiny_model(kind), padded_batch(kind), settings(tmp_path), []
+    model, batch, params = tiny_model(kind), padded_batch(kind), settings(tmp_path)
+    asked = {
+        "both passes": lambda: signals.measure(model, batch, params),
+        "the forward pass": lambda: signals.measure(model, batch, params, ["Activation-Energy", "Attention-Weight", "Flow-Relevance-MI"]),
+        "block influence": lambda: signals.block_influence(model, batch),
+    }
     with Reads() as own:
         model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-    for chunk in (7, 37):
-        monkeypatch.setattr(signals, "CHUNK", chunk)
-        with Reads() as reads:
-            signals.measure(model, batch, params)
-        counts.append(reads.count - own.count * -(-EXAMPLES // chunk))
-    assert counts[0] == counts[1] <= 12 + 5 * 3, "some for each signal, and of each layer's information"
+    for what, measure in asked.items():
+        counts = []
+        for chunk in (7, 37):
+            monkeypatch.setattr(signals, "CHUNK", chunk)
+            with Reads() as reads:
+                measure()
+            counts.append(reads.count - own.count * -(-EXAMPLES // chunk))
+        assert counts[0] == counts[1] <= 12 + 5 * 3, f"{what}: some for each signal, and of each layer's information"
+
+
+def test_where_memory_runs_out_fewer_texts_are_taken_at_a_time(tmp_path, monkeypatch):
+    model, batch, params, sizes = tiny_model(), padded_batch(), settings(tmp_path), []
+    expected, whole = signals.measure(model, batch, params), signals._forward_backward
+
+    def short_of_memory(*arguments):
+        sizes.append(arguments[-1])
+        if arguments[-1] > signals.CHUNK:
+            raise torch.OutOfMemoryError("no room")
+        return whole(*arguments)
+
+    monkeypatch.setattr(signals, "_forward_backward", short_of_memory)
+    monkeypatch.setattr(signals, "_at_once", lambda batch: 4 * signals.CHUNK)
+    pd.testing.assert_frame_equal(signals.measure(model, batch, params), expected, check_exact=True)
+    assert sizes == [4 * signals.CHUNK, signals.CHUNK]
 
 
 def test_wider_padding_does_not_matter(tmp_path):

@@ -41,7 +41,7 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "banner", lambda params: "")
     monkeypatch.setattr(execution, "execute", execute)
     monkeypatch.setattr(units, "comparable", lambda params: [("newsgroup", 0)])
-    monkeypatch.setattr(units, "stale", lambda params: [])
+    monkeypatch.setattr(units, "stale", lambda params, asked=(): [])
     monkeypatch.setattr(pages, "build", lambda *arguments, **named: None)
     monkeypatch.setattr("paperlib.driver.kernel.Kernel.send", lambda self, code: None)
     return params, executed

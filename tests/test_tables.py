@@ -166,16 +166,16 @@ def test_a_table_is_whole_or_made_whole(tmp_path):
 
 
 def test_each_table_has_one_writer():
-    written = [table for names, _ in units.UNIT_NOTEBOOKS.values() for table in names]
-    assert sorted(written) == sorted(tables.UNIT_TABLES)
+    written = [table for names, _ in units.of_unit().values() for table in names]
+    assert sorted(written) == sorted(tables.UNIT_TABLES | tables.ON_REQUEST)
 
 
-@pytest.mark.parametrize("notebook", units.UNIT_NOTEBOOKS)
+@pytest.mark.parametrize("notebook", units.of_unit())
 def test_a_notebook_writes_its_own_tables_and_no_others(notebook):
     cells = json.loads((units.NOTEBOOKS / f"{notebook}.ipynb").read_text())["cells"]
     code = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     calls = re.findall(r"tables\.write\(study, (.*?)\)", code)
-    assert tuple(re.findall(r'"(\w+)"', ", ".join(calls))) == units.UNIT_NOTEBOOKS[notebook][0]
+    assert tuple(re.findall(r'"(\w+)"', ", ".join(calls))) == units.of_unit()[notebook][0]
 
 
 def test_the_walks_of_a_study_are_known_in_one_place(study, frames):

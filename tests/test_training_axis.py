@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from conftest import smoke_params
 
-from paperlib.driver import run
+from paperlib.driver import run, study_bar, unit
 from paperlib.driver.plan import plan_of_epochs
-from paperlib.evidence import claims, comparisons, tables, training_axis, units
+from paperlib.evidence import claims, provenance, tables, training_axis, truth_quantities, units
 from paperlib.evidence.estimates import Results
+from paperlib.nodes import progress
 from paperlib.params import load, write_settings
 from paperlib.tree import Study
 
@@ -32,12 +33,13 @@ def test_of_equally_accurate_models_the_smaller_one_is_the_best():
     assert (training_axis.gain(steps)["step"], training_axis.gain(steps)["equal"]) == (2, pytest.approx(90))
 
 
-@pytest.mark.parametrize("settings", ["", "output_dir=outputs/mine", "epochs=3", "epochs=2 learning_rate=1.0e-4 max_removed=1"])
+@pytest.mark.parametrize("settings", ["", "learning_rate=1.0e-4", "output_dir=outputs/mine", "epochs=3", "epochs=2 learning_rate=1.0e-4 max_removed=1"])
 def test_every_setting_has_a_folder_of_its_own(settings):
-    """Two studies in one folder would move each other's records aside."""
+    """Two studies in one folder would move each other's records aside; and the driver's lock is that of the profile's folder."""
     params = load("laptop", "imdb", 3, settings)
     studies = training_axis.studies(params)
     assert studies[0] == params
+    assert all(params.profile_dir / "epochs" in study.unit_dir.parents for study in studies[1:])
     assert len({study.unit_dir for study in studies}) == len(studies)
     assert {study.epochs for study in studies} >= {1, 3, 10} and {study.learning_rate for study in studies} >= {2.0e-5, 1.0e-4}
     ours = params.model_dump(exclude={"epochs", "learning_rate", "output_dir"})
@@ -73,36 +75,55 @@ def test_the_notebook_writes_what_each_setting_gains(asked):
         assert len(grown) == 5, "an original and two models of each walk: no other walk is trained"
 
 
-def test_it_is_fresh_until_its_table_is_harmed_and_is_nobodys_duty(asked):
-    params, _ = asked
-    assert units.stale(params, [units.EPOCHS]) == [] == units.stale(params)
+def test_once_asked_for_it_is_part_of_the_unit(asked, capsys):
+    """A harmed or lost table is missed by every command, and made again by any that runs the unit, of models that are there."""
+    params, settings = asked
+    assert units.stale(params) == [] and units.comparable(params) == [(params.dataset, params.seed)]
     path = params.unit_dir / "epochs.csv"
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
-    try:
-        assert units.stale(params, [units.EPOCHS]) == [units.EPOCHS] and units.harmed(params) == ["epochs.csv"]
-        assert units.stale(params) == [], "a unit is whole without it"
-        assert units.comparable(params) == [], "but what was changed is not shown"
-    finally:
-        path.write_bytes(whole)
+    assert units.stale(params) == [units.EPOCHS] and units.harmed(params) == ["epochs.csv"]
+    path.unlink()
+    assert units.stale(params) == [units.EPOCHS] and units.comparable(params) == []
+    assert run.check([params]) == 1 and f"{units.EPOCHS} is stale or missing" in capsys.readouterr().out
+    assert run.reproduce([params], settings) == 0
+    assert path.read_bytes() == whole and units.stale(params) == []
+    assert re.search(r"12_epochs: at most \d+ fine-tunes, about .*; \d+ of the models are at hand", capsys.readouterr().out)
 
 
-def test_its_rows_are_shown_only_of_units_for_which_it_is_fresh(asked, monkeypatch):
+def test_a_unit_for_which_it_was_not_asked_is_whole_without_it(tmp_path):
+    params = smoke_params(tmp_path)
+    assert units.EPOCHS not in units.notebooks_of(params) and units.EPOCHS in units.notebooks_of(params, [units.EPOCHS])
+    assert units.EPOCHS in units.notebooks_of(params, record={"asked": [units.EPOCHS]})
+
+
+def test_the_unit_keeps_the_account_of_its_own_run(asked):
+    """Seconds, command and memory are those of the run that made the unit, not of a notebook that came later."""
     params, _ = asked
-    unit = [(params.dataset, params.seed)]
-    assert units.comparable(params) == unit == units.comparable(params, units.EPOCHS)
     record = units.provenance(params.unit_dir)
-    monkeypatch.setattr(units, "provenance", lambda folder: {**record, "notebooks": {}})
-    assert units.comparable(params) == unit and units.comparable(params, units.EPOCHS) == []
-    assert comparisons.results_of(params).epochs.empty
+    made = {**record, "wall_seconds": 1234.5, "command": "make reproduce", "complete": True}
+    provenance.write(params.unit_dir / units.PROVENANCE, made)
+    unit._record(params, units.EPOCHS, 0.0, [units.EPOCHS])
+    kept = units.provenance(params.unit_dir)
+    assert (kept["wall_seconds"], kept["command"]) == (1234.5, "make reproduce")
+    assert kept["complete"] and kept["asked"] == [units.EPOCHS] and units.stale(params) == []
 
 
 def test_the_plan_counts_its_models(asked, capsys):
     params, _ = asked
     others = len(training_axis.studies(params)) - 1
     assert plan_of_epochs([params, params]).fine_tunes == 2 * others * 5
-    run._announce_epochs([params])
-    assert re.match(rf"{units.EPOCHS}: at most {others * 5} fine-tunes, about ", capsys.readouterr().out)
+    run._announce_epochs([params], [])
+    assert capsys.readouterr().out == "", "it is fresh"
+
+
+def test_the_bar_follows_the_study_that_runs(asked, monkeypatch):
+    params, _ = asked
+    studies = training_axis.studies(params)
+    costs = [study.epochs for study in studies]
+    monkeypatch.setattr(progress, "read", lambda study: {"made": 1, "total": 4} if study == studies[2] else None)
+    assert study_bar._done(params, units.EPOCHS) == pytest.approx((sum(costs[:2]) + costs[2] / 4) / sum(costs))
+    assert study_bar._done(params, "03_strategies") == 0
 
 
 def test_the_executed_notebook_shows_figures_and_says_what_follows(asked):
@@ -114,9 +135,26 @@ def test_the_executed_notebook_shows_figures_and_says_what_follows(asked):
     assert re.search(r"From 1 to 10 epochs the original goes from [\d.]+ % to [\d.]+ %", said)
 
 
+def test_units_without_the_notebook_give_their_own_row(tmp_path):
+    """What a unit's steps say of its own setting is known without any other study; other rates do not mix with it in a claim."""
+    params = smoke_params(tmp_path)
+    rows = [("Random-Forest", FOREST), ("Equal-Training", CONTROL)]
+    steps = pd.concat([pd.DataFrame([
+        {"dataset": dataset, "seed": 0, "strategy": n, "step": s, "accuracy": a} for n, curve in rows for s, a in enumerate(curve)
+    ]) for dataset in ("newsgroup", "imdb")])  # fmt: skip
+    written = pd.DataFrame([{"dataset": "imdb", "seed": 0, "epochs": params.epochs, "learning_rate": rate, "gain_once": gain}
+                            for rate, gain in ((params.learning_rate, 20.0), (2.0e-5, 99.0))])  # fmt: skip
+    found = training_axis.of_units(steps, written, params)
+    assert found[found["usual_rate"]].set_index("dataset")["gain_once"].to_dict() == pytest.approx({"imdb": 20.0, "newsgroup": 20.0})
+    ours = Results.from_tables(epochs=found)
+    assert truth_quantities.gain_after_training(ours, params.epochs, "once").value == pytest.approx(20.0), "of the usual rate"
+    without = training_axis.of_units(steps[steps["strategy"] == "Random-Forest"], None, params)
+    assert len(without) == 0, "a run without the control tells nothing"
+
+
 def test_claims_ask_for_three_datasets():
     rows = [
-        {"dataset": name, "seed": 0, "epochs": epochs, "learning_rate": 5.0e-5, "gain_once": gain, "gain_equal": -1.0}
+        {"dataset": name, "seed": 0, "epochs": epochs, "learning_rate": 5.0e-5, "gain_once": gain, "gain_equal": -1.0, "usual_rate": True}
         for name, gain in (("newsgroup", -5), ("imdb", -4), ("yelp", -6)) for epochs in (1, 10)
     ]  # fmt: skip
     ours = Results.from_tables(epochs=pd.DataFrame(rows[1::2]))

@@ -1,5 +1,6 @@
 """Freshness: each thing that a notebook's results hang on changes its fingerprint, and nothing else does."""
 
+import ast
 import json
 import shutil
 
@@ -60,6 +61,15 @@ def test_what_is_touched_makes_a_notebook_stale(what, study, tmp_path):
     TOUCH[what](tmp_path)
     assert units.expected(NAME, study) != before
     assert (units.expected("01_signals", study) == others) == (what == "a cell")
+
+
+@pytest.mark.parametrize("notebook", [*units.OF_PROFILE, *units.of_unit()])
+def test_no_result_goes_through_a_module_whose_change_makes_nothing_stale(notebook):
+    cells = json.loads((units.NOTEBOOKS / f"{notebook}.ipynb").read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    imported = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom) and node.module.startswith("paperlib")]
+    paths = [f"{node.module.replace('.', '/')}/{alias.name}".removeprefix("paperlib/") for node in imported for alias in node.names]
+    assert paths and not [path for path in paths for beside in units.BESIDE if f"{path}.py".startswith(beside)]
 
 
 @pytest.mark.parametrize("setting", [{"epochs": 3}, {"seed": 1}, {"kd_alpha": 0.4}, {"random_orders": 2}, {"dataset": "imdb"}])

@@ -12,7 +12,7 @@ REFERENCE = ROOT / "outputs" / "reference"  # runs that are kept, a folder each 
 OWN = (".ci", ".git", ".venv", "notebooks", "outputs/reference", "paperlib", "params", "tests")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 LONGEST, LONGEST_PART = 1000, 255  # bytes that common file systems take
-PARTS = ("", "figures", "tables", "notebooks", "failed")  # folders in a profile's
+PARTS = ("", "figures", "tables", "notebooks", "failed", "epochs")  # folders in a profile's
 UNIT_PARTS = ("", "nodes", "notebooks", "student")  # folders in a unit's
 TOOLS = {"IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
 

@@ -14,7 +14,7 @@ from paperlib.common.messages import Fault, shown, unit_name
 from paperlib.driver import small
 from paperlib.driver.study_bar import StudyBar
 from paperlib.driver.unit import IMPORTS, run_unit, say_complete
-from paperlib.evidence import provenance, units
+from paperlib.evidence import provenance, training_axis, units
 from paperlib.nodes.store import store_of
 from paperlib.params import Params
 
@@ -28,7 +28,7 @@ RESULT_FILES = ("index.html", "claims.*", "transfer.json", "tables/*", "figures/
 def reproduce(studies: list[Params], settings: str, scheduler: str | None = None, asked: Sequence[str] = ()) -> int:
     """Run every unit that is not fresh, then the figures and the report; return the exit status.
 
-    `asked` are notebooks that run on request alone. With the address of a Dask scheduler units run on its cluster, with "" on one of this computer's own.
+    `asked` are notebooks that run on request. With the address of a Dask scheduler units run on its cluster, with "" on one of this computer's own.
     A failed notebook stops its own unit and the others go on; the status is then 1, or 2 when all that went wrong is
     for the user to put right.
     """
@@ -46,8 +46,7 @@ def reproduce(studies: list[Params], settings: str, scheduler: str | None = None
                 if scheduler is None:
                     kernel.send(IMPORTS)  # it takes as long as what this process does meanwhile
                 _check_new(waiting)
-                if waiting and units.EPOCHS in asked:
-                    _announce_epochs(waiting)
+                _announce_epochs(waiting, asked)
                 failed += [fault for fault in run_units(kernel) if fault]
                 failed += _show_results(studies, settings, stale, kernel)
     return _summary(studies, failed)
@@ -110,10 +109,12 @@ def _announce(waiting: list[Params]) -> None:
     print(f"{named}: {plan_of(waiting)}{f'; {known} of the models are at hand' if known else ''}", flush=True)
 
 
-def _announce_epochs(waiting: list[Params]) -> None:
-    from paperlib.driver.plan import plan_of_epochs  # imports torch
+def _announce_epochs(waiting: list[Params], asked: Sequence[str]) -> None:
+    if waiting := [params for params in waiting if units.EPOCHS in units.stale(params, asked)]:
+        from paperlib.driver.plan import plan_of_epochs  # imports torch
 
-    print(f"{units.EPOCHS}: {plan_of_epochs(waiting)}", flush=True)
+        known = sum(store_of(other).known() for params in waiting for other in training_axis.studies(params)[1:])
+        print(f"{units.EPOCHS}: {plan_of_epochs(waiting)}{f'; {known} of the models are at hand' if known else ''}", flush=True)
 
 
 def _check_new(waiting: list[Params]) -> None:
@@ -168,7 +169,7 @@ def _runner(
     from paperlib.driver import cluster  # imports torch
 
     with cluster.connected(scheduler, waiting[0]) as client:
-        yield lambda kernel: cluster.run_units(waiting, settings, client)
+        yield lambda kernel: cluster.run_units(waiting, settings, client, asked)
 
 
 def _run_units(waiting: list[Params], settings: str, kernel: "Kernel", asked: Sequence[str]) -> Iterator[Fault | None]:

@@ -16,11 +16,12 @@ POLL_SECONDS = 1.0
 
 
 class StudyBar:
-    """One bar for all units, in per cent of a unit; between notebooks it follows what the studies that run report."""
+    """One bar for all units, in per cent of a unit without what is run on request; between notebooks it follows what the studies that run report."""
 
     def __init__(self, waiting: list[Params], asked: Collection[str] = ()):
         layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
-        self.bar = tqdm(total=sum(map(_share, (*units.UNIT_NOTEBOOKS, *asked))) * len(waiting), bar_format=layout, disable=not sys.stderr.isatty() or not waiting)
+        whole = sum(_share(name) for params in waiting for name in units.notebooks_of(params, asked))
+        self.bar = tqdm(total=whole, bar_format=layout, disable=not sys.stderr.isatty() or not waiting)
         self.running: dict[str, tuple[Params, str]] = {}  # by the unit's name
         self.ended: set[tuple[str, str]] = set()  # a unit that begins again passes what it has once more
         self.lines, self.stop = not sys.stderr.isatty(), threading.Event()

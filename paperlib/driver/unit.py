@@ -37,12 +37,12 @@ def run_unit(
 
     kernel.send(AHEAD.format(profile=params.profile, dataset=params.dataset, seed=params.seed, settings=settings))
     started = time.time()
-    for name in (*units.UNIT_NOTEBOOKS, *asked):
+    for name in units.notebooks_of(params, asked):
         bar.show(params, name)
         if not units.is_fresh(name, params):
             if fault := execute(name, params, settings, kernel):
                 return fault
-            _record(params, name, started)
+            _record(params, name, started, asked)
         bar.passed(params, name)
     forget_others(params, beside)  # its own stay, for experiments that measure these models in another way
     return None
@@ -55,10 +55,11 @@ def say_complete(params: Params) -> None:
         provenance.write(params.unit_dir / units.PROVENANCE, {**known, "complete": True})
 
 
-def _record(params: Params, name: str, started: float) -> None:
+def _record(params: Params, name: str, started: float, asked: Collection[str]) -> None:
     """Write a unit's provenance after a notebook: which run made it, and the hashes of the tables that it wrote.
 
-    Those of other notebooks stay as they were recorded: what harmed a table meanwhile must not pass for a result.
+    Those of other notebooks stay as they were recorded: what harmed a table meanwhile must not pass for a result. So does,
+    after a notebook on request, what is known of the run that made the unit.
     """
     known = units.provenance(params.unit_dir)
     runs = {key: run for key, run in known.get("notebooks", {}).items() if run.get("fingerprint") == units.expected(key, params)}
@@ -66,7 +67,9 @@ def _record(params: Params, name: str, started: float) -> None:
         "fingerprint": units.expected(name, params), "sha256": sha256_file(units.executed(name, params)), "study": of_study(params)
     }  # fmt: skip
     own = {table: sha256_file(params.unit_dir / f"{table}.csv") for table in units.of_unit()[name][0]}
+    notebooks = units.notebooks_of(params, asked, known)
     extra = {"settings": units.settings_of(params), "notebooks": runs, "tables": {**known.get("tables", {}), **own}}
-    complete = all(units.is_fresh(each, params, extra) for each in units.UNIT_NOTEBOOKS)
-    record = provenance.collect(params, wall_seconds=round(time.time() - started, 1), complete=complete, **extra)
-    provenance.write(params.unit_dir / units.PROVENANCE, record)
+    extra |= {"asked": [each for each in notebooks if each in units.ON_REQUEST]}
+    extra |= {"complete": all(units.is_fresh(each, params, extra) for each in notebooks)}
+    made = known if name in units.ON_REQUEST and known else provenance.collect(params, wall_seconds=round(time.time() - started, 1))
+    provenance.write(params.unit_dir / units.PROVENANCE, {**made, **extra})

@@ -9,7 +9,7 @@ from paperlib.common.records import ORIGINAL, read_sealed
 from paperlib.nodes.node import Removed, label, parse_label
 
 # For each table for which models are computed: by column, the measurement that a record must hold where the column has a
-# value. The other tables are made of the same records.
+# value. The other tables are made of the same records; epochs.csv is made of other studies', and stands without them.
 BACKED: dict[str, dict[str, str]] = {
     "steps": {"validation_accuracy": "validation_correct"},
     "signals": {"layer": "signals"},

@@ -7,7 +7,7 @@ import pandas as pd
 
 from paperlib import fusers, names
 from paperlib.common.errors import UserError
-from paperlib.evidence import claims, statistics, tables, unit_numbers, units
+from paperlib.evidence import claims, statistics, tables, training_axis, unit_numbers, units
 from paperlib.evidence.estimates import LEVEL, TABLES, Results
 from paperlib.fusers import Fit
 from paperlib.names import SIGNALS
@@ -137,7 +137,8 @@ def results_of(params: Params) -> Results:
         raise UserError(f"{where}: no finished unit has these settings: run make reproduce first")
     found = {name: tables.collect(params.profile_dir, name, shown) for name in TABLES}
     found["transfer"] = tables.of_profile(params.profile_dir, "transfer")
-    found["epochs"] = tables.collect(params.profile_dir, "epochs", units.comparable(params, units.EPOCHS))
+    written = tables.collect(params.profile_dir, "epochs", units.comparable(params, units.EPOCHS))
+    found["epochs"] = training_axis.of_units(found["steps"], written, params)
     return Results.from_tables(**found)
 
 

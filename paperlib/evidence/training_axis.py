@@ -3,22 +3,46 @@
 Of each only the two walks are grown that the question needs: the forest's, and the original trained as many rounds.
 """
 
-from pathlib import Path
-
 import pandas as pd
 
 from paperlib.names import FUSERS
-from paperlib.params import EXPERIMENTS, Params
+from paperlib.params import EPOCHS as FOLDER
+from paperlib.params import Params
 
 EPOCHS, LEARNING_RATES = (1, 3, 10), (2.0e-5, 1.0e-4)
 WALKS = FOREST, CONTROL = FUSERS[1], "Equal-Training"
+SETTING = ["dataset", "seed", "epochs", "learning_rate"]  # columns that tell one row from another
 
 
 def studies(params: Params) -> list[Params]:
-    """Return the study itself, then those that train otherwise: each of `EPOCHS` at its rate, each of the rates at its epochs."""
+    """Return the study itself, then those that train otherwise: each of `EPOCHS` at its rate, each of the rates at its epochs.
+
+    Those have a folder each within the study's own, so that who holds its lock may write there, and nobody takes two walks
+    for a whole study.
+    """
     changes = [{"epochs": epochs} for epochs in EPOCHS] + [{"learning_rate": rate} for rate in LEARNING_RATES]
     others = [params.replace(**change) for change in changes if any(getattr(params, name) != value for name, value in change.items())]
-    return [params, *(_in_own_folder(other, params) for other in others)]
+    folder = params.profile_dir / FOLDER
+    places = [str(folder / f"epochs={other.epochs},learning_rate={other.learning_rate}") for other in others]
+    return [params, *(other.replace(output_dir=place) for other, place in zip(others, places))]
+
+
+def setting(params: Params) -> str:
+    """Name what is varied of a study: "3 epochs, rate 5e-05"."""
+    return f"{params.epochs} epoch{'s' * (params.epochs > 1)}, rate {params.learning_rate:g}"
+
+
+def of_units(steps: pd.DataFrame, written: pd.DataFrame | None, params: Params) -> pd.DataFrame:
+    """Return epochs.csv of some units, and of all others what their own `steps` say: of the one setting that they were run with.
+
+    `usual_rate` says which rows have the study's own learning rate.
+    """
+    own = [
+        {"dataset": dataset, "seed": seed, "epochs": params.epochs, "learning_rate": params.learning_rate, **gain(rows)}
+        for (dataset, seed), rows in steps.groupby(["dataset", "seed"], sort=False) if set(WALKS) <= set(rows["strategy"])
+    ]  # fmt: skip
+    rows = pd.concat([written, pd.DataFrame(own or None, columns=None if own else SETTING)], ignore_index=True).drop_duplicates(SETTING)
+    return rows.assign(usual_rate=rows["learning_rate"] == params.learning_rate)
 
 
 def gain(steps: pd.DataFrame) -> dict[str, float]:
@@ -37,11 +61,3 @@ def gain(steps: pd.DataFrame) -> dict[str, float]:
         "baseline": baseline, "pruned": pruned, "step": best["step"], "equal": equal,
         "gain_once": pruned - baseline, "gain_equal": pruned - equal,
     }  # fmt: skip
-
-
-def _in_own_folder(other: Params, params: Params) -> Params:
-    """Return a study with a place of its own also where `output_dir` keeps all studies in one."""
-    if other.profile_dir != params.profile_dir:
-        return other
-    name = f"epochs={other.epochs},learning_rate={other.learning_rate}"
-    return other.replace(output_dir=str(Path(params.output_dir) / EXPERIMENTS / name))

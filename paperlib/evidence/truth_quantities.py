@@ -98,8 +98,11 @@ def transfer_regret(results: Results, method: str, rival: str) -> Estimate:
 
 
 def gain_after_training(results: Results, epochs: int, rival: str) -> Estimate:
-    """Return the best pruned forest model's gain over the original (trained `once` or `equal`ly) at so many epochs."""
-    rows = results.table("epochs").query("epochs == @epochs")
+    """Return the best pruned forest model's gain over the original (trained `once` or `equal`ly) at so many epochs.
+
+    At the study's own learning rate.
+    """
+    rows = results.table("epochs").query("epochs == @epochs and usual_rate")
     if rows.empty:
         raise Untestable(f"not run with epochs={epochs}")
     return paired(rows.groupby("dataset")[f"gain_{rival}"].mean())

@@ -29,7 +29,7 @@ UNIT_NOTEBOOKS: dict[str, tuple[tuple[str, ...], int]] = {
     "06_randomization": (("randomization",), 4),
     "08_subsets": (("subsets", "shapley", "regret"), 4),
 }
-# The same of those that are run when asked for alone (`make epochs`): a unit is whole without them.
+# The same of those that are run when they are asked for (`make epochs`), and from then on are part of the unit.
 ON_REQUEST: dict[str, tuple[tuple[str, ...], int]] = {"12_epochs": (("epochs",), 90)}
 EPOCHS = "12_epochs"
 # Once per profile: the paper's own numbers, then what carries over between datasets, and ours over all units.
@@ -40,6 +40,12 @@ YOURS = "10_your_model"  # last, at small size: it makes no result
 def of_unit() -> dict[str, tuple[tuple[str, ...], int]]:
     """Return all notebooks that a unit can have, with their tables and shares."""
     return UNIT_NOTEBOOKS | ON_REQUEST
+
+
+def notebooks_of(params: Params, asked: Collection[str] = (), record: dict | None = None) -> list[str]:
+    """List the notebooks of a unit: all, and of those on request the ones `asked` for, now or ever. `record`: its provenance."""
+    before = (provenance(params.unit_dir) if record is None else record).get("asked", [])
+    return [*UNIT_NOTEBOOKS, *(name for name in ON_REQUEST if name in asked or name in before)]
 
 
 def executed(name: str, params: Params) -> Path:
@@ -62,15 +68,15 @@ def expected(name: str, params: Params) -> str:
 
 
 def stale(params: Params, asked: Collection[str] = ()) -> list[str]:
-    """List the notebooks of a unit, with those that were `asked` for, that are not fresh."""
-    return [name for name in (*UNIT_NOTEBOOKS, *asked) if not is_fresh(name, params)]
+    """List the notebooks of a unit, with those on request that are `asked` for, that are not fresh."""
+    return [name for name in notebooks_of(params, asked) if not is_fresh(name, params)]
 
 
 def is_fresh(name: str, params: Params, record: dict | None = None) -> bool:
     """Say whether a unit's notebook was run by these cells, parameters, data and code, and its results are unharmed.
 
-    Its results are its executed copy, its tables, and the records of models on which the tables rest. `record` stands
-    for the unit's provenance, which is read where it is not given.
+    Its results are its executed copy, its tables, and the records of models on which the tables rest (those of epochs.csv
+    apart, which are of other studies). `record` stands for the unit's provenance, which is read where it is not given.
     """
     record = provenance(params.unit_dir) if record is None else record
     run = record.get("notebooks", {}).get(name)
@@ -98,7 +104,7 @@ def harmed(params: Params) -> list[str]:
     folder = params.unit_dir
     records = [folder / PROVENANCE, folder / "distillation.json"]
     paths = [path for path in records if path.exists() and not read_sealed(path)] + _harmed_records(params)
-    written = {path: digest for name in of_unit() for path, digest in _written(params, name, provenance(folder)).items()}
+    written = {path: digest for name in notebooks_of(params) for path, digest in _written(params, name, provenance(folder)).items()}
     paths += [path for path, digest in written.items() if digest and path.exists() and not _is(path, digest)]
     if read_sealed(records[1]) and not _student_is_whole(params):
         paths.append(folder / "student")
@@ -143,12 +149,12 @@ def comparable(params: Params, asked: str = "") -> list[tuple[str, int]]:
     """List the finished units (dataset, seed) of the profile that share these parameters, but for dataset and seed.
 
     Units run with other settings stay on disk and are left out: numbers of different studies are never mixed. So are,
-    where a notebook on request is `asked` for, those for which it was not run like the others.
+    where a notebook on request is `asked` for, those for which it was not run.
     """
     settings, found = settings_of(params), []
     for folder, record in finished(params.profile_dir).items():
         sound = all(_is(folder / f"{table}.csv", digest) for table, digest in record.get("tables", {}).items())
-        if record.get("settings") == settings and sound and (not asked or asked in record.get("notebooks", {})):
+        if record.get("settings") == settings and sound and (not asked or asked in record.get("asked", [])):
             found.append((record["parameters"]["dataset"], record["parameters"]["seed"]))
     return found
 
@@ -170,8 +176,8 @@ DATASET_FIELDS = {"hub_id", "hub_config", "hub_revision", "hub_slices", "text_fi
 
 
 BESIDE = (  # no result of a study goes through them
-    "benchmark", "compression", "definitions.py", "driver", "evidence/two_runs.py", "explore", "figures/compare.py", "figures/explore.py",
-    "report/compare.py", "report/kept_notebooks.py", "report/parameters.py", "report/reference.py",
+    "benchmark", "compression", "definitions.py", "driver", "evidence/two_runs.py", "explore", "figures/compare.py", "report/compare.py",
+    "report/kept_notebooks.py", "report/parameters.py", "report/reference.py",
 )  # fmt: skip
 
 
