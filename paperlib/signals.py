@@ -4,7 +4,6 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 
-import numpy as np
 import pandas as pd
 import torch
 from sklearn.feature_selection import mutual_info_classif
