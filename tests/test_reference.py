@@ -167,6 +167,13 @@ def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> Non
         "- Not among them: 02_ablation, 03_strategies, 04_fusion, 05_distillation, 06_randomization, 08_subsets, 09_transfer, "
         "10_your_model, 11_explore, 12_epochs\n"
     )
+    other = tmp_path / "beside"
+    for name in ("07_figures", "09_transfer"):
+        (other / "notebooks").mkdir(parents=True, exist_ok=True)
+        (other / "notebooks" / f"{name}.ipynb").write_text("{}")
+    both = reference.notebooks(target, other).splitlines()
+    assert both[:3] == listed.splitlines()[:3] and both[3] == "- Of another run, beside, 0 datasets: [09_transfer](beside/notebooks/09_transfer.ipynb)"
+    assert "09_transfer" not in both[4], "what another run has a copy of is not missing"
 
 
 @pytest.mark.parametrize(

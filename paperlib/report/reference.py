@@ -105,7 +105,7 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
     reference = root / "outputs" / "reference"
     kept = profiles(reference)
     shown = {root / "README.md": section(kept[0]) if kept else "",
-             root / "notebooks" / "README.md": notebooks(kept[0], "../outputs/reference/") if kept else ""}  # fmt: skip
+             root / "notebooks" / "README.md": notebooks(*kept, address="../outputs/reference/") if kept else ""}  # fmt: skip
     return {path: _between_marks(path, text) for path, text in shown.items()} | {reference / "README.md": page(kept)}
 
 
@@ -227,9 +227,12 @@ def _machine(folder: Path) -> str:
     return f"It took {hours:.1f} hours in all on {'; '.join(machines)}; at commit {', '.join(commits)}."
 
 
-def notebooks(folder: Path, address: str = "") -> str:
-    """List the executed notebooks: of the paper's numbers, of all units, of one unit and which texts it read."""
-    links = {path.stem: f"[{path.stem}]({address}{path.relative_to(folder.parent)})" for path in sorted((folder / NOTEBOOKS).glob("*.ipynb"))}
+def notebooks(folder: Path, *others: Path, address: str = "") -> str:
+    """List the executed notebooks: of the paper's numbers, of all units, of one unit and which texts it read.
+
+    What this reference has no copy of is taken from the `others`.
+    """
+    links = _links(folder, address)
     of_paper, of_unit = [[name for name in links if name in kind] for kind in ((units.BEFORE,), units.of_unit())]
     groups = {"Of the paper's own numbers": of_paper, "About all units": [name for name in links if name not in (*of_paper, *of_unit)]}
     if of_unit:
@@ -237,10 +240,19 @@ def notebooks(folder: Path, address: str = "") -> str:
         source = "a local folder (`data_dir`)" if _is_local(run) else "where `make reproduce` takes them"
         groups[f"Of {unit_name(run['dataset'], run['seed'])}, its texts from {source}"] = of_unit
     lines = [f"- {whose}: {', '.join(links[name] for name in names)}" for whose, names in groups.items() if names]
+    for other in others:
+        more = {name: link for name, link in _links(other, address).items() if name not in links}
+        if more:
+            lines.append(f"- Of another run, {other.name}, {len({run['dataset'] for run in _runs(other)})} datasets: {', '.join(more.values())}")
+        links |= more
     absent = sorted(path.stem for path in units.NOTEBOOKS.glob("*.ipynb") if path.stem not in links)
     if lines and absent:
         lines.append(f"- Not among them: {', '.join(absent)}")
     return "\n".join(lines or ["None is kept yet."]) + "\n"
+
+
+def _links(folder: Path, address: str) -> dict[str, str]:
+    return {path.stem: f"[{path.stem}]({address}{path.relative_to(folder.parent)})" for path in sorted((folder / NOTEBOOKS).glob("*.ipynb"))}
 
 
 def _compared(folder: Path) -> str:
