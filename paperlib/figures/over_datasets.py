@@ -118,7 +118,7 @@ def training_gain(rows: pd.DataFrame) -> tuple[Figure, str]:
     figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.8), sharey=True)
     datasets = list(dict.fromkeys(rows["dataset"]))
     colours = dict(zip(datasets, plt.cm.tab10.colors * (1 + len(datasets) // 10)))
-    means = rows.groupby(["dataset", "learning_rate", "epochs"], sort=False)[["baseline", "gain_once", "gain_equal"]].mean()
+    means = rows.groupby(["dataset", "learning_rate", "epochs"])[["baseline", "gain_once", "gain_equal"]].mean()
     for ax, column, rival in zip(axes, ("gain_once", "gain_equal"), ("trained once", "trained as many rounds")):
         for dataset, rate in dict.fromkeys((d, r) for d, r, _ in means.index):
             line = means.loc[(dataset, rate)].sort_index()
