@@ -17,8 +17,9 @@ INSTALLED = $(STAMP) $(if $(filter dask,$(ENGINE)),$(VENV)/.cluster)
 # The shell must not read what they hold: SET='data_dir="my data"' keeps its space, and so on.
 quoted = '$(subst ','\'',$1)'
 each   = $(foreach item,$1,$(call quoted,$(item)))
-STUDY  = --profile $(call quoted,$(PROFILE)) --datasets $(call each,$(DATASETS)) --seeds $(call each,$(SEEDS)) \
+study  = --profile $(call quoted,$(PROFILE)) --datasets $(call each,$1) --seeds $(call each,$(SEEDS)) \
 	$(if $(strip $(SET)),--set $(call quoted,$(SET)))
+STUDY  = $(call study,$(DATASETS))
 ON = $(if $(strip $(ENGINE)),--engine $(call quoted,$(ENGINE))) $(if $(strip $(SCHEDULER)),--scheduler $(call quoted,$(SCHEDULER)))
 
 # Where there is no network, pip reads the folder that `make bundle` filled, and nobody asks the hub.
@@ -61,7 +62,7 @@ plan: $(STAMP) ## Say how many fine-tunes, how long and how much disk a run woul
 	@$(RUN) plan $(STUDY) $(if $(strip $(WORKERS)),--workers $(call quoted,$(WORKERS)))
 
 epochs: $(INSTALLED) ## Is it under-training? The study of three datasets, then 12_epochs: two of its walks under other epochs and learning rates
-	@$(RUN) epochs $(STUDY) --datasets $(call each,$(EPOCHS_OF)) $(ON)
+	@$(RUN) epochs $(call study,$(EPOCHS_OF)) $(ON)
 
 check: $(STAMP) ## Say whether the outputs of PROFILE are fresh; fail if any is stale
 	@$(RUN) check $(STUDY)

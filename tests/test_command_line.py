@@ -128,6 +128,17 @@ def test_a_value_with_spaces_reaches_the_notebooks(tmp_path, capsys, monkeypatch
     assert "it's my 'own' data" in executed
 
 
+def test_what_runs_on_request_is_asked_for_by_its_own_command(tmp_path, capsys, monkeypatch):
+    from paperlib.driver import run as driver
+
+    asked = []
+    monkeypatch.setattr(driver, "reproduce", lambda studies, settings, scheduler, names: asked.append((scheduler, *names)) or 0)
+    assert run(tmp_path, capsys)[0] == run(tmp_path, capsys, name="epochs")[0] == 0
+    assert asked == [(None,), (None, "12_epochs")]
+    status, _, err = run(tmp_path, capsys, "--scheduler", "tcp://x:1", name="epochs")
+    assert status == 2 and "a scheduler is for ENGINE=dask" in err
+
+
 def test_an_interrupt_is_no_fault(tmp_path, capsys, monkeypatch):
     from paperlib.driver import run as driver
 

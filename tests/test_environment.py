@@ -146,6 +146,19 @@ def test_make_reproduce_passes_its_variables_on(variables, expected):
 
 @needs_make
 @pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ([], "epochs --profile 'laptop' --datasets 'newsgroup' 'imdb' 'agnews' --seeds '0'"),
+        (["DATASETS=yelp imdb"], "--datasets 'yelp' 'imdb' --seeds '0'"),
+        (["ENGINE=dask", "SET=seed=3"], "--datasets 'newsgroup' 'imdb' 'agnews' --seeds '0' --set 'seed=3' --engine 'dask'"),
+    ],
+)
+def test_make_epochs_has_three_datasets_of_its_own(variables, expected):
+    assert expected in " ".join(_make(ROOT, "--dry-run", "epochs", *variables).stdout.split())
+
+
+@needs_make
+@pytest.mark.parametrize(
     ("variables", "read"),
     [
         (["SET=data_dir=\"my data\" epochs=2"], ["--set", 'data_dir="my data" epochs=2']),

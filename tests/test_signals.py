@@ -381,13 +381,13 @@ def test_nothing_is_read_before_the_passes_are_over(kind, tmp_path, monkeypatch)
     """However many chunks and parameters a layer has, no more numbers are waited for, but those that transformers itself reads."""
     model, batch, params = tiny_model(kind), padded_batch(kind), settings(tmp_path)
     asked = {
-        "both passes": lambda: signals.measure(model, batch, params),
-        "the forward pass": lambda: signals.measure(model, batch, params, ["Activation-Energy", "Attention-Weight", "Flow-Relevance-MI"]),
-        "block influence": lambda: signals.block_influence(model, batch),
+        "both passes": (True, lambda: signals.measure(model, batch, params)),
+        "the forward pass": (False, lambda: signals.measure(model, batch, params, ["Activation-Energy", "Attention-Weight", "Flow-Relevance-MI"])),
+        "block influence": (False, lambda: signals.block_influence(model, batch)),
     }
-    with Reads() as own:
-        model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-    for what, measure in asked.items():
+    for what, (backward, measure) in asked.items():
+        with torch.inference_mode(not backward), Reads() as own:
+            model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
         counts = []
         for chunk in (7, 37):
             monkeypatch.setattr(signals, "CHUNK", chunk)
