@@ -46,9 +46,10 @@ def measure(model: PreTrainedModel, batch: Batch, params: Params, wanted: Collec
 def _pass_signals(model: PreTrainedModel, batch: Batch, params: Params, wanted: Collection[str]) -> dict[str, list[float]]:
     """Measure what a forward pass tells, and where it is wanted a backward pass."""
     backward = not OF_GRADIENTS.isdisjoint(wanted)
-    try:
+    passes = None
+    with contextlib.suppress(torch.OutOfMemoryError):
         passes = _forward_backward(model, batch, params, backward, _at_once(batch))
-    except torch.OutOfMemoryError:
+    if passes is None:  # only now, as the error would hold on to what did not fit
         torch.cuda.empty_cache()
         passes = _forward_backward(model, batch, params, backward, CHUNK)
     columns = {

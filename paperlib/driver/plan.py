@@ -43,14 +43,13 @@ def plan(studies: list[Params]) -> Plan:
     bench = compute.bench_of(params)
     total = bench.layers
     levels = [(total - depth, count) for depth, count in enumerate(_nodes_at_most(params, total))]
-    steps = params.epochs * math.ceil(params.train_size / params.batch_size)
     rounds_of_control = len(levels) - 1
     alone = in_batches = calibrate(params, total)
     if together.is_on(params):
         free = memory.free_bytes(bench.pretrained.device)
         most = memory.models_at_a_time(bench.pretrained, total, params, free)
         in_batches = calibrate(params, total, min(most, max(count for _, count in levels)))
-    rounds = steps + FORWARD_SHARE * (params.test_size + params.validation_size) / params.batch_size
+    rounds = _round(params)
     chain = rounds_of_control * rounds * alone(total)  # the equal-training control waits for itself
     spread = sum(count * rounds * in_batches(left) for left, count in levels)
     spread += sum(_measuring(left, count, params) * alone(left) for left, count in levels[:-1] if left > 1)
@@ -74,14 +73,19 @@ def plan_of_epochs(studies: list[Params]) -> Plan:
     walks = [total] * depth, [total - step for step in range(1, depth + 1)]
     seconds = 0.0
     for other in others:
-        rounds = other.epochs * math.ceil(params.train_size / params.batch_size)
-        rounds += FORWARD_SHARE * (params.test_size + params.validation_size) / params.batch_size
+        rounds = _round(other)
         control, forest = (sum(rounds * alone(left) for left in walk) for walk in walks)
         forest += sum(_measuring(left, 1, params, training_axis.WALKS) * alone(left) for left in (total, *walks[1]) if left > 1)
         both = max(control, forest) if parallel.workers_of(params) > 1 else control + forest
         seconds += rounds * alone(total) + both
     fine_tunes = len(others) * (1 + sum(map(len, walks)))
     return Plan(len(studies) * fine_tunes, len(studies) * seconds, params.cache_gb * len(others))
+
+
+def _round(params: Params) -> float:
+    """Return what a fine-tune and the evaluation after it cost, in training steps."""
+    steps = params.epochs * math.ceil(params.train_size / params.batch_size)
+    return steps + FORWARD_SHARE * (params.test_size + params.validation_size) / params.batch_size
 
 
 def _nodes_at_most(params: Params, total: int) -> list[int]:
