@@ -13,7 +13,7 @@ from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_folder
 from paperlib.common.places import ROOT
 from paperlib.data import artifacts, pretrained
-from paperlib.driver import bundle, doctor
+from paperlib.driver import bundle, supplies
 
 
 @pytest.fixture
@@ -78,14 +78,14 @@ def test_a_study_names_the_wheels_it_reads(profile, settings, expected):
 
 
 def test_the_doctor_says_what_is_missing_before_a_job_is_queued(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "_installed", {"numpy": "2.0"}.get)
+    monkeypatch.setattr(supplies, "_installed", {"numpy": "2.0"}.get)
     wanted = {"numpy": "2.0", "huggingface_hub": "2.4.0", "torch": "2.13.0", "PyYAML": "6.0"}
     for name in ("huggingface_hub-2.4.0-py3-none-any.whl", "torch-2.13.0+cpu-cp311-cp311-linux.whl", "pyyaml-5.0-cp311.whl"):
         (tmp_path / name).touch()
-    found = doctor.bundle(tmp_path, wanted)
+    found = supplies.bundle(tmp_path, wanted)
     assert found.status == "FAIL" and found.what == "neither installed nor in bundle (1): PyYAML"
     (tmp_path / "pyyaml-6.0-cp311.whl").touch()
-    assert doctor.bundle(tmp_path, wanted).status == "OK"
+    assert supplies.bundle(tmp_path, wanted).status == "OK"
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make")

@@ -1,0 +1,77 @@
+"""Check what this computer is: Python, cores, memory, disk, GPU."""
+
+from __future__ import annotations  # an older Python must get as far as being told that it is too old
+
+import os
+import tempfile
+from pathlib import Path
+
+from paperlib.common import hardware
+from paperlib.driver.finding import Finding
+
+OLDEST_PYTHON = (3, 11)
+MEMORY_GB, DISK_GB = 6, 4  # a laptop study needs about 3 GB of memory; the rest is for the system and JupyterLab
+
+
+def python(version: tuple[int, ...]) -> Finding:
+    """Check the version of Python."""
+    text = "Python " + ".".join(map(str, version))
+    if version >= OLDEST_PYTHON:
+        return Finding("OK", text)
+    return Finding("FAIL", text, "3.11 or newer is needed; make env PYTHON=... names another one")
+
+
+def threads() -> Finding:
+    """Say how many cores a study would use."""
+    cores = hardware.cores()
+    limit = os.environ.get("OMP_NUM_THREADS", str(cores))
+    first = limit.split(",")[0].strip()  # "4,2": four threads, and two in each
+    if not first.isdigit() or int(first) == 0:
+        return Finding("FAIL", f"OMP_NUM_THREADS={limit!r} is no number of threads", "unset it")
+    if int(first) < cores:
+        return Finding("NOTE", f"{cores} cores, but OMP_NUM_THREADS={limit}", "unset it to use them all")
+    return Finding("OK", f"{cores} core(s)")
+
+
+def memory(gigabytes: float | str) -> Finding:
+    """Check the memory, in GB, or "unknown"."""
+    if gigabytes == hardware.UNKNOWN:
+        return Finding("NOTE", "memory unknown", f"a study needs {MEMORY_GB} GB")
+    text = f"{gigabytes:.1f} GB of memory"
+    if gigabytes >= MEMORY_GB:
+        return Finding("OK", text)
+    return Finding("FAIL", text, f"{MEMORY_GB} GB are needed; make smoke runs with less")
+
+
+def disk(gigabytes: float) -> Finding:
+    """Check the free disk space of the project's folder, in GB."""
+    text = f"{gigabytes:.1f} GB of free disk"
+    if gigabytes >= DISK_GB:
+        return Finding("OK", text)
+    return Finding("FAIL", text, f"{DISK_GB} GB are needed; make clean, or lower cache_gb")
+
+
+def gpu() -> Finding:
+    """Name the GPU that PyTorch can use."""
+    found = hardware.gpu()
+    if found["gpu"] == "none":
+        return Finding(
+            "NOTE", "no GPU", "smoke and laptop run without one; base takes hours, the paper profile would take days"
+        )
+    if found["gpu"] == hardware.UNKNOWN:
+        return Finding("NOTE", "PyTorch cannot be asked for a GPU", "run make env")
+    return Finding("OK", f"GPU {found['gpu']}, CUDA {found['cuda']}")
+
+
+def writable(folder: Path) -> Finding:
+    """Check that files can be made in the cache folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return Finding("OK", f"cache folder {folder.name} can be written")
+    except OSError as error:
+        return Finding(
+            "FAIL",
+            f"cache folder {folder.name} cannot be written ({error.strerror})",
+            'change its permissions, or choose another with SET="cache_dir=..."',
+        )
