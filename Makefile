@@ -62,7 +62,7 @@ plan: $(STAMP) ## Say how many fine-tunes, how long and how much disk a run woul
 	@$(RUN) plan $(STUDY) $(if $(strip $(WORKERS)),--workers $(call quoted,$(WORKERS)))
 
 epochs: $(INSTALLED) ## Is it under-training? The study of three datasets, then 12_epochs: two of its walks under other epochs and learning rates
-	@$(RUN) epochs $(call study,$(EPOCHS_OF)) $(ON)
+	@$(RUN) reproduce $(call study,$(EPOCHS_OF)) --set training_axis=true $(ON)
 
 check: $(STAMP) ## Say whether the outputs of PROFILE are fresh; fail if any is stale
 	@$(RUN) check $(STUDY)

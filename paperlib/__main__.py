@@ -9,7 +9,6 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
 
 from paperlib import params as parameters
 from paperlib.common import places
@@ -70,10 +69,10 @@ def _parser() -> argparse.ArgumentParser:
         if name != "compress":  # of data of one's own
             command.add_argument("--datasets", nargs="+", default=["newsgroup"], help="files of params/datasets")
             command.add_argument("--seeds", nargs="+", default=["0"], help="whole numbers from 0")
-        command.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="override parameters")
-        if name in ("reproduce", "epochs", "bundle"):
+        command.add_argument("--set", nargs="*", action="extend", default=[], metavar="NAME=VALUE", help="override parameters")
+        if name in ("reproduce", "bundle"):
             command.add_argument("--engine", default="", choices=["dask"], help="run units on a cluster (default: in processes of this computer)")
-        if name in ("reproduce", "epochs"):
+        if name == "reproduce":
             command.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster that runs already")
         if name == "plan":
             command.add_argument("--workers", default="", metavar="NUMBER", help="of a cluster: what up to so many would bring, by recorded seconds")
@@ -145,7 +144,7 @@ def _seed(text: str) -> int:
     return int(text)
 
 
-def _reproduce(options: argparse.Namespace, asked: Sequence[str] = ()) -> int:
+def _reproduce(options: argparse.Namespace) -> int:
     if options.scheduler and not options.engine:
         raise UserError("command line: a scheduler is for ENGINE=dask")
     studies, settings = _studies(options)
@@ -155,13 +154,7 @@ def _reproduce(options: argparse.Namespace, asked: Sequence[str] = ()) -> int:
         cluster.check_installed()
     from paperlib.driver import run
 
-    return run.reproduce(studies, settings, options.scheduler if options.engine else None, asked)
-
-
-def _epochs(options: argparse.Namespace) -> int:
-    from paperlib.evidence import units
-
-    return _reproduce(options, (units.EPOCHS,))
+    return run.reproduce(studies, settings, options.scheduler if options.engine else None)
 
 
 def _figures(options: argparse.Namespace) -> int:
@@ -256,7 +249,6 @@ def _doctor(options: argparse.Namespace) -> int:
 
 COMMANDS = {
     "reproduce": (_reproduce, "run every experiment that is not fresh, then write the report"),
-    "epochs": (_epochs, "the same, and how much the gain of pruning depends on epochs and learning rate"),
     "figures": (_figures, "redraw figures, tables and report from stored numbers, without training"),
     "check": (_check, "say whether the outputs are fresh; status 1 if any is stale"),
     "plan": (_plan, "say how many fine-tunes, how long and how much disk; run nothing"),

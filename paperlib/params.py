@@ -25,8 +25,8 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.,=+-]+")
 LONGEST_NAME = 100  # characters of an experiment's folder
 
-# They say where and how fast a study runs, not what it computes: left out of its fingerprint.
-RUN_ONLY = {"profile", "output_dir", "cache_dir", "cache_gb", "workers", "cuda_graphs", "data_dir"}
+# They say where, how fast and how far a study runs, not what it computes: left out of its fingerprint.
+RUN_ONLY = {"profile", "output_dir", "cache_dir", "cache_gb", "workers", "cuda_graphs", "data_dir", "training_axis"}
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -94,6 +94,8 @@ class Params(BaseModel):
     kd_t_squared: bool
 
     random_orders: Positive
+
+    training_axis: bool
 
     @field_validator("model", "output_dir", "cache_dir", "data_dir")
     @classmethod

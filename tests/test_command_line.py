@@ -128,14 +128,18 @@ def test_a_value_with_spaces_reaches_the_notebooks(tmp_path, capsys, monkeypatch
     assert "it's my 'own' data" in executed
 
 
-def test_what_runs_on_request_is_asked_for_by_its_own_command(tmp_path, capsys, monkeypatch):
+def test_settings_given_in_several_places_come_together(tmp_path, capsys, monkeypatch):
+    """`make epochs` adds its own to those of SET, whose value may have spaces."""
     from paperlib.driver import run as driver
 
-    asked = []
-    monkeypatch.setattr(driver, "reproduce", lambda studies, settings, scheduler, names: asked.append((scheduler, *names)) or 0)
-    assert run(tmp_path, capsys)[0] == run(tmp_path, capsys, name="epochs")[0] == 0
-    assert asked == [(None,), (None, "12_epochs")]
-    status, _, err = run(tmp_path, capsys, "--scheduler", "tcp://x:1", name="epochs")
+    seen = []
+    monkeypatch.setattr(driver, "reproduce", lambda studies, settings, scheduler: seen.append(studies[0]) or 0)
+    folder = tmp_path / "my data"
+    assert run(tmp_path, capsys, "--set", f"data_dir={folder}", "--set", "training_axis=true", "epochs=2")[0] == 0
+    assert (seen[0].data_dir, seen[0].training_axis, seen[0].epochs) == (str(folder), True, 2)
+    status, _, err = run(tmp_path, capsys, "--set", "epochs=2", "--set", "epochs=3")
+    assert status == 2 and "epochs is given twice" in err
+    status, _, err = run(tmp_path, capsys, "--scheduler", "tcp://x:1")
     assert status == 2 and "a scheduler is for ENGINE=dask" in err
 
 

@@ -20,7 +20,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from paperlib.driver.doctor import LOCK, ROOT, locked
+from paperlib.common.places import ROOT
+from paperlib.driver.supplies import LOCK, locked
 
 CONDA_NAMES = {"torch": "pytorch"}  # where conda's name differs
 
@@ -148,9 +149,9 @@ def test_make_reproduce_passes_its_variables_on(variables, expected):
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ([], "epochs --profile 'laptop' --datasets 'newsgroup' 'imdb' 'agnews' --seeds '0'"),
+        ([], "reproduce --profile 'laptop' --datasets 'newsgroup' 'imdb' 'agnews' --seeds '0' --set training_axis=true"),
         (["DATASETS=yelp imdb"], "--datasets 'yelp' 'imdb' --seeds '0'"),
-        (["ENGINE=dask", "SET=seed=3"], "--datasets 'newsgroup' 'imdb' 'agnews' --seeds '0' --set 'seed=3' --engine 'dask'"),
+        (["ENGINE=dask", "SET=seed=3"], "--datasets 'newsgroup' 'imdb' 'agnews' --seeds '0' --set 'seed=3' --set training_axis=true --engine 'dask'"),
     ],
 )
 def test_make_epochs_has_three_datasets_of_its_own(variables, expected):

@@ -57,7 +57,7 @@ def asked(tmp_path_factory):
     patch.setattr(run, "_show_results", lambda *_: [])
     own = ("output_dir", "cache_dir", "precision", "workers", "device", *TINY)
     settings = write_settings({name: getattr(params, name) for name in own})
-    assert run.reproduce([params], settings, asked=[units.EPOCHS]) == 0
+    assert run.reproduce([params.replace(training_axis=True)], f"{settings} training_axis=true") == 0
     yield params, settings
     patch.undo()
 
@@ -93,8 +93,10 @@ def test_once_asked_for_it_is_part_of_the_unit(asked, capsys):
 
 def test_a_unit_for_which_it_was_not_asked_is_whole_without_it(tmp_path):
     params = smoke_params(tmp_path)
-    assert units.EPOCHS not in units.notebooks_of(params) and units.EPOCHS in units.notebooks_of(params, [units.EPOCHS])
+    asking = params.replace(training_axis=True)
+    assert units.EPOCHS not in units.notebooks_of(params) and units.EPOCHS in units.notebooks_of(asking)
     assert units.EPOCHS in units.notebooks_of(params, record={"asked": [units.EPOCHS]})
+    assert asking.profile_dir == params.profile_dir, "it is the same study, and goes on in the same place"
 
 
 def test_the_unit_keeps_the_account_of_its_own_run(asked):
@@ -103,7 +105,7 @@ def test_the_unit_keeps_the_account_of_its_own_run(asked):
     record = units.provenance(params.unit_dir)
     made = {**record, "wall_seconds": 1234.5, "command": "make reproduce", "complete": True}
     provenance.write(params.unit_dir / units.PROVENANCE, made)
-    unit._record(params, units.EPOCHS, 0.0, [units.EPOCHS])
+    unit._record(params, units.EPOCHS, 0.0)
     kept = units.provenance(params.unit_dir)
     assert (kept["wall_seconds"], kept["command"]) == (1234.5, "make reproduce")
     assert kept["complete"] and kept["asked"] == [units.EPOCHS] and units.stale(params) == []
@@ -113,7 +115,7 @@ def test_the_plan_counts_its_models(asked, capsys):
     params, _ = asked
     others = len(training_axis.studies(params)) - 1
     assert plan_of_epochs([params, params]).fine_tunes == 2 * others * 5
-    run._announce_epochs([params], [])
+    run._announce_epochs([params])
     assert capsys.readouterr().out == "", "it is fresh"
 
 

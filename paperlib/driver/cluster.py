@@ -9,7 +9,7 @@ import time
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -60,16 +60,16 @@ def connected(scheduler: str, params: Params) -> Iterator["Client"]:
         yield client
 
 
-def run_units(waiting: list[Params], settings: str, client: "Client", asked: Sequence[str] = ()) -> Iterator[Fault | None]:
+def run_units(waiting: list[Params], settings: str, client: "Client") -> Iterator[Fault | None]:
     """Run each unit's stale notebooks on a worker, one unit a worker at a time; yield the fault of each that failed."""
     queue, running, where = deque(waiting), {}, client.scheduler.address
-    with StudyBar(waiting, asked) as bar, _Reports(waiting, bar, client) as reports:
+    with StudyBar(waiting) as bar, _Reports(waiting, bar, client) as reports:
         try:
             while queue or running:
                 workers = _workers(client)
                 for worker in reports.free(workers)[: len(queue)]:
                     params = queue.popleft()
-                    running[_submit(params, waiting, settings, client, reports.topic, worker, asked)] = params
+                    running[_submit(params, waiting, settings, client, reports.topic, worker)] = params
                     reports.at[_name(params)] = worker
                 time.sleep(POLL_SECONDS)
                 ended = [future for future in running if future.done()]
@@ -143,17 +143,15 @@ class _Reporter:
         self.worker.log_event(self.topic, said)
 
 
-def _submit(
-    params: Params, waiting: list[Params], settings: str, client: "Client", topic: str, worker: str, asked: Sequence[str]
-) -> "Future":
+def _submit(params: Params, waiting: list[Params], settings: str, client: "Client", topic: str, worker: str) -> "Future":
     """Give a unit to a worker; another one takes it over when that one dies."""
     where = {"workers": [worker], "allow_other_workers": True} if worker else {}
     beside = [other for other in waiting if other is not params]
     held = (params.profile_dir / LOCK).read_text()
-    return client.submit(_own, params, beside, settings, topic, held, asked, key=f"{_name(params)} {uuid.uuid4().hex}", retries=RETRIES, **where)
+    return client.submit(_own, params, beside, settings, topic, held, key=f"{_name(params)} {uuid.uuid4().hex}", retries=RETRIES, **where)
 
 
-def _own(params: Params, beside: list[Params], settings: str, topic: str, held: str, asked: Sequence[str]) -> Fault | None:
+def _own(params: Params, beside: list[Params], settings: str, topic: str, held: str) -> Fault | None:
     """Run a unit on this worker, which meanwhile does other work: also what the unit's kernel asks of the cluster."""
     from distributed import get_worker, secede
 
@@ -171,7 +169,7 @@ def _own(params: Params, beside: list[Params], settings: str, topic: str, held: 
         environment = {parallel.SCHEDULER: worker.scheduler.addr, **_keys_of(worker.security)}
         with Kernel(environment) as kernel, _ended_with(key, worker, kernel):
             kernel.send(IMPORTS)
-            return run_unit(params, settings, reporter, kernel, beside, asked)
+            return run_unit(params, settings, reporter, kernel, beside)
     except UserError as error:
         return Fault(f"{_name(params)}: {error}", True)
     finally:

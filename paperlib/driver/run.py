@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from paperlib.common import places
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 RESULT_FILES = ("index.html", "claims.*", "transfer.json", "tables/*", "figures/*", "notebooks/[!.]*", "*/seed-*/notebooks/[!.]*")
 
 
-def reproduce(studies: list[Params], settings: str, scheduler: str | None = None, asked: Sequence[str] = ()) -> int:
+def reproduce(studies: list[Params], settings: str, scheduler: str | None = None) -> int:
     """Run every unit that is not fresh, then the figures and the report; return the exit status.
 
-    `asked` are notebooks that run on request. With the address of a Dask scheduler units run on its cluster, with "" on one of this computer's own.
+    With the address of a Dask scheduler units run on its cluster, with "" on one of this computer's own.
     A failed notebook stops its own unit and the others go on; the status is then 1, or 2 when all that went wrong is
     for the user to put right.
     """
@@ -36,17 +36,17 @@ def reproduce(studies: list[Params], settings: str, scheduler: str | None = None
     with lock(studies[0].profile_dir):
         sweep(studies[0].profile_dir)
         _say_harmed(studies, "; made again")
-        waiting = [params for params in studies if units.stale(params, asked)]
+        waiting = [params for params in studies if units.stale(params)]
         for params in studies:
             if params not in waiting:
                 say_complete(params)
         failed = []
         if stale := [*_stale_results(studies, redo=bool(waiting)), *small.stale(studies[0])]:
-            with _runner(waiting, settings, scheduler, asked) as run_units, _kernel(studies[0]) as kernel:
+            with _runner(waiting, settings, scheduler) as run_units, _kernel(studies[0]) as kernel:
                 if scheduler is None:
                     kernel.send(IMPORTS)  # it takes as long as what this process does meanwhile
                 _check_new(waiting)
-                _announce_epochs(waiting, asked)
+                _announce_epochs(waiting)
                 failed += [fault for fault in run_units(kernel) if fault]
                 failed += _show_results(studies, settings, stale, kernel)
     return _summary(studies, failed)
@@ -109,8 +109,8 @@ def _announce(waiting: list[Params]) -> None:
     print(f"{named}: {plan_of(waiting)}{f'; {known} of the models are at hand' if known else ''}", flush=True)
 
 
-def _announce_epochs(waiting: list[Params], asked: Sequence[str]) -> None:
-    if waiting := [params for params in waiting if units.EPOCHS in units.stale(params, asked)]:
+def _announce_epochs(waiting: list[Params]) -> None:
+    if waiting := [params for params in waiting if units.EPOCHS in units.stale(params)]:
         from paperlib.driver.plan import plan_of_epochs  # imports torch
 
         known = sum(store_of(other).known() for params in waiting for other in training_axis.studies(params)[1:])
@@ -159,26 +159,24 @@ def _kernel(params: Params) -> Iterator["Kernel"]:
 
 
 @contextlib.contextmanager
-def _runner(
-    waiting: list[Params], settings: str, scheduler: str | None, asked: Sequence[str]
-) -> Iterator[Callable[["Kernel"], Iterator[Fault | None]]]:
+def _runner(waiting: list[Params], settings: str, scheduler: str | None) -> Iterator[Callable[["Kernel"], Iterator[Fault | None]]]:
     """Yield what runs the units, given a kernel: here, or on a cluster, which uses kernels of its own."""
     if scheduler is None or not waiting:
-        yield lambda kernel: _run_units(waiting, settings, kernel, asked)
+        yield lambda kernel: _run_units(waiting, settings, kernel)
         return
     from paperlib.driver import cluster  # imports torch
 
     with cluster.connected(scheduler, waiting[0]) as client:
-        yield lambda kernel: cluster.run_units(waiting, settings, client, asked)
+        yield lambda kernel: cluster.run_units(waiting, settings, client)
 
 
-def _run_units(waiting: list[Params], settings: str, kernel: "Kernel", asked: Sequence[str]) -> Iterator[Fault | None]:
+def _run_units(waiting: list[Params], settings: str, kernel: "Kernel") -> Iterator[Fault | None]:
     """Run each unit's stale notebooks; yield the fault of each unit that failed."""
-    with StudyBar(waiting, asked) as bar:
+    with StudyBar(waiting) as bar:
         for params in waiting:
             if params is not waiting[0]:
                 kernel.stop()  # the memory of the unit before goes with it
-            yield run_unit(params, settings, bar, kernel, asked=asked)
+            yield run_unit(params, settings, bar, kernel)
 
 
 def _show_results(studies: list[Params], settings: str, stale: list[str], kernel: "Kernel") -> list[Fault]:

@@ -3,7 +3,6 @@
 import sys
 import threading
 import time
-from collections.abc import Collection
 
 from tqdm import tqdm
 
@@ -18,9 +17,9 @@ POLL_SECONDS = 1.0
 class StudyBar:
     """One bar for all units, in per cent of a unit without what is run on request; between notebooks it follows what the studies that run report."""
 
-    def __init__(self, waiting: list[Params], asked: Collection[str] = ()):
+    def __init__(self, waiting: list[Params]):
         layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
-        whole = sum(_share(name) for params in waiting for name in units.notebooks_of(params, asked))
+        whole = sum(_share(name) for params in waiting for name in units.notebooks_of(params))
         self.bar = tqdm(total=whole, bar_format=layout, disable=not sys.stderr.isatty() or not waiting)
         self.running: dict[str, tuple[Params, str]] = {}  # by the unit's name
         self.ended: set[tuple[str, str]] = set()  # a unit that begins again passes what it has once more

@@ -29,20 +29,18 @@ class Watcher(Protocol):
         """A notebook has ended, or was fresh."""
 
 
-def run_unit(
-    params: Params, settings: str, bar: Watcher, kernel: "Kernel", beside: Collection[Params] = (), asked: Collection[str] = ()
-) -> Fault | None:
-    """Run a unit's stale notebooks, with those `asked` for, up to one that fails; return its fault. `beside` are units that run meanwhile."""
+def run_unit(params: Params, settings: str, bar: Watcher, kernel: "Kernel", beside: Collection[Params] = ()) -> Fault | None:
+    """Run a unit's stale notebooks, up to one that fails; return its fault. `beside` are units that run meanwhile."""
     from paperlib.driver.execution import execute
 
     kernel.send(AHEAD.format(profile=params.profile, dataset=params.dataset, seed=params.seed, settings=settings))
     started = time.time()
-    for name in units.notebooks_of(params, asked):
+    for name in units.notebooks_of(params):
         bar.show(params, name)
         if not units.is_fresh(name, params):
             if fault := execute(name, params, settings, kernel):
                 return fault
-            _record(params, name, started, asked)
+            _record(params, name, started)
         bar.passed(params, name)
     forget_others(params, beside)  # its own stay, for experiments that measure these models in another way
     return None
@@ -55,7 +53,7 @@ def say_complete(params: Params) -> None:
         provenance.write(params.unit_dir / units.PROVENANCE, {**known, "complete": True})
 
 
-def _record(params: Params, name: str, started: float, asked: Collection[str]) -> None:
+def _record(params: Params, name: str, started: float) -> None:
     """Write a unit's provenance after a notebook: which run made it, and the hashes of the tables that it wrote.
 
     Those of other notebooks stay as they were recorded: what harmed a table meanwhile must not pass for a result. So does,
@@ -67,7 +65,7 @@ def _record(params: Params, name: str, started: float, asked: Collection[str]) -
         "fingerprint": units.expected(name, params), "sha256": sha256_file(units.executed(name, params)), "study": of_study(params)
     }  # fmt: skip
     own = {table: sha256_file(params.unit_dir / f"{table}.csv") for table in units.of_unit()[name][0]}
-    notebooks = units.notebooks_of(params, asked, known)
+    notebooks = units.notebooks_of(params, known)
     extra = {"settings": units.settings_of(params), "notebooks": runs, "tables": {**known.get("tables", {}), **own}}
     extra |= {"asked": [each for each in notebooks if each in units.ON_REQUEST]}
     extra |= {"complete": all(units.is_fresh(each, params, extra) for each in notebooks)}

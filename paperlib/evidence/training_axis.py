@@ -6,23 +6,22 @@ Of each only the two walks are grown that the question needs: the forest's, and 
 import pandas as pd
 
 from paperlib.names import FUSERS
-from paperlib.params import EPOCHS as FOLDER
-from paperlib.params import Params
+from paperlib.params import EPOCHS, Params
 
-EPOCHS, LEARNING_RATES = (1, 3, 10), (2.0e-5, 1.0e-4)
+EPOCHS_TRIED, RATES_TRIED = (1, 3, 10), (2.0e-5, 1.0e-4)
 WALKS = FOREST, CONTROL = FUSERS[1], "Equal-Training"
 SETTING = ["dataset", "seed", "epochs", "learning_rate"]  # columns that tell one row from another
 
 
 def studies(params: Params) -> list[Params]:
-    """Return the study itself, then those that train otherwise: each of `EPOCHS` at its rate, each of the rates at its epochs.
+    """Return the study itself, then those that train otherwise: each of `EPOCHS_TRIED` at its rate, each of the rates at its epochs.
 
     Those have a folder each within the study's own, so that who holds its lock may write there, and nobody takes two walks
     for a whole study.
     """
-    changes = [{"epochs": epochs} for epochs in EPOCHS] + [{"learning_rate": rate} for rate in LEARNING_RATES]
+    changes = [{"epochs": epochs} for epochs in EPOCHS_TRIED] + [{"learning_rate": rate} for rate in RATES_TRIED]
     others = [params.replace(**change) for change in changes if any(getattr(params, name) != value for name, value in change.items())]
-    folder = params.profile_dir / FOLDER
+    folder = params.profile_dir / EPOCHS
     places = [str(folder / f"epochs={other.epochs},learning_rate={other.learning_rate}") for other in others]
     return [params, *(other.replace(output_dir=place) for other, place in zip(others, places))]
 

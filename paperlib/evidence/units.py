@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,7 +28,7 @@ UNIT_NOTEBOOKS: dict[str, tuple[tuple[str, ...], int]] = {
     "06_randomization": (("randomization",), 4),
     "08_subsets": (("subsets", "shapley", "regret"), 4),
 }
-# The same of those that are run when they are asked for (`make epochs`), and from then on are part of the unit.
+# The same of those that are run when `training_axis` asks for them (`make epochs`), and from then on are part of the unit.
 ON_REQUEST: dict[str, tuple[tuple[str, ...], int]] = {"12_epochs": (("epochs",), 90)}
 EPOCHS = "12_epochs"
 # Once per profile: the paper's own numbers, then what carries over between datasets, and ours over all units.
@@ -42,10 +41,10 @@ def of_unit() -> dict[str, tuple[tuple[str, ...], int]]:
     return UNIT_NOTEBOOKS | ON_REQUEST
 
 
-def notebooks_of(params: Params, asked: Collection[str] = (), record: dict | None = None) -> list[str]:
-    """List the notebooks of a unit: all, and of those on request the ones `asked` for, now or ever. `record`: its provenance."""
+def notebooks_of(params: Params, record: dict | None = None) -> list[str]:
+    """List the notebooks of a unit: all, and those on request where they are asked for, now or ever. `record`: its provenance."""
     before = (provenance(params.unit_dir) if record is None else record).get("asked", [])
-    return [*UNIT_NOTEBOOKS, *(name for name in ON_REQUEST if name in asked or name in before)]
+    return [*UNIT_NOTEBOOKS, *(name for name in ON_REQUEST if params.training_axis or name in before)]
 
 
 def executed(name: str, params: Params) -> Path:
@@ -67,9 +66,9 @@ def expected(name: str, params: Params) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def stale(params: Params, asked: Collection[str] = ()) -> list[str]:
-    """List the notebooks of a unit, with those on request that are `asked` for, that are not fresh."""
-    return [name for name in notebooks_of(params, asked) if not is_fresh(name, params)]
+def stale(params: Params) -> list[str]:
+    """List the notebooks of a unit that are not fresh."""
+    return [name for name in notebooks_of(params) if not is_fresh(name, params)]
 
 
 def is_fresh(name: str, params: Params, record: dict | None = None) -> bool:
