@@ -83,7 +83,6 @@ def _parser() -> argparse.ArgumentParser:
         if name == "reference":
             command.add_argument("--only", default="", choices=["numbers", "notebooks"],
                                  help="numbers of all units, or the executed notebooks of one beside them (default: both)")
-            command.add_argument("--into", default="", metavar="NAME", help="of the folder in outputs/reference (default: the profile's)")
         if name == "bundle":
             command.add_argument("--python-version", default="", metavar="3.X", help="of the other machine (default: this one's)")
         if name == "compress":
@@ -211,7 +210,7 @@ def _reference(options: argparse.Namespace) -> int:
     studies, _ = _studies(options)
     from paperlib.report import reference
 
-    print(reference.make(studies[0], options.only, options.into))
+    print(reference.make(studies[0], options.only))
     return 0
 
 

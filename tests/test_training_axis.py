@@ -150,8 +150,9 @@ def test_units_without_the_notebook_give_their_own_row(tmp_path):
     assert found[found["usual_rate"]].set_index("dataset")["gain_once"].to_dict() == pytest.approx({"imdb": 20.0, "newsgroup": 20.0})
     ours = Results.from_tables(epochs=found)
     assert truth_quantities.gain_after_training(ours, params.epochs, "once").value == pytest.approx(20.0), "of the usual rate"
+    assert set(training_axis.varied(found)["dataset"]) == {"imdb"}, "a mean over settings is of the same units in each"
     without = training_axis.of_units(steps[steps["strategy"] == "Random-Forest"], None, params)
-    assert len(without) == 0, "a run without the control tells nothing"
+    assert len(without) == len(training_axis.varied(without)) == 0, "a run without the control tells nothing"
 
 
 def test_claims_ask_for_three_datasets():

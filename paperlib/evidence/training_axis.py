@@ -44,6 +44,11 @@ def of_units(steps: pd.DataFrame, written: pd.DataFrame | None, params: Params) 
     return rows.assign(usual_rate=rows["learning_rate"] == params.learning_rate)
 
 
+def varied(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep of `of_units` the datasets and seeds that were run under several settings: means of the settings are then of the same units."""
+    return rows[rows.groupby(["dataset", "seed"])["epochs"].transform("size") > 1]
+
+
 def gain(steps: pd.DataFrame) -> dict[str, float]:
     """Return what the forest's best pruned model gains, from the rows of `WALKS` in steps.csv.
 

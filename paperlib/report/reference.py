@@ -33,17 +33,14 @@ FUSION, ABLATION, CONTROL = "Random-Forest", "Greedy-Ablation", "Equal-Training"
 WORDS = {claims.HOLDS: "is ahead of", claims.NOISE: "ties with", claims.FAILS: "trails", "the same models": "equals"}
 
 
-def make(params: Params, only: str = "", into: str = "") -> str:
+def make(params: Params, only: str = "") -> str:
     """Keep the finished units of a profile with these settings, and this unit's executed notebooks; say what was done.
 
     `only`: "numbers" (with the notebooks about all units) or "notebooks" (of this unit, beside the numbers that are
-    kept already). `into` names the folder where it is not to be the profile's: a run beside the one that README.md shows.
-    Raises UserError in the smoke profile, whose numbers are no results, when there are no such units, when figures and
-    claims are not of exactly these units, or when the name is none of a folder.
+    kept already). Raises UserError in the smoke profile, whose numbers are no results, when there are no such units,
+    or when figures and claims are not of exactly these units.
     """
-    if into and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", into):
-        raise UserError(f"command line: into must be a name of small letters, digits and hyphens, not {into[:40]!r}")
-    found, folder = units.comparable(params), REFERENCE / (into or params.profile)
+    found, folder = units.comparable(params), REFERENCE / params.profile
     if params.profile == "smoke" or not found:
         raise UserError(f"profile {params.profile}: no results to keep as the reference")
     name = unit_name(params.dataset, params.seed)
@@ -105,7 +102,7 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
     reference = root / "outputs" / "reference"
     kept = profiles(reference)
     shown = {root / "README.md": section(kept[0]) if kept else "",
-             root / "notebooks" / "README.md": notebooks(*kept, address="../outputs/reference/") if kept else ""}  # fmt: skip
+             root / "notebooks" / "README.md": notebooks(kept[0], "../outputs/reference/") if kept else ""}  # fmt: skip
     return {path: _between_marks(path, text) for path, text in shown.items()} | {reference / "README.md": page(kept)}
 
 
@@ -143,17 +140,17 @@ def page(kept: list[Path]) -> str:
         "# Reference runs\n\nReal runs, kept by `make reference`, which writes this page too: tables, figures, claims, executed "
         "notebooks; no texts and no weights. `make compare` lays a run of yours beside them.\n"
     )
-    return "\n".join([opening, *(_chapter(folder, kept[0]) for folder in kept)])
+    return "\n".join([opening, *map(_chapter, kept)])
 
 
-def _chapter(folder: Path, first: Path) -> str:
+def _chapter(folder: Path) -> str:
     verdicts = pd.read_csv(folder / "claims.csv", keep_default_na=False)
     counts = pd.DataFrame({SHORT[name]: verdicts[name].value_counts() for name in ("verdict_table1", "verdict_ours")})
     counts = counts.reindex([claims.HOLDS, claims.NOISE, claims.FAILS, claims.UNTESTABLE]).fillna(0).astype(int)
     rows = [[escape.markdown(verdict), *map(str, row)] for verdict, row in zip(counts.index, counts.to_numpy())]
     every = [[escape.markdown(cell) for cell in row] for row in verdicts[list(SHORT)].to_numpy()]
     return (
-        f"## {folder.name}\n\n{_more(folder, first)}{headline(folder)}\n\nThis is {account(folder)} {texts(folder)} {_machine(folder)}\n\n"
+        f"## {folder.name}\n\n{headline(folder)}\n\nThis is {account(folder)} {texts(folder)} {_machine(folder)}\n\n"
         f"![Accuracy against layers removed]({folder.name}/figures/figure1.png)\n\n"
         f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(folder)}\n"
         f"### Notebooks, executed\n\n{notebooks(folder)}\n"
@@ -161,13 +158,6 @@ def _chapter(folder: Path, first: Path) -> str:
         f"{markdown_table(list(SHORT.values()), every)}\n"
         f"How each verdict is reached is in [claims.md]({folder.name}/claims.md).\n{_compared(folder)}"
     )
-
-
-def _more(folder: Path, first: Path) -> str:
-    """Name the walks of a run that the first one lacks, "" where there are none."""
-    walked, known = (list(tables.collect(path, "steps")["strategy"].unique()) for path in (folder, first))
-    new = [name for name in walked if name not in known]
-    return f"Walks that {first.name} above lacks: {', '.join(new)}.\n\n" if new else ""
 
 
 def headline(folder: Path) -> str:
@@ -227,12 +217,9 @@ def _machine(folder: Path) -> str:
     return f"It took {hours:.1f} hours in all on {'; '.join(machines)}; at commit {', '.join(commits)}."
 
 
-def notebooks(folder: Path, *others: Path, address: str = "") -> str:
-    """List the executed notebooks: of the paper's numbers, of all units, of one unit and which texts it read.
-
-    What this reference has no copy of is taken from the `others`.
-    """
-    links = _links(folder, address)
+def notebooks(folder: Path, address: str = "") -> str:
+    """List the executed notebooks: of the paper's numbers, of all units, of one unit and which texts it read."""
+    links = {path.stem: f"[{path.stem}]({address}{path.relative_to(folder.parent)})" for path in sorted((folder / NOTEBOOKS).glob("*.ipynb"))}
     of_paper, of_unit = [[name for name in links if name in kind] for kind in ((units.BEFORE,), units.of_unit())]
     groups = {"Of the paper's own numbers": of_paper, "About all units": [name for name in links if name not in (*of_paper, *of_unit)]}
     if of_unit:
@@ -240,19 +227,10 @@ def notebooks(folder: Path, *others: Path, address: str = "") -> str:
         source = "a local folder (`data_dir`)" if _is_local(run) else "where `make reproduce` takes them"
         groups[f"Of {unit_name(run['dataset'], run['seed'])}, its texts from {source}"] = of_unit
     lines = [f"- {whose}: {', '.join(links[name] for name in names)}" for whose, names in groups.items() if names]
-    for other in others:
-        more = {name: link for name, link in _links(other, address).items() if name not in links}
-        if more:
-            lines.append(f"- Of another run, {other.name}, {len({run['dataset'] for run in _runs(other)})} datasets: {', '.join(more.values())}")
-        links |= more
     absent = sorted(path.stem for path in units.NOTEBOOKS.glob("*.ipynb") if path.stem not in links)
     if lines and absent:
         lines.append(f"- Not among them: {', '.join(absent)}")
     return "\n".join(lines or ["None is kept yet."]) + "\n"
-
-
-def _links(folder: Path, address: str) -> dict[str, str]:
-    return {path.stem: f"[{path.stem}]({address}{path.relative_to(folder.parent)})" for path in sorted((folder / NOTEBOOKS).glob("*.ipynb"))}
 
 
 def _compared(folder: Path) -> str:
