@@ -10,7 +10,7 @@ from conftest import made_node
 
 from paperlib import params as parameters
 from paperlib.common.errors import UserError
-from paperlib.evidence import transfer, transfer_file, truth_quantities
+from paperlib.evidence import claims, tables, transfer, transfer_file, truth_quantities
 from paperlib.evidence.estimates import Results
 from paperlib.names import SIGNALS
 from paperlib.nodes.node import label
@@ -143,3 +143,24 @@ def test_claims_on_transfer(judged):
     ours = Results.from_tables(transfer=judged)
     estimate = truth_quantities.transfer_regret(ours, "Forest", "Random")
     assert estimate.value < 0 and estimate.p_less == 2**-5 and estimate.datasets == 5
+
+
+def test_to_another_encoder_is_of_own_units_or_as_the_reference_kept_it(models, few, tmp_path, monkeypatch):
+    others = [replace(model, encoder="other") for model in models if model.dataset in ("imdb", "yelp")]
+    monkeypatch.setattr(transfer, "REFERENCE", tmp_path)
+    monkeypatch.setattr(transfer, "_of_other_encoders", lambda params: others)
+    own = transfer.across_encoders(models, True, few)
+    pd.testing.assert_frame_equal(own, transfer.across(models, others, few))
+    assert transfer.across_encoders(models, False, few).empty, "the reference has no other encoder"
+    tables.write_for_profile(tmp_path / "laptop", "transfer_encoder", own)
+    pd.testing.assert_frame_equal(transfer.across_encoders(models, False, few), own)
+    monkeypatch.setattr(transfer, "_of_other_encoders", lambda params: [])
+    assert transfer.across_encoders(models, True, few).empty, "one's own units are never laid beside the reference's"
+
+
+def test_claims_on_another_encoder_ask_for_its_table(judged):
+    by_id = {claim.id: claim for claim in claims.load() if claim.function == "transfer_regret"}
+    there = by_id["transfer-encoder-above-random"]
+    assert claims._judge(there, Results.from_tables(transfer=judged))[1] == claims.UNTESTABLE
+    assert claims._judge(there, Results.from_tables(transfer_encoder=judged))[1] == claims.HOLDS
+    assert claims._judge(by_id["transfer-above-random"], Results.from_tables(transfer_encoder=judged))[1] == claims.UNTESTABLE

@@ -10,7 +10,7 @@ from paperlib.evidence import statistics
 LEVEL = 0.05  # of every test, as in the paper
 NAN = float("nan")
 TABLES = (
-    "steps", "distillation", "fusion", "fusion_fit", "randomization", "subsets", "regret", "transfer", "epochs",
+    "steps", "distillation", "fusion", "fusion_fit", "randomization", "subsets", "regret", "transfer", "transfer_encoder", "epochs",
 )  # fmt: skip
 
 
@@ -46,6 +46,7 @@ class Results:
     subsets: pd.DataFrame = field(default_factory=pd.DataFrame)
     regret: pd.DataFrame = field(default_factory=pd.DataFrame)
     transfer: pd.DataFrame = field(default_factory=pd.DataFrame)  # over datasets: of the whole profile
+    transfer_encoder: pd.DataFrame = field(default_factory=pd.DataFrame)  # the same, applied to another encoder
     epochs: pd.DataFrame = field(default_factory=pd.DataFrame)  # over runs that differ in their training
     printed: bool = False  # Table 1: rounded to three decimals, sizes unknown
 

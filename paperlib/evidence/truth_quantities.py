@@ -90,11 +90,14 @@ def target_reliability(results: Results) -> Estimate:
 # Transfer, training
 
 
-def transfer_regret(results: Results, method: str, rival: str) -> Estimate:
-    """Return the regret of a transferred choice minus its rival's at the original models, mean over datasets, points."""
+def transfer_regret(results: Results, method: str, rival: str, table: str = "transfer") -> Estimate:
+    """Return the regret of a transferred choice minus its rival's at the original models, mean over datasets, points.
+
+    `table`: transfer, to other datasets of the encoder; or transfer_encoder, to another encoder.
+    """
     from paperlib.evidence import transfer  # scikit-learn takes a second to import
 
-    return paired(transfer.paired_gap(results.table("transfer"), method, rival))
+    return paired(transfer.paired_gap(results.table(table), method, rival))
 
 
 def gain_after_training(results: Results, epochs: int, rival: str) -> Estimate:
