@@ -89,11 +89,11 @@ class Fitted:
 
 def models_of(folder: Path, shown: Iterable[tuple[str, int]] | None, encoder: str) -> list[Model]:
     """Read the models of a profile's finished units that have both signals and drops on test, and layers to choose of."""
-    frames = [tables.collect(folder, name, None if shown is None else list(shown)) for name in ("signals", "ablation", "steps")]
+    frames = [tables.collect(folder, name, None if shown is None else list(shown)) for name in ("signals", "ablation")]
     if any(frame is None for frame in frames):
         return []
-    signals, ablation, steps = frames
-    depths = steps.groupby("dataset")["layers"].first()
+    signals, ablation = frames
+    depths = signals[signals["removed"] == ""].groupby("dataset")["layer"].nunique()
     keys = ["dataset", "seed", "removed", "layer"]
     both = signals.set_index(keys).join(ablation.set_index(keys)[["drop_test", "drop_validation"]], how="inner")
     both = both[both["drop_test"].notna()].reset_index()
