@@ -148,6 +148,12 @@ def test_equal_training_on_one_dataset_goes_by_sampling_error(control, expected)
     assert estimate.spread == pytest.approx(100 * error)
 
 
+def test_the_sampling_error_of_a_mean_over_seeds_is_that_of_all_their_examples():
+    one, other = (made_results(datasets=2, seed=seed, Random_Forest=[0.45, 0.5], Equal_Training=[0.40, 0.5]).steps for seed in (0, 1))
+    estimate = quantities.on_dataset(Results.from_tables(steps=pd.concat([one, other])), "Random-Forest", "Equal-Training", "newsgroup")
+    assert estimate.spread == pytest.approx(100 * np.sqrt((0.45 * 0.55 + 0.40 * 0.60) / 512))
+
+
 def test_missing_strategies_are_said_to_be_missing():
     ours = Results.from_tables(steps=made_steps({"Random": [0.4] * 9, "Random-Forest": [0.5] * 9}))
     with pytest.raises(Untestable, match="not measured: Greedy-Ablation"):

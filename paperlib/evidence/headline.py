@@ -16,7 +16,7 @@ NAMES = {  # column of `four` -> what the reader is told
     "original": "original, fine-tuned once",
     "pruned": "best pruned by random-forest fusion",
     "distilled": "the same, distilled",
-    "control": "nothing removed, the same rounds of training",
+    "control": "nothing removed, trained on, at its best round",
 }
 UNTAUGHT = "ce_control"  # as much training as the distilled model had, on labels alone
 AHEAD, BEHIND, CLOSE = claims.HOLDS, claims.FAILS, claims.NOISE  # of the claim that the first is more accurate
@@ -94,7 +94,7 @@ def sentence(table: pd.DataFrame) -> str:
     else:
         told = f"{WORDS[gained.verdict]} the original ({_points(gained)}), {joined} {WORDS[pruning.verdict]}"
     return (
-        f"The best pruned model {told} the same training with nothing removed ({_points(pruning)})"
+        f"The best pruned model {told} the original that trains on instead, at its best round ({_points(pruning)})"
         f"{_cause(gained, pruning, training)}."
     )
 

@@ -191,6 +191,7 @@ def _weight_bars(ax: Axes, table: pd.DataFrame, fuser: str) -> None:
     bar_rows(ax, table, [COLOURS[name] for name in table.index])
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_xlabel("scaled importance" if forest else "scaled weight")
+    ax.xaxis.get_major_locator().set_params(nbins=5)
     keys = [dataset_key(table)]
     if reachable(n):
         colour, name = (RED, "above the median importance") if forest else (BLUE, "above 0")

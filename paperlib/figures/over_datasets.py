@@ -79,7 +79,7 @@ def critical_difference(maxima: pd.DataFrame) -> tuple[Figure, str]:
     looks = {name: COLOURS.get(name, UNKNOWN_COLOUR) for name in ranks.index}
     scikit_posthocs.critical_difference_diagram(
         ranks, p_values, ax=ax, label_props={"fontsize": 8}, color_palette=looks, text_h_margin=0.3,
-        crossbar_props={"color": "black", "linewidth": 2.5},
+        crossbar_props={"color": "black", "linewidth": 2.5}, label_fmt_left="{label} ({rank:.1f})", label_fmt_right="({rank:.1f}) {label}",
     )  # fmt: skip
     for text in ax.texts:  # the marks have the colours: a pale name could not be read
         text.set_color("black")

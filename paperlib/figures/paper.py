@@ -12,6 +12,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from paperlib.common.errors import UserError
 from paperlib.evidence import statistics
@@ -65,13 +66,14 @@ def accuracy_curves(steps: pd.DataFrame) -> tuple[Figure, str]:
         _curves(ax, steps[steps["dataset"] == dataset], maxima.index)
         ax.set_title(label(dataset))
     keys = [Line2D([], [], label=label(name), **line_look(name)) for name in maxima.index]
+    bands = [Patch(color="grey", alpha=0.3, linewidth=0, label="band: ± s.e.m. over seeds")] * (steps["seed"].nunique() > 1)
     baseline = Line2D([], [], color="grey", linestyle="--", label="Baseline (nothing removed)")
     alike = {dataset: statistics.same_curves(rows) for dataset, rows in steps.groupby("dataset", sort=False)}
     notes = [note_key(textwrap.fill(_one_line(group), 38, break_on_hyphens=False)) for group in alike[maxima.columns[0]]] if len(alike) == 1 else []
     lines = sum(key.get_label().count("\n") + 1.4 for key in notes)
     figure.set_figheight(figure.get_figheight() + 0.16 * (max(0, lines - 2) if is_narrow() else max(0, lines - 6)))
     place = {"loc": "outside lower center", "ncols": 2, "fontsize": 7} if is_narrow() else {"loc": "outside right center"}
-    figure.legend(handles=[*keys, baseline, *notes], handlelength=3.2, **place)
+    figure.legend(handles=[*keys, baseline, *bands, *notes], handlelength=3.2, **place)
     figure.align_ylabels(axes)
     numbers = _extremes(100 * maxima, "Maximum", ".1f")
     return figure, f"Accuracy against layers removed, one line per strategy. {numbers}.{_alike_text(alike)}"

@@ -34,7 +34,7 @@ def cloud(subsets: pd.DataFrame, best: dict[int, tuple[int, ...]], split: str = 
     chosen = subsets["removed"].isin({"-".join(map(str, gone)) for gone in best.values()})
     jitter = np.random.default_rng(0).uniform(-0.28, 0.28, len(subsets)) * (subsets.groupby("size")["size"].transform("size") > 1)
     figure, ax = plt.subplots(figsize=(6.4, 3.8))
-    ax.plot(subsets["size"] + jitter, accuracy, linestyle="none", marker=".", color="grey", alpha=0.5, label="one set of layers")
+    ax.plot(subsets["size"] + jitter, accuracy, linestyle="none", marker=".", color="grey", alpha=0.5, label="one set of layers (spread sideways)")
     means = accuracy.groupby(subsets["size"]).mean()
     ax.plot(means.index, means, color="black", linestyle=":", label="mean of all sets of the size (Random)")
     line = accuracy[chosen].groupby(subsets["size"]).first()
