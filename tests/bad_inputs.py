@@ -54,6 +54,7 @@ COMMAND_LINES = {
     "unknown engine": Bad(r"argument --engine: invalid choice: 'ray' \(choose from '?dask'?\) \(see .*\)", "--engine ray"),
     "scheduler without its engine": Bad("command line: a scheduler is for ENGINE=dask", "--scheduler tcp://127.0.0.1:8786"),
     "nothing to compare with": Bad("command line: there is no folder nowhere/at-all to compare with", "--with nowhere/at-all", command="compare"),
+    "compared with somebody's folder": Bad("command line: '~nobody-at-all/run' there is no home folder ~nobody-at-all", "--with ~nobody-at-all/run", command="compare"),
     "nothing to compare": Bad("smoke: no finished unit to compare: run make reproduce first", "--with {tmp}", command="compare"),
     "no dataset": Bad(r"argument --datasets: expected at least one argument \(see .*\)", "--datasets"),
     "seed twice": Bad("command line: a seed is given twice", "--seeds 1 01"),

@@ -1,13 +1,15 @@
 """Verdict rules and quantities on made-up results of known answer, and every verdict on Table 1."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from paperlib import published
-from paperlib.evidence import claims, quantities, walk_quantities
+from paperlib.evidence import claims, quantities, truth_quantities, walk_quantities
 from paperlib.evidence.claims import FAILS, HOLDS, NOISE, UNTESTABLE, Claim
-from paperlib.evidence.estimates import Estimate, Results, Untestable
+from paperlib.evidence.estimates import Estimate, Results, Untestable, paired
 from paperlib.names import SIGNALS, STRATEGIES, WALKS
 from paperlib.params import DATASETS
 
@@ -146,6 +148,32 @@ def test_equal_training_on_one_dataset_goes_by_sampling_error(control, expected)
     estimate = quantities.on_dataset(ours, "Random-Forest", "Equal-Training", "newsgroup")
     error = np.sqrt((0.45 * 0.55 + control * (1 - control)) / 256)
     assert estimate.spread == pytest.approx(100 * error)
+
+
+def test_models_that_are_never_wrong_are_equally_good():
+    assert claims.beyond(0.0, 0.0) == NOISE and claims.beyond(1e-12, 0.0) == NOISE
+    assert claims.beyond(0.5, 0.0) == HOLDS and claims.beyond(-0.5, 0.0) == FAILS and claims.beyond(0.0, np.nan) == UNTESTABLE
+    ours = made_results(datasets=1, Random_Forest=[1.0], Equal_Training=[1.0])
+    assert verdict_of("newsgroup-equal-training", ours) == NOISE
+
+
+def test_datasets_without_a_number_are_not_counted():
+    assert paired(pd.Series([1.0, np.nan, 3.0])).datasets == 2
+    with pytest.raises(Untestable, match="no dataset has both"):
+        paired(pd.Series([np.nan]))
+
+
+def test_sets_that_were_drawn_say_nothing_of_nesting():
+    """Of a sample of sets the best ones seldom nest, also where those of all do: worth is a sum here, so all nest."""
+    worth = np.array([0.05, 0.01, 0.08, 0.02])
+    sets = [removed for size in range(5) for removed in itertools.combinations(range(4), size)]
+    rows = pd.DataFrame({
+        "dataset": "imdb", "seed": 0, "removed": ["-".join(map(str, removed)) for removed in sets], "size": list(map(len, sets)),
+        "accuracy_validation": [0.9 - worth[list(removed)].sum() for removed in sets], "loss_validation": 1.0,
+    })  # fmt: skip
+    assert truth_quantities.nested_share(Results.from_tables(subsets=rows)).value == 1
+    with pytest.raises(Untestable, match="all sets"):
+        truth_quantities.nested_share(Results.from_tables(subsets=rows.drop(index=7)))
 
 
 def test_the_sampling_error_of_a_mean_over_seeds_is_that_of_all_their_examples():

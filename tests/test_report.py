@@ -519,3 +519,12 @@ def test_no_page_is_wider_than_the_screen(chromium, reproduced):
             if (wide := chromium.value(f"{OPEN}; document.documentElement.scrollWidth")) > width:
                 too_wide[page.stem, width] = wide
     assert too_wide == {}
+
+
+@pytest.mark.parametrize("runs, said", [
+    ([("imdb", 0)], "imdb, one seed"), ([("imdb", 0), ("imdb", 1)], "imdb, two seeds"),
+    ([("imdb", 0), ("yelp", 0)], "two datasets, one seed"), ([("imdb", 0), ("yelp", 0), ("yelp", 3)], "two datasets, one or two seeds each"),
+    ([(name, seed) for name in ("imdb", "yelp") for seed in (0, 1)], "two datasets, two seeds each"),
+])
+def test_the_first_screen_counts_the_seeds_of_every_dataset(runs, said):
+    assert front._title(pd.DataFrame(index=pd.MultiIndex.from_tuples(runs, names=["dataset", "seed"]))) == said

@@ -342,3 +342,15 @@ def test_every_module_that_computes_is_part_of_the_fingerprint():
     left = {path.relative_to(folder).as_posix() for path in seen - counted}
     assert {name for name in left if not name.startswith("common/")} == {"params.py"}
     assert all((folder / name).is_file() for name in (*fingerprint.HARMLESS, *fingerprint.TOGETHER))
+
+
+def test_a_folder_that_was_emptied_is_nobodys(tmp_path):
+    """What was moved aside comes back, and the other study can be opened after it."""
+    one = open_store(tmp_path)
+    one.write(made_node((3,)).record)
+    open_store(tmp_path, OTHER).write(made_node((2,)).record)
+    for path in (tmp_path / "nodes").iterdir():
+        path.unlink()
+    assert open_store(tmp_path).labels() == ["3"]
+    assert open_store(tmp_path, OTHER).labels() == []
+    assert open_store(tmp_path).labels() == ["3"]

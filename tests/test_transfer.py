@@ -117,6 +117,21 @@ def test_spreads_over_seeds_and_datasets_are_kept_apart(judged):
     assert table.loc["Forest", "models"] == 10
 
 
+def test_datasets_that_lack_a_seed_are_no_spread_over_seeds(judged):
+    """What is the same in every seed has no spread, whichever datasets were run with which seeds."""
+    alike = judged.assign(regret=judged["dataset"].map({name: float(place) for place, name in enumerate(DATASETS)}))
+    uneven = alike[(alike["seed"] == 0) | (alike["dataset"] == DATASETS[0])]
+    assert np.isnan(transfer.summary(uneven, True)["sd_seeds"]).all(), "one seed has all datasets"
+    assert (transfer.summary(alike, True)["sd_seeds"] == 0).all()
+
+
+def test_a_layer_without_a_score_is_never_the_choice():
+    drops = pd.DataFrame({"test": [0.0, 0.1, 0.2, 0.3], "validation": np.nan})
+    model = transfer.Model("imdb", 0, "", 4, "tiny", drops, drops)
+    assert transfer.judged(model, "x", pd.Series([np.nan, 2.0, 1.0, 3.0]))["regret"] == pytest.approx(20)
+    assert transfer.judged(model, "x", pd.Series([np.nan] * 4))["regret"] == pytest.approx(15), "none has one: a blind draw"
+
+
 @pytest.mark.parametrize("method", ["Forest", "Ridge", "Position"])
 def test_a_fuser_read_from_its_file_says_the_same(models, few, tmp_path, method):
     fitted = transfer.fit(method, models, few.forest_trees, 0)
@@ -148,13 +163,13 @@ def test_claims_on_transfer(judged):
 def test_to_another_encoder_is_of_own_units_or_as_the_reference_kept_it(models, few, tmp_path, monkeypatch):
     others = [replace(model, encoder="other") for model in models if model.dataset in ("imdb", "yelp")]
     monkeypatch.setattr(transfer, "REFERENCE", tmp_path)
-    monkeypatch.setattr(transfer, "_of_other_encoders", lambda params: others)
+    monkeypatch.setattr(transfer, "of_other_encoders", lambda params: others)
     own = transfer.across_encoders(models, True, few)
     pd.testing.assert_frame_equal(own, transfer.across(models, others, few))
     assert transfer.across_encoders(models, False, few).empty, "the reference has no other encoder"
     tables.write_for_profile(tmp_path / "laptop", "transfer_encoder", own)
     pd.testing.assert_frame_equal(transfer.across_encoders(models, False, few), own)
-    monkeypatch.setattr(transfer, "_of_other_encoders", lambda params: [])
+    monkeypatch.setattr(transfer, "of_other_encoders", lambda params: [])
     assert transfer.across_encoders(models, True, few).empty, "one's own units are never laid beside the reference's"
 
 

@@ -52,6 +52,17 @@ def test_by_hand():
     assert two_runs.differences(one, older).to_dict("index") == {"precision": {"one": "auto", "other": "not recorded"}}
 
 
+def test_walks_that_remove_several_layers_at_once_are_alike_where_they_removed_the_same():
+    """Of families no single layer is written: equal are the sets, up to the first that differs."""
+    one, other = made_run([0.5, 0.6, 0.4, 0.3], [(0, 1, 2), (1, 0, 2)]), made_run([0.5, 0.6, 0.4, 0.3], [(0, 1, 2), (1, 0, 2)])
+    for run, sets in ((one, ["", "1", "(1,2)", "(0,1,2)"]), (other, ["", "1", "(1,4)", "(0,1,2)"])):
+        run.steps["strategy"] = run.steps["strategy"].replace("Weight-Norm", "One-Shot")
+        family = run.steps["strategy"] == "One-Shot"
+        run.steps.loc[family, "removed"], run.steps.loc[family, "removed_layer"] = sets, np.nan
+    walks = two_runs.walks(one, other)
+    assert walks["together"].to_dict() == {"Random-Forest": 3, "One-Shot": 1}
+
+
 def test_walks_of_one_run_only_are_named():
     one, other = made_run([0.5, 0.6, 0.4], [(0, 1), (1, 0)]), made_run([0.5, 0.6, 0.4], [(0, 1), (1, 0)])
     assert compare._alone_text(one, other) == ""

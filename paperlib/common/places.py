@@ -17,6 +17,11 @@ UNIT_PARTS = ("", "nodes", "notebooks", "student")  # folders in a unit's
 TOOLS = {"IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
 
 
+def in_units(folder: Path, name: str) -> list[Path]:
+    """List a file of every unit that has it in a profile's folder; a folder such as seed-0-backup is no unit's."""
+    return sorted(path for path in folder.glob(f"*/seed-*/{name}") if path.parent.name.removeprefix("seed-").isdecimal())
+
+
 def path_text(text: str) -> str:
     """Return the text of a path with "~" resolved; raises ValueError when no file could have it."""
     if CONTROL.search(text):

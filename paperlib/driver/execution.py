@@ -69,7 +69,8 @@ def _published(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def _failed_copy(name: str, params: Params) -> Path:
-    return params.profile_dir / "failed" / f"{params.dataset}-seed-{params.seed}-{name}.ipynb"
+    unit = f"{params.dataset}-seed-{params.seed}-" if name in units.of_unit() else ""
+    return params.profile_dir / "failed" / f"{unit}{name}.ipynb"
 
 
 class WrittenOnce(NBClientEngine):

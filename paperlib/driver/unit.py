@@ -34,9 +34,9 @@ def run_unit(params: Params, settings: str, bar: Watcher, kernel: "Kernel", besi
     from paperlib.driver.execution import execute
 
     kernel.send(AHEAD.format(profile=params.profile, dataset=params.dataset, seed=params.seed, settings=settings))
-    started = time.time()
     for name in units.notebooks_of(params):
         bar.show(params, name)
+        started = time.time()
         if not units.is_fresh(name, params):
             if fault := execute(name, params, settings, kernel):
                 return fault
@@ -62,12 +62,14 @@ def _record(params: Params, name: str, started: float) -> None:
     known = units.provenance(params.unit_dir)
     runs = {key: run for key, run in known.get("notebooks", {}).items() if run.get("fingerprint") == units.expected(key, params)}
     runs[name] = {
-        "fingerprint": units.expected(name, params), "sha256": sha256_file(units.executed(name, params)), "study": of_study(params)
+        "fingerprint": units.expected(name, params), "sha256": sha256_file(units.executed(name, params)), "study": of_study(params),
+        "seconds": round(time.time() - started, 1),
     }  # fmt: skip
+    spent = sum(run.get("seconds", 0.0) for key, run in runs.items() if key in units.UNIT_NOTEBOOKS)  # also of runs that were cut off
     own = {table: sha256_file(params.unit_dir / f"{table}.csv") for table in units.of_unit()[name][0]}
     notebooks = units.notebooks_of(params, known)
     extra = {"settings": units.settings_of(params), "notebooks": runs, "tables": {**known.get("tables", {}), **own}}
     extra |= {"asked": [each for each in notebooks if each in units.ON_REQUEST]}
     extra |= {"complete": all(units.is_fresh(each, params, extra) for each in notebooks)}
-    made = known if name in units.ON_REQUEST and known else provenance.collect(params, wall_seconds=round(time.time() - started, 1))
+    made = known if name in units.ON_REQUEST and known else provenance.collect(params, wall_seconds=round(spent, 1))
     provenance.write(params.unit_dir / units.PROVENANCE, {**made, **extra})

@@ -113,7 +113,7 @@ def order_and_set(nodes: list[Node]) -> pd.DataFrame:
     Index: layers removed. Columns: models, sets, sd (standard deviation over models), sd_same_set (pooled
     over sets reached in several orders; their models differ in order, and so in the seeds of their training).
     """
-    real = [node for node in nodes if node.removed and None not in node.removed]
+    real = [node for node in nodes if node.removed and all(isinstance(layer, int) for layer in node.removed)]  # one by one
     rows = [(len(node.removed), label(tuple(sorted(node.removed))), node.accuracy) for node in real]
     models = pd.DataFrame(rows, columns=["removed", "set", "accuracy"])
     from_set_mean = models["accuracy"] - models.groupby(["removed", "set"])["accuracy"].transform("mean")

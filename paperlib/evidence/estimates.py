@@ -102,6 +102,7 @@ class Results:
 
 def paired(differences: pd.Series, shift: float = 0.0, note: str = "") -> Estimate:
     """Summarise one difference per dataset: mean, s.e.m. and signed-rank tests of `differences + shift`."""
+    differences = differences.dropna()
     if differences.empty:
         raise Untestable("no dataset has both")
     sides = ("less", "greater", "two-sided")

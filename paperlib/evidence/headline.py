@@ -35,7 +35,7 @@ class Gap:
     @property
     def verdict(self) -> str:
         """Say if the first is ahead or behind, by the rule of the claims, or neither."""
-        return CLOSE if abs(self.value) < 1e-9 else claims.beyond(self.value, self.error)
+        return claims.beyond(self.value, self.error)
 
 
 def four(results: Results) -> pd.DataFrame:

@@ -129,17 +129,16 @@ def across_encoders(models: list[Model], own: bool, params: Params) -> pd.DataFr
     if not own:
         kept = tables.of_profile(REFERENCE / "laptop", "transfer_encoder")
         return pd.DataFrame() if kept is None else kept
-    others = _of_other_encoders(params)
+    others = of_other_encoders(params)
     return across(models, others, params) if others else pd.DataFrame()
 
 
-def _of_other_encoders(params: Params) -> list[Model]:
+def of_other_encoders(params: Params) -> list[Model]:
     """Return the models of finished units of other profiles that start from another encoder."""
     found = []
-    for folder in sorted(path for path in params.default_dir.parent.glob("*") if path != params.default_dir):
-        encoders = {record["parameters"]["model"] for record in units.finished(folder).values()}
-        if len(encoders) == 1 and not encoders & {params.model, "random-bert"}:
-            found += models_of(folder, None, encoders.pop())
+    for unit, record in units.of_other_encoders(params).items():
+        run = record["parameters"]
+        found += models_of(unit.parent.parent, [(run["dataset"], run["seed"])], run["model"])
     return found
 
 
@@ -202,7 +201,7 @@ def judged(model: Model, method: str, scores: pd.Series | None) -> dict:
     """
     drop = model.drops["test"].to_numpy()
     given = np.zeros(len(drop)) if scores is None else scores.to_numpy()
-    least = np.isclose(given, given.min(), rtol=1e-6, atol=1e-12, equal_nan=True)
+    least = np.isclose(given, pd.Series(given).min(), rtol=1e-6, atol=1e-12, equal_nan=True)
     ranked = np.ptp(given) > 0 and np.ptp(drop) > 0
     rho = np.corrcoef(rankdata(given), rankdata(drop))[0, 1] if ranked else float("nan")
     return {
@@ -231,10 +230,15 @@ def summary(judgements: pd.DataFrame, originals: bool) -> pd.DataFrame:
     datasets = unit.groupby(["method", "dataset"]).mean()
     table = datasets.groupby("method").mean()
     table["sem_datasets"] = datasets["regret"].groupby("method").agg(statistics.sem)
-    table["sd_seeds"] = unit["regret"].groupby(["method", "seed"]).mean().groupby("method").std()
+    table["sd_seeds"] = unit["regret"].groupby("method").agg(_over_whole_seeds)
     table["models"] = rows.groupby("method").size()
     order = ["regret", "sem_datasets", "sd_seeds", "correlation", "models"]
     return table[order].sort_values("regret", kind="stable")
+
+
+def _over_whole_seeds(values: pd.Series) -> float:
+    """Return the standard deviation over seeds of the mean over datasets, of those seeds that every dataset was run with."""
+    return values.unstack("dataset").dropna().mean(axis=1).std()
 
 
 def paired_gap(judgements: pd.DataFrame, method: str, rival: str, originals: bool = True) -> pd.Series:

@@ -54,14 +54,16 @@ def critically_above(results: Results, strategy: str) -> Estimate:
 
 
 def nested_share(results: Results) -> Estimate:
-    """Return the share of neighbouring sizes whose best subsets contain one another."""
+    """Return the share of neighbouring sizes whose best subsets contain one another, of models all of whose sets were measured."""
     subsets, shares = results.table("subsets"), {}
     for (dataset, seed), rows in subsets.groupby(["dataset", "seed"]):
+        if len(rows) < 2 ** rows["size"].max():
+            continue  # the best of some sets say nothing of the best of all
         found = subset_numbers.nested(subset_numbers.best_sets(subset_numbers.of_rows(rows, "validation")))
         if len(found):
             shares[dataset, seed] = found.mean()
     if not shares:
-        raise Untestable("no model with sets of neighbouring sizes")
+        raise Untestable("no model of which all sets of layers were measured")
     by_dataset = pd.Series(shares).groupby(level=0).mean()
     return Estimate(by_dataset.mean(), statistics.sem(by_dataset), datasets=len(by_dataset))
 

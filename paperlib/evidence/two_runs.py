@@ -87,7 +87,7 @@ def walks(one: Run, other: Run) -> pd.DataFrame:
     """Compare the walks of each strategy, mean over the units; index = strategy.
 
     Columns: one and other (maximum accuracy over 1..L removed layers), difference (other - one, points) and sem (over
-    units), together (steps from the start at which both removed the same layer) of steps.
+    units), together (steps from the start up to which both removed the same) of steps.
     """
     both = _walks(one).add_suffix("_one").join(_walks(other).add_suffix("_other"), how="inner")
     gap = 100 * (both["best_other"] - both["best_one"])
@@ -119,11 +119,11 @@ def _accuracies(run: Run) -> pd.DataFrame:
 
 
 def _walks(run: Run) -> pd.DataFrame:
-    """Return, for each walk, best (its maximum accuracy) and path (the layers it removed in order, -1 for none)."""
-    pruned = run.steps[run.steps["step"] > 0].sort_values("step", kind="stable").fillna({"removed_layer": -1})
-    return pruned.groupby(statistics.WALK).agg(best=("accuracy", "max"), path=("removed_layer", list))
+    """Return, for each walk, best (its maximum accuracy) and path (what was removed by each step, in order)."""
+    pruned = run.steps[run.steps["step"] > 0].sort_values("step", kind="stable")
+    return pruned.groupby(statistics.WALK).agg(best=("accuracy", "max"), path=("removed", list))
 
 
-def _common(one: list[float], other: list[float]) -> int:
+def _common(one: list[str], other: list[str]) -> int:
     """Count the equal items at the beginning of two lists."""
     return next((place for place, pair in enumerate(zip(one, other)) if pair[0] != pair[1]), min(len(one), len(other)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file, sha256_folder
-from paperlib.common.places import ROOT
+from paperlib.common.places import ROOT, in_units
 from paperlib.common.records import harmed_records, read_sealed
 from paperlib.evidence import backing
 from paperlib.nodes import fingerprint
@@ -160,8 +160,19 @@ def comparable(params: Params, asked: str = "") -> list[tuple[str, int]]:
 
 def finished(profile_dir: Path) -> dict[Path, dict]:
     """Return the provenance of every finished unit of a profile's folder, by the unit's folder."""
-    found = {path.parent: provenance(path.parent) for path in sorted(profile_dir.glob(f"*/seed-*/{PROVENANCE}"))}
+    found = {path.parent: provenance(path.parent) for path in in_units(profile_dir, PROVENANCE)}
     return {folder: record for folder, record in found.items() if record.get("complete")}
+
+
+def of_other_encoders(params: Params) -> dict[Path, dict]:
+    """Return the provenance of finished units of other profiles that start from another encoder than this study's, by folder."""
+    found = {}
+    for profile_dir in sorted(path for path in params.default_dir.parent.glob("*") if path != params.default_dir):
+        there = finished(profile_dir)
+        encoders = {record["parameters"]["model"] for record in there.values()}
+        if len(encoders) == 1 and not encoders & {params.model, "random-bert"}:
+            found |= there
+    return found
 
 
 def settings_of(params: Params) -> str:

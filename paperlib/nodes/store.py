@@ -176,6 +176,8 @@ class Store:
     def _make_way(self, owner: str | None) -> None:
         """Move the owner's records aside, and bring this study's back if they were moved aside before."""
         try:
+            if owner is None and self.folder.exists() and not any(self.folder.iterdir()):
+                self.folder.rmdir()  # emptied by hand, or left by a kill: nobody's, and in the way of what was moved aside
             if self.folder.exists() and owner is not None:
                 self.folder.replace(_aside(self.folder, owner))
             if _aside(self.folder, self.fingerprint).exists() and not self.folder.exists():

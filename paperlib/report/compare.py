@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from paperlib.common import escape
+from paperlib.common import escape, places
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_text
 from paperlib.common.markdown_table import markdown_table
@@ -25,7 +25,7 @@ OTHER_TEXTS = (
 )
 READING = (
     "Maximum accuracy over 1 to L removed layers, mean over units; difference: the other minus this run, with its standard "
-    "error over units where there are several; removed alike: steps from the start at which both removed the same layer."
+    "error over units where there are several; removed alike: steps from the start up to which both removed the same."
 )
 
 
@@ -34,7 +34,10 @@ def main(params: Params, other: str) -> str:
 
     Raises UserError when one of them has no finished unit, or no dataset and seed is in both.
     """
-    folder = ROOT / Path(other).expanduser()
+    try:
+        folder = ROOT / places.path_text(other)
+    except ValueError as error:
+        raise UserError(f"command line: {other[:60]!r} {error}") from None
     if not folder.is_dir():
         raise UserError(f"command line: there is no folder {other} to compare with")
     if folder.resolve() == params.profile_dir.resolve():

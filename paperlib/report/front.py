@@ -53,9 +53,10 @@ def shown(folder: Path, wanted: Collection[tuple[str, int]] | None = None) -> di
 
 def _title(table) -> str:
     datasets = table.index.get_level_values("dataset").unique()
-    seeds = table.groupby(level="dataset").size().max()
+    counts = sorted(set(table.groupby(level="dataset").size()))
+    seeds, told = counts[-1], " or ".join(map(_number, [*counts[:-1][:1], counts[-1]]))
     what = datasets[0] if len(datasets) == 1 else f"{_number(len(datasets))} datasets"
-    return f"{what}, {_number(seeds)} seed{'' if seeds == 1 else 's'}{' each' if len(datasets) > 1 < seeds else ''}"
+    return f"{what}, {told} seed{'' if seeds == 1 else 's'}{' each' if len(datasets) > 1 < seeds else ''}"
 
 
 def _number(n: int) -> str:
