@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from paperlib.evidence.statistics import sampling_error
-from paperlib.figures.drawing import COLOURS, STYLE, UNKNOWN_COLOUR, count, label, legend_above, line_look
+from paperlib.figures.drawing import COLOURS, DIVERGING, STYLE, UNKNOWN_COLOUR, count, label, legend_above, line_look
 from paperlib.figures.fusion import FOREST, MODELS, ORDERS
 
-DIVERGING = "PuOr_r"  # colour-blind safe, white at zero
 GREY = "#8c8c8c"
 OPEN = {"markerfacecolor": "white", "linestyle": "none", "marker": "o"}
 LOSSES = {

@@ -72,6 +72,7 @@ CSS_DPI = 96  # pixels of a page in an inch: pictures are drawn twice as fine, f
 COLOURS_KEPT = 255  # of a picture: charts have few, and a palette halves the file or better
 AROUND = ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))  # right above first
 ASTERISK = (6, 2, 0)  # matplotlib's six-armed asterisk: centred on its point, unlike the character
+DIVERGING = "PuOr_r"  # low is purple, high orange: colour-blind safe, white at zero
 BLACK, RED, GREEN, BLUE = "#000000", "#c1121f", "#009e73", "#0072b2"
 ALPHA = 0.05
 DOT = {"linestyle": "none", "marker": "o", "markersize": 2.8, "color": "white", "markeredgecolor": "black",

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from paperlib.evidence.unit_numbers import effective_number
-from paperlib.figures.drawing import BLACK, BLUE, RED, STYLE, count, legend_above
+from paperlib.figures.drawing import BLACK, BLUE, DIVERGING, RED, STYLE, count, legend_above
 from paperlib.fusers import standardise
 from paperlib.signals import degenerate
 from paperlib.strategies import Choice
@@ -110,7 +110,7 @@ def _heat_map(values: pd.DataFrame, texts: pd.DataFrame, flat: list[str], most: 
     figure, ax = plt.subplots(figsize=(3.6 + 0.5 * columns, 1.5 + 0.3 * rows))
     drawn = values.astype(float)
     drawn.loc[flat] = np.nan
-    seaborn.heatmap(drawn, ax=ax, cmap="PuOr", vmin=-most, vmax=most, annot=texts, fmt="", linewidths=0.6,
+    seaborn.heatmap(drawn, ax=ax, cmap=DIVERGING, vmin=-most, vmax=most, annot=texts, fmt="", linewidths=0.6,
                     annot_kws={"fontsize": 7.5}, cbar_kws={"shrink": 0.8})
     ax.set(xlabel="", ylabel="")
     for name in flat:
