@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from paperlib.evidence.statistics import sampling_error
-from paperlib.figures.drawing import COLOURS, DIVERGING, STYLE, UNKNOWN_COLOUR, count, label, legend_above, line_look
+from paperlib.figures.drawing import (
+    COLOURS,
+    DIVERGING,
+    STYLE,
+    UNKNOWN_COLOUR,
+    count,
+    label,
+    legend_above,
+    line_look,
+)
 from paperlib.figures.fusion import FOREST, MODELS, ORDERS
 
 GREY = "#8c8c8c"
