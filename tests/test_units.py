@@ -1,114 +1,94 @@
-"""What counts as a finished unit and as a fresh result of a profile: made of units of the reference, and then disturbed."""
+"""Freshness: each thing that a notebook's results hang on changes its fingerprint, and nothing else does."""
 
+import ast
+import json
 import shutil
-import time
 
-import numpy as np
+import pandas as pd
 import pytest
+from conftest import smoke_params, tiny_model
 
-from paperlib import params as parameters
-from paperlib.common.files import sha256_file
-from paperlib.common.messages import Fault
-from paperlib.common.places import REFERENCE
-from paperlib.driver import execution, run, unit
-from paperlib.evidence import comparisons, provenance, tables, transfer, units
+from paperlib.evidence import units
 
-EMPTY = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
-
-
-def laid(folder, profile="laptop", dataset="newsgroup", complete=True, **settings):
-    """Lay a unit of the reference into a profile's folder as this code's own; return its parameters."""
-    params = parameters.load(profile, dataset, 0, {"output_dir": str(folder / "out"), "cache_dir": str(folder / "cache"), **settings})
-    params.unit_dir.mkdir(parents=True)
-    for path in (REFERENCE / "laptop" / dataset / "seed-0").glob("*.csv"):
-        shutil.copy(path, params.unit_dir)
-    written = {path.stem: sha256_file(path) for path in params.unit_dir.glob("*.csv")}
-    record = {"settings": units.settings_of(params), "tables": written, "complete": complete, "parameters": params.model_dump(), "notebooks": {}}
-    provenance.write(params.unit_dir / units.PROVENANCE, record)
-    return params
+NAME = "02_ablation"
 
 
 @pytest.fixture
-def drawn(monkeypatch):
-    """Let the notebooks of a profile be executed in no time; those named in what is returned fail."""
-    failing = set()
-
-    def executed(name, params, *_):
-        units.executed(name, params).parent.mkdir(parents=True, exist_ok=True)
-        if name in failing:
-            return Fault(f"{name}: it failed")
-        units.executed(name, params).write_text(EMPTY)
-
-    monkeypatch.setattr(execution, "execute", executed)
-    return failing
-
-
-@pytest.mark.parametrize("name", units.OF_PROFILE)
-def test_a_failed_notebook_of_a_profile_is_stale_afterwards(tmp_path, drawn, name):
-    params = laid(tmp_path)
-    drawn.add(name)
-    assert [fault.line for fault in run._show_results([params], "", list(units.OF_PROFILE), None)] == [f"{name}: it failed"]
-    assert run._stale_results([params]) == list(units.OF_PROFILE)
-    drawn.clear()
-    assert run._show_results([params], "", list(units.OF_PROFILE), None) == [] == run._stale_results([params])
+def study(tmp_path, monkeypatch):
+    """Parameters of a study on files that a test may touch: notebooks, lock file, data and model."""
+    shutil.copytree(units.NOTEBOOKS, tmp_path / "notebooks")
+    shutil.copy(units.LOCK_FILE, tmp_path / "lock")
+    monkeypatch.setattr(units, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(units, "LOCK_FILE", tmp_path / "lock")
+    (tmp_path / "data" / "newsgroup").mkdir(parents=True)
+    for split in ("train", "test"):
+        frame = pd.DataFrame({"text": [f"{split} {i}" for i in range(8)], "label": [0, 1] * 4})
+        frame.to_csv(tmp_path / "data" / "newsgroup" / f"{split}.csv", index=False)
+    tiny_model().save_pretrained(tmp_path / "model")
+    return smoke_params(tmp_path, data_source="data_dir", data_dir=str(tmp_path / "data"), model=str(tmp_path / "model"))
 
 
-def test_results_are_stale_when_a_run_of_another_encoder_comes_or_goes(tmp_path, drawn):
-    params = laid(tmp_path)
-    run._show_results([params], "", list(units.OF_PROFILE), None)
-    laid(tmp_path, "base", "yelp", complete=False)
-    assert run._stale_results([params]) == [], "it is not finished"
-    other = laid(tmp_path, "base", "imdb")
-    assert run._stale_results([params]) == list(units.OF_PROFILE)
-    run._show_results([params], "", list(units.OF_PROFILE), None)
-    shutil.rmtree(other.unit_dir)
-    assert run._stale_results([params]) == list(units.OF_PROFILE)
+def touched_cell(folder):
+    path = folder / "notebooks" / f"{NAME}.ipynb"
+    notebook = json.loads(path.read_text())
+    notebook["cells"][-1]["source"] += ["\n", "# more"]
+    path.write_text(json.dumps(notebook))
 
 
-def test_models_of_another_encoder_are_those_of_finished_units(tmp_path):
-    params = laid(tmp_path)
-    laid(tmp_path, "base", "imdb")
-    laid(tmp_path, "base", "yelp", complete=False, model="some/other-model")
-    found = transfer.of_other_encoders(params)
-    assert {(model.dataset, model.encoder) for model in found} == {("imdb", "all-mpnet-base-v2")}
-    laid(tmp_path, "paper", "agnews", model=params.model)
-    assert len(transfer.of_other_encoders(params)) == len(found), "the same encoder is no other one"
+def changed(name, old, new):
+    def touch(folder):
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new, 1))
+
+    return touch
 
 
-def test_a_copy_of_a_units_folder_is_no_unit(tmp_path):
-    params = laid(tmp_path)
-    for name in ("seed-0-backup", "seed-", "seed-x"):
-        shutil.copytree(params.unit_dir, params.unit_dir.with_name(name))
-    assert units.comparable(params) == [("newsgroup", 0)]
-    assert len(comparisons.results_of(params).steps) == len(tables.read(params.unit_dir, "steps"))
+TOUCH = {
+    "a cell": touched_cell,
+    "the lock file": changed("lock", "==", "==9"),
+    "a text": changed("data/newsgroup/train.csv", "train 3", "train three"),
+    "a label of the test split": changed("data/newsgroup/test.csv", ",1", ",0"),
+    "the weights": lambda folder: tiny_model(seed=1).save_pretrained(folder / "model"),
+    "the model's configuration": changed("model/config.json", '"layer_norm_eps"', '"layer_norm_epsilon"'),
+}
 
 
-def test_the_seconds_of_a_unit_are_those_of_all_its_runs(tmp_path):
-    params = laid(tmp_path)
-    (params.unit_dir / units.PROVENANCE).unlink()
-    seconds = {"01_signals": 100, "02_ablation": 7200, "04_fusion": 30}
-    for name, took in seconds.items():  # as if the study had been cut off between any two
-        units.executed(name, params).parent.mkdir(exist_ok=True)
-        units.executed(name, params).write_text(EMPTY)
-        unit._record(params, name, time.time() - took)
-    assert units.provenance(params.unit_dir)["wall_seconds"] == pytest.approx(sum(seconds.values()), abs=5)
-    unit._record(params, "04_fusion", time.time() - 40)
-    assert units.provenance(params.unit_dir)["wall_seconds"] == pytest.approx(7340, abs=5), "made again, in place of the first time"
+@pytest.mark.parametrize("what", TOUCH)
+def test_what_is_touched_makes_a_notebook_stale(what, study, tmp_path):
+    before, others = units.expected(NAME, study), units.expected("01_signals", study)
+    assert units.expected(NAME, study) == before
+    TOUCH[what](tmp_path)
+    assert units.expected(NAME, study) != before
+    assert (units.expected("01_signals", study) == others) == (what == "a cell")
 
 
-def test_the_copy_of_a_failed_notebook_is_named_after_what_it_is_about(tmp_path):
-    one, other = (parameters.load("laptop", name, 0, {"output_dir": str(tmp_path)}) for name in ("agnews", "newsgroup"))
-    assert execution._failed_copy("07_figures", one) == execution._failed_copy("07_figures", other)
-    assert execution._failed_copy("03_strategies", one) != execution._failed_copy("03_strategies", other)
+@pytest.mark.parametrize("notebook", [*units.OF_PROFILE, *units.of_unit()])
+def test_no_result_goes_through_a_module_whose_change_makes_nothing_stale(notebook):
+    cells = json.loads((units.NOTEBOOKS / f"{notebook}.ipynb").read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    imported = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom) and node.module.startswith("paperlib")]
+    paths = [f"{node.module.replace('.', '/')}/{alias.name}".removeprefix("paperlib/") for node in imported for alias in node.names]
+    assert paths and not [path for path in paths for beside in units.BESIDE if f"{path}.py".startswith(beside)]
 
 
-def test_the_spread_of_orders_leaves_out_models_that_lost_several_layers_at_once():
-    from conftest import made_node
+@pytest.mark.parametrize("setting", [{"epochs": 3}, {"seed": 1}, {"kd_alpha": 0.4}, {"random_orders": 2}, {"dataset": "imdb"}])
+def test_a_parameter_makes_a_notebook_stale(setting, study):
+    assert units.expected(NAME, study.replace(**setting)) != units.expected(NAME, study)
 
-    alone = [made_node((layer,), layers=4, seed=layer) for layer in range(4)]
-    others = [made_node(((0, 1),), layers=4), made_node(((0, 1), None), layers=4), made_node((None,), layers=4)]
-    for place, node in enumerate([*alone, *others]):
-        node.record["test_correct"] = made_node((place % 4,), layers=4, seed=place).record["test_correct"]
-    table = comparisons.order_and_set([*alone, *others])
-    assert table.loc[1, ["models", "sets"]].tolist() == [4, 4]
-    assert table.loc[1, "sd"] == pytest.approx(np.std([node.accuracy for node in alone], ddof=1))
+
+@pytest.mark.parametrize("setting", [{"workers": 2}, {"cache_gb": 9.0}, {"output_dir": "/elsewhere"}, {"cache_dir": "/elsewhere"}])
+def test_where_and_how_fast_it_runs_does_not(setting, study):
+    assert units.expected(NAME, study.replace(**setting)) == units.expected(NAME, study)
+
+
+def test_outputs_and_touched_times_do_not(study, tmp_path):
+    before = units.expected(NAME, study)
+    path = tmp_path / "notebooks" / f"{NAME}.ipynb"
+    notebook = json.loads(path.read_text())
+    for cell in notebook["cells"]:
+        cell["metadata"] = {"collapsed": True}
+    path.write_text(json.dumps(notebook, indent=4))
+    (tmp_path / "data" / "newsgroup" / "train.csv").touch()
+    (tmp_path / "data" / "newsgroup" / "notes.txt").write_text("not data")
+    assert units.expected(NAME, study) == before

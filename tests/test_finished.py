@@ -1,0 +1,114 @@
+"""Finished units and fresh results of a profile: made of units of the reference, and then disturbed."""
+
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from paperlib import params as parameters
+from paperlib.common.files import sha256_file
+from paperlib.common.messages import Fault
+from paperlib.common.places import REFERENCE
+from paperlib.driver import execution, run, unit
+from paperlib.evidence import comparisons, provenance, tables, transfer, units
+
+EMPTY = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+
+
+def laid(folder, profile="laptop", dataset="newsgroup", complete=True, **settings):
+    """Lay a unit of the reference into a profile's folder as this code's own; return its parameters."""
+    params = parameters.load(profile, dataset, 0, {"output_dir": str(folder / "out"), "cache_dir": str(folder / "cache"), **settings})
+    params.unit_dir.mkdir(parents=True)
+    for path in (REFERENCE / "laptop" / dataset / "seed-0").glob("*.csv"):
+        shutil.copy(path, params.unit_dir)
+    written = {path.stem: sha256_file(path) for path in params.unit_dir.glob("*.csv")}
+    record = {"settings": units.settings_of(params), "tables": written, "complete": complete, "parameters": params.model_dump(), "notebooks": {}}
+    provenance.write(params.unit_dir / units.PROVENANCE, record)
+    return params
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Let the notebooks of a profile be executed in no time; those named in what is returned fail."""
+    failing = set()
+
+    def executed(name, params, *_):
+        units.executed(name, params).parent.mkdir(parents=True, exist_ok=True)
+        if name in failing:
+            return Fault(f"{name}: it failed")
+        units.executed(name, params).write_text(EMPTY)
+
+    monkeypatch.setattr(execution, "execute", executed)
+    return failing
+
+
+@pytest.mark.parametrize("name", units.OF_PROFILE)
+def test_a_failed_notebook_of_a_profile_is_stale_afterwards(tmp_path, drawn, name):
+    params = laid(tmp_path)
+    drawn.add(name)
+    assert [fault.line for fault in run._show_results([params], "", list(units.OF_PROFILE), None)] == [f"{name}: it failed"]
+    assert run._stale_results([params]) == list(units.OF_PROFILE)
+    drawn.clear()
+    assert run._show_results([params], "", list(units.OF_PROFILE), None) == [] == run._stale_results([params])
+
+
+def test_results_are_stale_when_a_run_of_another_encoder_comes_or_goes(tmp_path, drawn):
+    params = laid(tmp_path)
+    run._show_results([params], "", list(units.OF_PROFILE), None)
+    laid(tmp_path, "base", "yelp", complete=False)
+    assert run._stale_results([params]) == [], "it is not finished"
+    other = laid(tmp_path, "base", "imdb")
+    assert run._stale_results([params]) == list(units.OF_PROFILE)
+    run._show_results([params], "", list(units.OF_PROFILE), None)
+    shutil.rmtree(other.unit_dir)
+    assert run._stale_results([params]) == list(units.OF_PROFILE)
+
+
+def test_models_of_another_encoder_are_those_of_finished_units(tmp_path):
+    params = laid(tmp_path)
+    laid(tmp_path, "base", "imdb")
+    laid(tmp_path, "base", "yelp", complete=False, model="some/other-model")
+    found = transfer.of_other_encoders(params)
+    assert {(model.dataset, model.encoder) for model in found} == {("imdb", "all-mpnet-base-v2")}
+    laid(tmp_path, "paper", "agnews", model=params.model)
+    assert len(transfer.of_other_encoders(params)) == len(found), "the same encoder is no other one"
+
+
+def test_a_copy_of_a_units_folder_is_no_unit(tmp_path):
+    params = laid(tmp_path)
+    for name in ("seed-0-backup", "seed-", "seed-x"):
+        shutil.copytree(params.unit_dir, params.unit_dir.with_name(name))
+    assert units.comparable(params) == [("newsgroup", 0)]
+    assert len(comparisons.results_of(params).steps) == len(tables.read(params.unit_dir, "steps"))
+
+
+def test_the_seconds_of_a_unit_are_those_of_all_its_runs(tmp_path):
+    params = laid(tmp_path)
+    (params.unit_dir / units.PROVENANCE).unlink()
+    seconds = {"01_signals": 100, "02_ablation": 7200, "04_fusion": 30}
+    for name, took in seconds.items():  # as if the study had been cut off between any two
+        units.executed(name, params).parent.mkdir(exist_ok=True)
+        units.executed(name, params).write_text(EMPTY)
+        unit._record(params, name, time.time() - took)
+    assert units.provenance(params.unit_dir)["wall_seconds"] == pytest.approx(sum(seconds.values()), abs=5)
+    unit._record(params, "04_fusion", time.time() - 40)
+    assert units.provenance(params.unit_dir)["wall_seconds"] == pytest.approx(7340, abs=5), "made again, in place of the first time"
+
+
+def test_the_copy_of_a_failed_notebook_is_named_after_what_it_is_about(tmp_path):
+    one, other = (parameters.load("laptop", name, 0, {"output_dir": str(tmp_path)}) for name in ("agnews", "newsgroup"))
+    assert execution._failed_copy("07_figures", one) == execution._failed_copy("07_figures", other)
+    assert execution._failed_copy("03_strategies", one) != execution._failed_copy("03_strategies", other)
+
+
+def test_the_spread_of_orders_leaves_out_models_that_lost_several_layers_at_once():
+    from conftest import made_node
+
+    alone = [made_node((layer,), layers=4, seed=layer) for layer in range(4)]
+    others = [made_node(((0, 1),), layers=4), made_node(((0, 1), None), layers=4), made_node((None,), layers=4)]
+    for place, node in enumerate([*alone, *others]):
+        node.record["test_correct"] = made_node((place % 4,), layers=4, seed=place).record["test_correct"]
+    table = comparisons.order_and_set([*alone, *others])
+    assert table.loc[1, ["models", "sets"]].tolist() == [4, 4]
+    assert table.loc[1, "sd"] == pytest.approx(np.std([node.accuracy for node in alone], ddof=1))
