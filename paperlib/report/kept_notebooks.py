@@ -12,8 +12,8 @@ from PIL import Image
 from paperlib.common.files import atomic_write_text
 from paperlib.evidence.provenance import scrub
 
-WIDEST = 960  # pixels: as many as a forge shows
-COLOURS, ROUNDS = 64, 3  # rounds of k-means: without them thin lines lose their colour
+WIDEST = 840  # pixels: about as many as a forge shows
+COLOURS, ROUNDS = 128, 3  # with fewer, strategies of a figure share a colour; rounds of k-means: without them thin lines lose their colour
 PNG = "image/png"
 UNSHOWN = ("image/svg+xml", "application/pdf", "application/javascript")  # a forge shows the PNG
 
