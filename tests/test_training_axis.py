@@ -11,6 +11,7 @@ from paperlib.driver import run, study_bar, unit
 from paperlib.driver.plan import plan_of_epochs
 from paperlib.evidence import claims, provenance, tables, training_axis, truth_quantities, units
 from paperlib.evidence.estimates import Results
+from paperlib.figures import over_datasets
 from paperlib.nodes import progress
 from paperlib.params import load, write_settings
 from paperlib.tree import Study
@@ -165,3 +166,18 @@ def test_claims_ask_for_three_datasets():
     assert verdicts == {"under-training": "holds", "under-training-equal": "cannot be tested here"}
     two = Results.from_tables(epochs=pd.DataFrame([row for row in rows if row["dataset"] != "yelp"]))
     assert {claims._judge(claim, two)[1] for claim in claims.load() if claim.id.startswith("under-training")} == {"cannot be tested here"}
+
+
+def test_every_run_is_drawn_and_every_rate_has_a_mark_of_its_own():
+    runs = [(name, epochs, rate) for name in ("newsgroup", "imdb") for epochs, rate in ((1, 5e-5), (3, 5e-5), (1, 2e-5), (1, 1e-4))]
+    rows = pd.DataFrame([
+        {"dataset": name, "seed": 0, "epochs": epochs, "learning_rate": rate, "baseline": 50.0 + place, "gain_once": 1.0 * place, "gain_equal": -1.0 * place}
+        for place, (name, epochs, rate) in enumerate(runs)
+    ])  # fmt: skip
+    figure, alt = over_datasets.training_gain(rows)
+    for ax, column in zip(figure.axes, ("gain_once", "gain_equal")):
+        lines = [line for line in ax.lines if line.get_marker() != "None"]
+        assert sorted(point for line in lines for point in zip(*line.get_data())) == sorted(zip(rows["baseline"], rows[column]))
+        assert {line.get_marker() for line in lines} == {"o", "v", "^"} and {len(line.get_xdata()) for line in lines if line.get_marker() == "o"} == {2}
+    assert "8 runs: +0.0 to +7.0 points" in alt
+    assert [text.get_text() for text in figure.legends[0].get_texts()][2:5] == [f"learning rate {rate:g}" for rate in (5e-5, 2e-5, 1e-4)]

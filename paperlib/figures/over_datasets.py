@@ -113,23 +113,26 @@ def transfer_regret(originals: pd.DataFrame, every: pd.DataFrame, shown: list[st
 def training_gain(rows: pd.DataFrame) -> tuple[Figure, str]:
     """Draw what the best pruned model gains (points) against how well the original is trained (its accuracy, %).
 
-    `rows`: epochs.csv of any units; a line joins the runs of one dataset and learning rate, fewest epochs first.
+    `rows`: epochs.csv of any units; a line joins the runs of one dataset and learning rate, fewest epochs first. Every
+    learning rate has a mark of its own.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.8), sharey=True)
     datasets = list(dict.fromkeys(rows["dataset"]))
     colours = dict(zip(datasets, plt.cm.tab10.colors * (1 + len(datasets) // 10)))
+    marks = dict(zip(rows["learning_rate"].value_counts(sort=True).index, "ov^sDP" * len(rows)))
     means = rows.groupby(["dataset", "learning_rate", "epochs"])[["baseline", "gain_once", "gain_equal"]].mean()
     for ax, column, rival in zip(axes, ("gain_once", "gain_equal"), ("trained once", "trained as many rounds")):
         for dataset, rate in dict.fromkeys((d, r) for d, r, _ in means.index):
             line = means.loc[(dataset, rate)].sort_index()
-            ax.plot(line["baseline"], line[column], marker="o", color=colours[dataset])
+            ax.plot(line["baseline"], line[column], marker=marks[rate], color=colours[dataset])
             for epochs, point in line.iterrows():
                 ax.annotate(f" {epochs}", (point["baseline"], point[column]), fontsize=7)
         ax.axhline(0, color="grey", linewidth=0.8)
         ax.set(xlabel="accuracy of the original (%)")
         ax.set_title(f"over the original {rival}")
     axes[0].set_ylabel("gain of the best pruned model (points)")
-    keys = [plt.Line2D([], [], marker="o", color=colours[name], label=label(name)) for name in datasets]
+    keys = [plt.Line2D([], [], color=colours[name], linewidth=3, label=label(name)) for name in datasets]
+    keys += [plt.Line2D([], [], marker=mark, color="grey", linestyle="none", label=f"learning rate {rate:g}") for rate, mark in marks.items()]
     figure.legend(handles=[*keys, note_key("number: epochs a round")], loc="outside right center")
     spread = f"{rows['gain_once'].min():+.1f} to {rows['gain_once'].max():+.1f}"
     return figure, f"Gain of the best pruned model in {count(len(rows), 'run')}: {spread} points over the original trained once."
