@@ -79,6 +79,14 @@ def test_a_comparison_is_linked_where_there_is_one(laptop, tmp_path) -> None:
     assert reference.page([copy]) == f"{without}\n### Two runs beside each other\n\n[Two runs](laptop/compare/compare.md)\n"
 
 
+def test_what_was_run_beside_the_study_is_said(laptop, tmp_path) -> None:
+    assert reference._beside(tmp_path) == ""
+    said = reference._beside(laptop)
+    axis, encoder = tables.collect(laptop, "epochs"), tables.of_profile(laptop, "transfer_encoder")
+    assert all(f"{name} seed 0" in said for name in axis["dataset"].unique()) and said.count("seed 0") == axis["dataset"].nunique()
+    assert f"12 layers, on {encoder['dataset'].nunique()} datasets and seeds" in said and "all-mpnet-base-v2" in said
+
+
 @pytest.mark.parametrize(
     "sources, said",
     [

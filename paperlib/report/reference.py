@@ -150,7 +150,7 @@ def _chapter(folder: Path) -> str:
     rows = [[escape.markdown(verdict), *map(str, row)] for verdict, row in zip(counts.index, counts.to_numpy())]
     every = [[escape.markdown(cell) for cell in row] for row in verdicts[list(SHORT)].to_numpy()]
     return (
-        f"## {folder.name}\n\n{headline(folder)}\n\nThis is {account(folder)} {texts(folder)} {_machine(folder)}\n\n"
+        f"## {folder.name}\n\n{headline(folder)}\n\nThis is {account(folder)} {texts(folder)} {_machine(folder)}{_beside(folder)}\n\n"
         f"![Accuracy against layers removed]({folder.name}/figures/figure1.png)\n\n"
         f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(folder)}\n"
         f"### Notebooks, executed\n\n{notebooks(folder)}\n"
@@ -215,6 +215,22 @@ def _machine(folder: Path) -> str:
     commits = sorted({record["commit"][:7] for record in records})
     hours = sum(record["wall_seconds"] for record in records) / 3600
     return f"It took {hours:.1f} hours in all on {'; '.join(machines)}; at commit {', '.join(commits)}."
+
+
+def _beside(folder: Path) -> str:
+    """Say what was run beside the study itself: other settings of training, another encoder; "" where nothing was."""
+    axis, encoder = tables.collect(folder, "epochs"), tables.of_profile(folder, "transfer_encoder")
+    told = ""
+    if axis is not None:
+        found = ", ".join(f"{dataset} seed {seed}" for dataset, seed in axis[["dataset", "seed"]].drop_duplicates().itertuples(index=False))
+        told += f" Beside it, two walks under other epochs and learning rates (07, *Is it under-training?*): {found}."
+    if encoder is not None:
+        originals = encoder[encoder["removed"] == ""].drop_duplicates(["dataset", "seed"])
+        told += (
+            f" And the original models of {', '.join(encoder['encoder'].unique())}, {originals['layers_left'].iloc[0]} layers, on {len(originals)} "
+            "datasets and seeds, measured but not pruned (09, section 4)."
+        )
+    return told
 
 
 def notebooks(folder: Path, address: str = "") -> str:
