@@ -1,6 +1,6 @@
 """Set the paper's claims, and ours about it, against its Table 1 and against our run.
 
-A claim is a row of `published/claims.yaml`: a quantity, the value stated, a tolerance fixed before any run,
+A claim is a row of `published/claims.yaml`: a quantity, the value stated, a tolerance fixed before the runs judged by it,
 and the rule that turns the measured quantity into one of four verdicts. The rules know nothing of the paper.
 """
 
