@@ -17,9 +17,9 @@ UNIT_PARTS = ("", "nodes", "notebooks", "student")  # folders in a unit's
 TOOLS = {"IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib", "TORCHINDUCTOR_CACHE_DIR": "torch"}
 
 
-def in_units(folder: Path, name: str) -> list[Path]:
-    """List a file of every unit that has it in a profile's folder; a folder such as seed-0-backup is no unit's."""
-    return sorted(path for path in folder.glob(f"*/seed-*/{name}") if path.parent.name.removeprefix("seed-").isdecimal())
+def unit_folders(folder: Path) -> list[Path]:
+    """List the folders of units in a profile's; one such as seed-0-backup is no unit's."""
+    return sorted(path for path in folder.glob("*/seed-*") if path.is_dir() and path.name.removeprefix("seed-").isdecimal())
 
 
 def path_text(text: str) -> str:

@@ -184,16 +184,16 @@ def _show_results(studies: list[Params], settings: str, stale: list[str], kernel
     from paperlib.driver.execution import execute
     from paperlib.report import pages  # needs matplotlib and nbconvert, which a fresh study does without
 
-    params, failed, compressed, whole = studies[0], [], False, True
+    params, failed = studies[0], {}
     drawable = stale if units.comparable(params) else [name for name in stale if name == units.BEFORE]  # without a finished unit there is nothing to draw
     for name in drawable:
         if fault := execute(name, params, small.settings_of(params, settings) if name == units.YOURS else settings, kernel):
-            failed.append(fault)
-            whole &= name == units.YOURS
-        compressed |= name == units.YOURS and not fault
+            failed[name] = fault
+    compressed = units.YOURS in drawable and units.YOURS not in failed
     pages.build(params.profile_dir, params.profile, params, compared=units.comparable(params))
-    provenance.write(params.profile_dir / units.PROVENANCE, provenance.collect(params, results=_results(params) if whole else {}, **small.recorded(params, compressed)))
-    return failed
+    results = {} if failed.keys() & set(units.OF_PROFILE) else _results(params)  # what failed must not pass for fresh
+    provenance.write(params.profile_dir / units.PROVENANCE, provenance.collect(params, results=results, **small.recorded(params, compressed)))
+    return list(failed.values())
 
 
 def _stale_results(studies: list[Params], redo: bool = False) -> list[str]:
@@ -211,7 +211,8 @@ def _results(params: Params) -> dict:
     notebooks = {name: units.expected(name, params) for name in units.OF_PROFILE}
     paths = [path for pattern in RESULT_FILES for path in sorted(params.profile_dir.glob(pattern))]
     files = {str(path.relative_to(params.profile_dir)): sha256_file(path) for path in paths}
-    encoders = {f"{path.parent.parent.name} {path.parent.name} {path.name}": record.get("tables") for path, record in units.of_other_encoders(params).items()}
+    others = units.of_other_encoders(params)
+    encoders = {path.relative_to(params.default_dir.parent).as_posix(): record.get("tables") for path, record in others.items()}
     return {"notebooks": notebooks, "tables": tables, "encoders": encoders, "files": files}
 
 

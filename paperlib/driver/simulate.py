@@ -11,7 +11,7 @@ import pandas as pd
 
 from paperlib.common.errors import UserError
 from paperlib.common.messages import unit_name
-from paperlib.common.places import REFERENCE
+from paperlib.common.places import REFERENCE, unit_folders
 from paperlib.common.records import is_node, read_sealed
 from paperlib.evidence.provenance import duration
 from paperlib.nodes.node import Removed, layers_of, parse_label
@@ -87,7 +87,7 @@ def report(studies: Sequence[Params], most: int) -> str:
     A unit that was never run is taken to be as the first one of its profile that was. Raises UserError when there is none.
     """
     known = {unit_name(params.dataset, params.seed): _recorded(params) for params in studies}
-    borrowed = next(filter(None, [*known.values(), *map(stages_of, sorted((REFERENCE / studies[0].profile).glob("*/seed-*")))]), None)
+    borrowed = next(filter(None, [*known.values(), *map(stages_of, unit_folders(REFERENCE / studies[0].profile))]), None)
     if borrowed is None:
         raise UserError(f"plan: no run of {studies[0].profile} has left seconds to reckon with: run one unit first")
     units = [stages or borrowed for stages in known.values()]

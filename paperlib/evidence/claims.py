@@ -95,9 +95,11 @@ def verdict(claim: Claim, estimate: Estimate) -> str:
 
 def beyond(difference: float, error: float) -> str:
     """Say whether a difference is above zero: holds if by two errors, fails if below by two, else within noise."""
-    if np.isfinite(error) and abs(difference) < 1e-9:
-        return NOISE  # without any error, too: models that are never wrong are equally good
-    return _graded(difference, free=-2 * error, noise=4 * error) if np.isfinite(error) else UNTESTABLE
+    if not np.isfinite(error):
+        return UNTESTABLE
+    if abs(difference) < 1e-9:  # without any error, too: models that are never wrong are equally good
+        return NOISE
+    return _graded(difference, free=-2 * error, noise=4 * error)
 
 
 def _test_verdict(rule: str, estimate: Estimate) -> str:

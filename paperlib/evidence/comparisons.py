@@ -196,6 +196,5 @@ def _best_models(steps: pd.DataFrame) -> pd.DataFrame:
 
 def _sampling_error(steps: pd.DataFrame, pair: pd.DataFrame) -> float:
     """Return the standard error of the mean over datasets of the difference of two rows of accuracies."""
-    examples = steps.drop_duplicates(["dataset", "seed"]).groupby("dataset")["test_size"].sum()
-    variance = (pair * (1 - pair)).sum() / examples.reindex(pair.columns)
+    variance = (pair * (1 - pair)).sum() / statistics.examples(steps).reindex(pair.columns)
     return float(np.sqrt(variance.sum()) / pair.shape[1])

@@ -132,15 +132,10 @@ def on_dataset(results: Results, strategy: str, rival: str, dataset: str) -> Est
     if dataset not in table:
         raise Untestable(f"not measured: {dataset}")
     ours, theirs = table.loc[strategy, dataset], table.loc[rival, dataset]
-    n = published.TEST_SIZE if results.printed else _examples(results, dataset)
+    n = published.TEST_SIZE if results.printed else int(statistics.examples(results.steps)[dataset])
     error = math.hypot(statistics.sampling_error(ours, n), statistics.sampling_error(theirs, n))
     note = f"{dataset}: {theirs:.3f} to {ours:.3f}"
     return Estimate(100 * (ours - theirs), 100 * error, datasets=1, note=note)
-
-
-def _examples(results: Results, dataset: str) -> int:
-    """Return on how many test examples of a dataset our accuracies rest, all seeds together."""
-    return int(results.steps.query("dataset == @dataset").drop_duplicates("seed")["test_size"].sum())
 
 
 def test_subset_cells(results: Results, n: int) -> Estimate:

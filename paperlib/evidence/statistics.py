@@ -175,6 +175,11 @@ def leave_one_out(maxima: pd.DataFrame, baseline: pd.Series) -> pd.DataFrame:
     return pd.DataFrame({name: change.drop(columns=name).mean(axis=1) for name in change.columns})
 
 
+def examples(steps: pd.DataFrame) -> pd.Series:
+    """Return on how many test examples the accuracies of each dataset rest, all seeds together."""
+    return steps.drop_duplicates(["dataset", "seed"]).groupby("dataset")["test_size"].sum()
+
+
 def sampling_error(accuracy: float, n: int = 256) -> float:
     """Return the binomial standard error of an accuracy measured on `n` examples, as a fraction."""
     return float(np.sqrt(accuracy * (1 - accuracy) / n))

@@ -12,7 +12,7 @@ import pandas as pd
 from paperlib import strategies
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_text
-from paperlib.common.places import in_units
+from paperlib.common.places import unit_folders
 from paperlib.evidence import subset_numbers, training_axis
 from paperlib.names import FUSERS, WALKS
 from paperlib.nodes import parallel
@@ -176,7 +176,7 @@ def collect(folder: Path, name: str, units: list[tuple[str, int]] | None = None)
 
     Returns None when no unit has the table.
     """
-    found = [path.parent for path in in_units(folder, f"{name}.csv")]
+    found = [path for path in unit_folders(folder) if (path / f"{name}.csv").exists()]
     keys = {path: (path.parent.name, int(path.name.removeprefix("seed-"))) for path in found}
     wanted = [path for path in found if units is None or keys[path] in units]
     known = {dataset: rank for rank, dataset in enumerate(DATASETS)}

@@ -201,7 +201,7 @@ def judged(model: Model, method: str, scores: pd.Series | None) -> dict:
     """
     drop = model.drops["test"].to_numpy()
     given = np.zeros(len(drop)) if scores is None else scores.to_numpy()
-    least = np.isclose(given, pd.Series(given).min(), rtol=1e-6, atol=1e-12, equal_nan=True)
+    least = np.isclose(given, np.fmin.reduce(given), rtol=1e-6, atol=1e-12, equal_nan=True)
     ranked = np.ptp(given) > 0 and np.ptp(drop) > 0
     rho = np.corrcoef(rankdata(given), rankdata(drop))[0, 1] if ranked else float("nan")
     return {

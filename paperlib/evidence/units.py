@@ -7,7 +7,7 @@ from pathlib import Path
 
 from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file, sha256_folder
-from paperlib.common.places import ROOT, in_units
+from paperlib.common.places import ROOT, unit_folders
 from paperlib.common.records import harmed_records, read_sealed
 from paperlib.evidence import backing
 from paperlib.nodes import fingerprint
@@ -160,7 +160,7 @@ def comparable(params: Params, asked: str = "") -> list[tuple[str, int]]:
 
 def finished(profile_dir: Path) -> dict[Path, dict]:
     """Return the provenance of every finished unit of a profile's folder, by the unit's folder."""
-    found = {path.parent: provenance(path.parent) for path in in_units(profile_dir, PROVENANCE)}
+    found = {folder: provenance(folder) for folder in unit_folders(profile_dir)}
     return {folder: record for folder, record in found.items() if record.get("complete")}
 
 

@@ -53,8 +53,9 @@ def shown(folder: Path, wanted: Collection[tuple[str, int]] | None = None) -> di
 
 def _title(table) -> str:
     datasets = table.index.get_level_values("dataset").unique()
-    counts = sorted(set(table.groupby(level="dataset").size()))
-    seeds, told = counts[-1], " or ".join(map(_number, [*counts[:-1][:1], counts[-1]]))
+    counts = table.groupby(level="dataset").size()
+    fewest, seeds = counts.min(), counts.max()
+    told = _number(seeds) if fewest == seeds else f"{_number(fewest)} or {_number(seeds)}"
     what = datasets[0] if len(datasets) == 1 else f"{_number(len(datasets))} datasets"
     return f"{what}, {told} seed{'' if seeds == 1 else 's'}{' each' if len(datasets) > 1 < seeds else ''}"
 

@@ -1,7 +1,6 @@
 """Gather what the report shows from the files of a profile; what is missing is never an error."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from urllib.parse import quote
 import pandas as pd
 from PIL import Image
 
+from paperlib.common.places import unit_folders
 from paperlib.common.records import read_sealed
 from paperlib.evidence import provenance, table1, units
 from paperlib.evidence.claims import COLUMNS, UNTESTABLE
@@ -60,9 +60,8 @@ class Unit:
 def find_units(folder: Path) -> list[Unit]:
     """List the datasets and seeds that have a folder, in the paper's order of datasets; others follow."""
     found = []
-    for path in folder.glob("*/seed-*"):
-        if path.is_dir() and (seed := re.fullmatch(r"seed-(\d+)", path.name)):
-            found.append(Unit(path, path.parent.name, int(seed.group(1)), read_sealed(path / "provenance.json") or {}))
+    for path in unit_folders(folder):
+        found.append(Unit(path, path.parent.name, int(path.name.removeprefix("seed-")), read_sealed(path / "provenance.json") or {}))
     order = {name: position for position, name in enumerate(DATASETS)}
     return sorted(found, key=lambda unit: (order.get(unit.dataset, len(order)), unit.dataset, unit.seed))
 
