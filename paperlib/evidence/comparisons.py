@@ -136,7 +136,7 @@ def results_of(params: Params) -> Results:
         where = f"profile {params.profile}"
         raise UserError(f"{where}: no finished unit has these settings: run make reproduce first")
     found = {name: tables.collect(params.profile_dir, name, shown) for name in TABLES}
-    found |= {name: tables.of_profile(params.profile_dir, name) for name in ("transfer", "transfer_encoder")}
+    found |= {name: tables.of_profile(params.profile_dir, name) for name in ("transfer", "transfer_encoder", "steps_encoder")}
     written = tables.collect(params.profile_dir, "epochs", units.comparable(params, units.EPOCHS))
     found["epochs"] = training_axis.of_units(found["steps"], written, params)
     return Results.from_tables(**found)

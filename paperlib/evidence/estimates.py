@@ -10,7 +10,8 @@ from paperlib.evidence import statistics
 LEVEL = 0.05  # of every test, as in the paper
 NAN = float("nan")
 TABLES = (
-    "steps", "distillation", "fusion", "fusion_fit", "randomization", "subsets", "regret", "transfer", "transfer_encoder", "epochs",
+    "steps", "distillation", "fusion", "fusion_fit", "randomization", "subsets", "regret", "transfer", "transfer_encoder", "steps_encoder",
+    "epochs",
 )  # fmt: skip
 
 
@@ -47,6 +48,7 @@ class Results:
     regret: pd.DataFrame = field(default_factory=pd.DataFrame)
     transfer: pd.DataFrame = field(default_factory=pd.DataFrame)  # over datasets: of the whole profile
     transfer_encoder: pd.DataFrame = field(default_factory=pd.DataFrame)  # the same, applied to another encoder
+    steps_encoder: pd.DataFrame = field(default_factory=pd.DataFrame)  # walks down another encoder, as in steps
     epochs: pd.DataFrame = field(default_factory=pd.DataFrame)  # over runs that differ in their training
     printed: bool = False  # Table 1: rounded to three decimals, sizes unknown
 

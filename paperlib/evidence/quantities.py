@@ -93,6 +93,11 @@ def against(results: Results, strategy: str, rival: str, unit: str = "points", m
     return paired(table.loc[strategy] - table.loc[rival], shift=margin)
 
 
+def on_another_encoder(results: Results, strategy: str, rival: str) -> Estimate:
+    """Return what `against` says of the walks down another encoder, points."""
+    return against(Results.from_tables(steps=results.table("steps_encoder")), strategy, rival)
+
+
 def against_best_single(results: Results, strategy: str) -> Estimate:
     """Return strategy minus the best single signal of each dataset, points."""
     table = 100 * _rounded(results)
