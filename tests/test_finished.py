@@ -11,7 +11,7 @@ from paperlib.common.files import sha256_file
 from paperlib.common.messages import Fault
 from paperlib.common.places import REFERENCE
 from paperlib.driver import execution, run, unit
-from paperlib.evidence import comparisons, provenance, tables, transfer, units
+from paperlib.evidence import comparisons, other_encoder, provenance, tables, units
 
 EMPTY = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 
@@ -69,10 +69,10 @@ def test_models_of_another_encoder_are_those_of_finished_units(tmp_path):
     params = laid(tmp_path)
     laid(tmp_path, "base", "imdb")
     laid(tmp_path, "base", "yelp", complete=False, model="some/other-model")
-    found = transfer.of_other_encoders(params)
+    found = other_encoder.models_of_others(params)
     assert {(model.dataset, model.encoder) for model in found} == {("imdb", "all-mpnet-base-v2")}
     laid(tmp_path, "paper", "agnews", model=params.model)
-    assert len(transfer.of_other_encoders(params)) == len(found), "the same encoder is no other one"
+    assert len(other_encoder.models_of_others(params)) == len(found), "the same encoder is no other one"
 
 
 def test_a_copy_of_a_units_folder_is_no_unit(tmp_path):

@@ -15,7 +15,7 @@ from PIL import Image
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
 from paperlib.evidence import claims, comparisons, tables, units
-from paperlib.report import kept_notebooks, reference
+from paperlib.report import kept_notebooks, reference, reference_pages
 
 KEPT = {path: path.stat().st_size for path in reference.REFERENCE.rglob("*") if path.is_file()}
 PROFILES = sorted(path for path in reference.REFERENCE.glob("*") if (path / "claims.csv").exists())
@@ -46,12 +46,12 @@ def test_executed_notebooks_are_small_and_name_no_path() -> None:
 
 
 def test_the_pages_say_what_the_files_say() -> None:
-    for path, text in reference.pages().items():
+    for path, text in reference_pages.pages().items():
         assert path.read_text() == text, f"{path.name}: run make reference"
 
 
 def test_the_account_counts_what_is_there(laptop) -> None:
-    text = reference.page([laptop])
+    text = reference_pages.page([laptop])
     found = sorted(path.parent.parent.name for path in laptop.glob("*/seed-*/steps.csv"))
     datasets, seeds = sorted(set(found)), {found.count(name) for name in set(found)}
     said = re.search(r"(\d) of the paper's 9 datasets with (.+?) seeds? each \((.+?)\)", text)
@@ -65,7 +65,7 @@ def test_the_account_counts_what_is_there(laptop) -> None:
     gap = 100 * (maxima["Random-Forest"] - maxima["Equal-Training"]).mean()
     assert re.search(rf"\| Equal-Training \| {re.escape(f'{gap:+z.1f}')} ± ", text)
     assert re.search(rf"trails a model that loses no layer .+ \({re.escape(f'{gap:+z.1f}')} ± ", text) or gap > 0
-    rivals = comparisons.rivals(comparisons.Results.from_tables(**{name: tables.collect(laptop, name) for name in reference.TABLES}), "Random-Forest")
+    rivals = comparisons.rivals(comparisons.Results.from_tables(**{name: tables.collect(laptop, name) for name in reference_pages.TABLES}), "Random-Forest")
     assert len(re.findall(r"^\| ", text, re.MULTILINE)) == 2 + 4 + 2 + len(table) + 2 + len(rivals)
 
 
@@ -73,15 +73,15 @@ def test_a_comparison_is_linked_where_there_is_one(laptop, tmp_path) -> None:
     copy = tmp_path / "laptop"
     shutil.copytree(laptop, copy)
     shutil.rmtree(copy / "compare", ignore_errors=True)
-    without = reference.page([copy])
+    without = reference_pages.page([copy])
     (copy / "compare").mkdir()
     (copy / "compare" / "compare.md").write_text("# Two runs\n\nThey differ.\n")
-    assert reference.page([copy]) == f"{without}\n### Two runs beside each other\n\n[Two runs](laptop/compare/compare.md)\n"
+    assert reference_pages.page([copy]) == f"{without}\n### Two runs beside each other\n\n[Two runs](laptop/compare/compare.md)\n"
 
 
 def test_what_was_run_beside_the_study_is_said(laptop, tmp_path) -> None:
-    assert reference._beside(tmp_path) == ""
-    said = reference._beside(laptop)
+    assert reference_pages._beside(tmp_path) == ""
+    said = reference_pages._beside(laptop)
     axis, encoder = tables.collect(laptop, "epochs"), tables.of_profile(laptop, "transfer_encoder")
     assert all(f"{name} seed 0" in said for name in axis["dataset"].unique()) and said.count("seed 0") == axis["dataset"].nunique()
     assert f"12 layers, on {encoder['dataset'].nunique()} datasets and seeds" in said and "all-mpnet-base-v2" in said
@@ -97,8 +97,8 @@ def test_what_was_run_beside_the_study_is_said(laptop, tmp_path) -> None:
 )
 def test_the_source_of_the_texts_is_said(sources, said, monkeypatch) -> None:
     runs = [{"dataset": name, "data_dir": folder, "data_source": "auto"} for name, folder in sources.items()]
-    monkeypatch.setattr(reference, "_runs", lambda folder: runs)
-    assert reference.texts(None).startswith(said)
+    monkeypatch.setattr(reference_pages, "_runs", lambda folder: runs)
+    assert reference_pages.texts(None).startswith(said)
 
 
 def test_keeping_replaces_what_was_kept(laptop, tmp_path) -> None:
@@ -166,7 +166,7 @@ def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> Non
     kept = sorted(str(path.relative_to(target)) for path in target.rglob("*.ipynb"))
     assert kept == ["notebooks/00_published.ipynb", "notebooks/01_signals.ipynb", "notebooks/07_figures.ipynb"]
     assert str(tmp_path) not in "".join(path.read_text() for path in target.rglob("*.ipynb"))
-    assert reference.notebooks(target) == (
+    assert reference_pages.notebooks(target) == (
         "- Of the paper's own numbers: [00_published](reference/notebooks/00_published.ipynb)\n"
         "- About all units: [07_figures](reference/notebooks/07_figures.ipynb)\n"
         "- Of newsgroup seed 0, its texts from where `make reproduce` takes them: "
@@ -196,7 +196,7 @@ def test_numbers_and_notebooks_are_kept_as_asked(only, said, kept, tmp_path, mon
         monkeypatch.setattr(units, name, lambda given, value=value: value)
     monkeypatch.setattr(reference, "OF_UNIT", ())
     monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
-    monkeypatch.setattr(reference, "show", lambda: None)
+    monkeypatch.setattr(reference_pages, "show", lambda: None)
     assert reference.make(params, only) == f"kept {said} in outputs/reference/laptop"
     found = {path.name for path in (tmp_path / "reference" / "laptop").rglob("*") if path.is_file()}
     assert found - {"provenance.json"} == kept
@@ -214,7 +214,7 @@ def test_units_of_different_sizes_are_refused(laptop, tmp_path) -> None:
     path = next(tmp_path.glob("*/seed-*/steps.csv"))
     pd.read_csv(path).assign(test_size=1).to_csv(path, index=False)
     with pytest.raises(UserError, match="different models or sizes"):
-        reference.section(tmp_path)
+        reference_pages.section(tmp_path)
 
 
 def test_what_is_no_result_is_not_kept(tmp_path) -> None:
@@ -238,5 +238,5 @@ def test_no_p_reads_zero() -> None:
 def test_a_readme_without_marks_is_left_alone(tmp_path) -> None:
     (tmp_path / "README.md").write_text("# Nothing\n")
     with pytest.raises(UserError, match="README.md: the marks"):
-        reference.show(tmp_path)
+        reference_pages.show(tmp_path)
     assert (tmp_path / "README.md").read_text() == "# Nothing\n" and len(list(tmp_path.rglob("*"))) == 1

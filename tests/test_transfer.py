@@ -10,7 +10,7 @@ from conftest import made_node
 
 from paperlib import params as parameters
 from paperlib.common.errors import UserError
-from paperlib.evidence import claims, tables, transfer, transfer_file, truth_quantities
+from paperlib.evidence import claims, other_encoder, tables, transfer, transfer_file, truth_quantities
 from paperlib.evidence.estimates import Results
 from paperlib.names import SIGNALS
 from paperlib.nodes.node import label
@@ -162,15 +162,15 @@ def test_claims_on_transfer(judged):
 
 def test_to_another_encoder_is_of_own_units_or_as_the_reference_kept_it(models, few, tmp_path, monkeypatch):
     others = [replace(model, encoder="other") for model in models if model.dataset in ("imdb", "yelp")]
-    monkeypatch.setattr(transfer, "REFERENCE", tmp_path)
-    monkeypatch.setattr(transfer, "of_other_encoders", lambda params: others)
-    own = transfer.across_encoders(models, True, few)
+    monkeypatch.setattr(other_encoder, "KEPT", tmp_path / "laptop")
+    monkeypatch.setattr(other_encoder, "models_of_others", lambda params: others)
+    own = other_encoder.first_choices(models, True, few)
     pd.testing.assert_frame_equal(own, transfer.across(models, others, few))
-    assert transfer.across_encoders(models, False, few).empty, "the reference has no other encoder"
+    assert other_encoder.first_choices(models, False, few).empty, "the reference has no other encoder"
     tables.write_for_profile(tmp_path / "laptop", "transfer_encoder", own)
-    pd.testing.assert_frame_equal(transfer.across_encoders(models, False, few), own)
-    monkeypatch.setattr(transfer, "of_other_encoders", lambda params: [])
-    assert transfer.across_encoders(models, True, few).empty, "one's own units are never laid beside the reference's"
+    pd.testing.assert_frame_equal(other_encoder.first_choices(models, False, few), own)
+    monkeypatch.setattr(other_encoder, "models_of_others", lambda params: [])
+    assert other_encoder.first_choices(models, True, few).empty, "one's own units are never laid beside the reference's"
 
 
 def test_claims_on_another_encoder_ask_for_its_table(judged):

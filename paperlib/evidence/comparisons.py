@@ -181,9 +181,10 @@ def selection_table(steps: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_rivals(results: Results) -> pd.DataFrame:
-    """Return the maxima with rows for the baseline and for the single signals taken together."""
+    """Return the maxima with rows for the baseline and, where any was walked, for the single signals taken together."""
     singles = results.maxima.loc[results.maxima.index.intersection(SIGNALS)]
-    extra = {BEST_SINGLE: singles.max(), MEAN_SINGLE: singles.mean(), "Baseline": results.baseline}
+    together = {BEST_SINGLE: singles.max(), MEAN_SINGLE: singles.mean()} if len(singles) else {}
+    extra = together | {"Baseline": results.baseline}
     return pd.concat([results.maxima, pd.DataFrame(extra).T])
 
 

@@ -1,6 +1,7 @@
 """Quantities that claims are about, from maximum accuracies alone: the same for Table 1 and for our run."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 
@@ -94,8 +95,13 @@ def against(results: Results, strategy: str, rival: str, unit: str = "points", m
 
 
 def on_another_encoder(results: Results, strategy: str, rival: str) -> Estimate:
-    """Return what `against` says of the walks down another encoder, points."""
-    return against(Results.from_tables(steps=results.table("steps_encoder")), strategy, rival)
+    """Return what `against` says of the walks down another encoder, one of as many layers as the paper's, points."""
+    steps = results.table("steps_encoder").query("layers == @published.LAYERS")
+    encoders = steps["encoder"].unique()
+    if len(encoders) != 1:
+        raise Untestable(f"one encoder of {published.LAYERS} layers is wanted beside the study's own, not {len(encoders)}")
+    seeds = ", ".join(map(str, sorted(steps["seed"].unique())))
+    return replace(against(Results.from_tables(steps=steps), strategy, rival), note=f"{encoders[0]}, seed {seeds}")
 
 
 def against_best_single(results: Results, strategy: str) -> Estimate:

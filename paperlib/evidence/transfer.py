@@ -121,27 +121,6 @@ def at_hand(params: Params) -> tuple[list[Model], bool]:
     raise UserError(f"profile {params.profile}: transfer needs finished units of two datasets, or the project's reference")
 
 
-def across_encoders(models: list[Model], own: bool, params: Params) -> pd.DataFrame:
-    """Apply what was fitted on these models, as `at_hand` returns them, to those of another encoder: rows as `judged` says.
-
-    Where they are the reference's, its rows are returned as they were kept. Empty where no other encoder was run.
-    """
-    if not own:
-        kept = tables.of_profile(REFERENCE / "laptop", "transfer_encoder")
-        return pd.DataFrame() if kept is None else kept
-    others = of_other_encoders(params)
-    return across(models, others, params) if others else pd.DataFrame()
-
-
-def of_other_encoders(params: Params) -> list[Model]:
-    """Return the models of finished units of other profiles that start from another encoder."""
-    found = []
-    for unit, record in units.of_other_encoders(params).items():
-        run = record["parameters"]
-        found += models_of(unit.parent.parent, [(run["dataset"], run["seed"])], run["model"])
-    return found
-
-
 def unknown(signals: pd.DataFrame, layers: int) -> Model:
     """Return a model of one's own, of which nothing but its signals was measured, for a fuser to predict."""
     nothing = pd.DataFrame(np.nan, index=signals.index, columns=["test", "validation"])

@@ -15,8 +15,8 @@ FOREST = FUSERS[1]
 
 
 def layer_parameters(results: Results) -> Estimate:
-    """Return the parameters that leave with one layer of a 12-layer model."""
-    whole = results.table("steps")
+    """Return the parameters that leave with one layer of a 12-layer model: the study's own, or another that was walked beside it."""
+    whole = pd.concat([results.table("steps"), results.steps_encoder])
     steps = whole.query("layers == @published.LAYERS and strategy != 'Equal-Training'")
     if steps.empty:
         found = ", ".join(map(str, sorted(whole["layers"].unique())))

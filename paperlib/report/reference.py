@@ -1,36 +1,20 @@
-"""Keep a finished run as the reference that the project shows: small files, executed notebooks, and what is said of them."""
+"""Keep a finished run as the reference that the project shows: its small files and executed notebooks."""
 
-import json
-import re
 import shutil
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from paperlib.common import escape
 from paperlib.common.errors import UserError
-from paperlib.common.files import atomic_write_bytes, atomic_write_text
-from paperlib.common.markdown_table import markdown_table
+from paperlib.common.files import atomic_write_bytes
 from paperlib.common.messages import unit_name
-from paperlib.common.places import REFERENCE, ROOT
-from paperlib.evidence import claims, comparisons, provenance, tables, units
-from paperlib.evidence.estimates import TABLES, Results
-from paperlib.params import DATASETS, Params
-from paperlib.report import compare, kept_notebooks, parts
+from paperlib.common.places import REFERENCE
+from paperlib.evidence import units
+from paperlib.params import Params
+from paperlib.report import kept_notebooks, parts, reference_pages
 
-START, END = "<!-- from here on written by make reference -->", "<!-- up to here -->"
-ORDER = ("laptop", "base", "paper")  # of profiles; the first that is there is shown in README.md
 NUMBERS, NOTEBOOKS = "numbers", "notebooks"  # what `ONLY` may be
 # No texts, no weights, no records of models: what can be read, compared and drawn again.
 OF_PROFILE = ("claims.csv", "claims.md", units.PROVENANCE, "tables/*", "figures/*", "bench/bench.*", "compare/*")
 OF_UNIT = (*parts.UNIT_FILES, "distillation.json")
-SHORT = {
-    "claim": "claim", "paper_says": "the paper says", "verdict_table1": "by its Table 1", "ours_says": "this run says",
-    "verdict_ours": "by this run",
-}  # fmt: skip
-FUSION, ABLATION, CONTROL = "Random-Forest", "Greedy-Ablation", "Equal-Training"
-WORDS = {claims.HOLDS: "is ahead of", claims.NOISE: "ties with", claims.FAILS: "trails", "the same models": "equals"}
 
 
 def make(params: Params, only: str = "") -> str:
@@ -53,7 +37,7 @@ def make(params: Params, only: str = "") -> str:
         keep(params.profile_dir, found, folder)
     if only != NUMBERS:
         keep_unit_notebooks(params, folder)
-    show()
+    reference_pages.show()
     what = [f"{len(found)} units"] * (only != NOTEBOOKS) + [f"the notebooks of {name}"] * (only != NUMBERS)
     return f"kept {' and '.join(what)} in outputs/reference/{folder.name}"
 
@@ -86,197 +70,3 @@ def keep_unit_notebooks(params: Params, target: Path) -> None:
     executed = [path for path in (units.executed(name, params) for name in names) if path.exists()]
     kept_notebooks.keep(executed, target / NOTEBOOKS, names)
     atomic_write_bytes(target / NOTEBOOKS / units.PROVENANCE, (params.unit_dir / units.PROVENANCE).read_bytes())
-
-
-def show(root: Path = ROOT) -> None:
-    """Write what the pages of the project say of the references."""
-    for path, text in pages(root).items():
-        atomic_write_text(path, text)
-
-
-def pages(root: Path = ROOT) -> dict[Path, str]:
-    """Return the pages that speak of the references: README.md and notebooks/README.md between two marks, and their own.
-
-    Raises UserError when the marks are gone.
-    """
-    reference = root / "outputs" / "reference"
-    kept = profiles(reference)
-    shown = {root / "README.md": section(kept[0]) if kept else "",
-             root / "notebooks" / "README.md": notebooks(kept[0], "../outputs/reference/") if kept else ""}  # fmt: skip
-    return {path: _between_marks(path, text) for path, text in shown.items()} | {reference / "README.md": page(kept)}
-
-
-def _between_marks(path: Path, shown: str) -> str:
-    text = path.read_text(encoding="utf-8")
-    marked = re.compile(f"{re.escape(START)}\n.*?{re.escape(END)}\n", re.DOTALL)
-    if not marked.search(text):
-        raise UserError(f"{path.name}: the marks between which the reference is shown are gone")
-    return marked.sub(lambda _: f"{START}\n{shown}{END}\n", text)
-
-
-def profiles(reference: Path = REFERENCE) -> list[Path]:
-    """List the folders of the profiles whose numbers are kept."""
-    kept = [path.parent for path in reference.glob("*/claims.csv")]
-    return sorted(kept, key=lambda path: (path.name not in ORDER, [*ORDER, path.name].index(path.name)))
-
-
-def section(folder: Path) -> str:
-    """Return README.md's account of a reference as Markdown: the headline, Figure 1, what was run; all from its files."""
-    address = f"outputs/reference/{folder.name}"
-    return (
-        f"{headline(folder)}\n\n"
-        f"![Accuracy against layers removed: the walks of all strategies and controls on each dataset]"
-        f"({address}/figures/figure1.png)\n\n"
-        f"Figure 1 of {account(folder)} {texts(folder)}\n\n"
-        f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(folder)}\n"
-        f"Every claim with its verdict, the comparison of two runs and the machine that ran this: "
-        f"[outputs/reference](outputs/reference/README.md).\n"
-    )
-
-
-def page(kept: list[Path]) -> str:
-    """Return the page about all references as Markdown."""
-    opening = (
-        "# Reference runs\n\nReal runs, kept by `make reference`, which writes this page too: tables, figures, claims, executed "
-        "notebooks; no texts and no weights. `make compare` lays a run of yours beside them.\n"
-    )
-    return "\n".join([opening, *map(_chapter, kept)])
-
-
-def _chapter(folder: Path) -> str:
-    verdicts = pd.read_csv(folder / "claims.csv", keep_default_na=False)
-    counts = pd.DataFrame({SHORT[name]: verdicts[name].value_counts() for name in ("verdict_table1", "verdict_ours")})
-    counts = counts.reindex([claims.HOLDS, claims.NOISE, claims.FAILS, claims.UNTESTABLE]).fillna(0).astype(int)
-    rows = [[escape.markdown(verdict), *map(str, row)] for verdict, row in zip(counts.index, counts.to_numpy())]
-    every = [[escape.markdown(cell) for cell in row] for row in verdicts[list(SHORT)].to_numpy()]
-    return (
-        f"## {folder.name}\n\n{headline(folder)}\n\nThis is {account(folder)} {texts(folder)} {_machine(folder)}{_beside(folder)}\n\n"
-        f"![Accuracy against layers removed]({folder.name}/figures/figure1.png)\n\n"
-        f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(folder)}\n"
-        f"### Notebooks, executed\n\n{notebooks(folder)}\n"
-        f"### Claims\n\nOf {len(verdicts)} claims, the paper's and ours about it:\n\n{markdown_table(['', *counts], rows)}\n"
-        f"{markdown_table(list(SHORT.values()), every)}\n"
-        f"How each verdict is reached is in [claims.md]({folder.name}/claims.md).\n{_compared(folder)}"
-    )
-
-
-def headline(folder: Path) -> str:
-    """Say in one sentence what fusion gains over the measurement that it imitates, and over training alone."""
-    found = _rivals(folder)
-    ablation, control = found.loc[ABLATION], found.loc[CONTROL]
-    return (
-        f"**Over {control['datasets']} datasets, random-forest fusion {WORDS.get(ablation['verdict'], '?')} greedy ablation, its own "
-        f"target without any signal ({_points(ablation)} points of accuracy), and {WORDS.get(control['verdict'], '?')} a model that "
-        f"loses no layer and trains on, each at the best of as many rounds ({_points(control)} points; ahead of it on {control['ahead']} of "
-        f"{control['datasets']}).**"
-    )
-
-
-def account(folder: Path) -> str:
-    """Say in one sentence what was run, from the tables and the provenance of the units."""
-    runs, steps = _runs(folder), tables.collect(folder, "steps")
-    models, trained = {run["model"] for run in runs}, {run["train_size"] for run in runs}
-    layers, tested = steps["layers"].unique(), steps["test_size"].unique()
-    if max(map(len, (models, trained, layers, tested))) > 1:
-        raise UserError(f"{folder.name}: units of different models or sizes make no reference")
-    found = steps.drop_duplicates(["dataset", "seed"])
-    of_dataset = found.groupby("dataset", sort=False)["seed"].nunique()
-    seeds = f"{of_dataset.min()}" if of_dataset.nunique() == 1 else f"{of_dataset.min()} or {of_dataset.max()}"
-    plural = "" if of_dataset.max() == 1 else "s"
-    return (
-        f"one real run, {len(of_dataset)} of the paper's {len(DATASETS)} datasets with {seeds} seed{plural} each "
-        f"({', '.join(of_dataset.index)}): the {layers[0]}-layer encoder {models.pop()}, {trained.pop()} training and "
-        f"{tested[0]} test examples of each."
-    )
-
-
-def texts(folder: Path) -> str:
-    """Say which texts the numbers are of, and what follows for whoever compares a run with them."""
-    local = [run["dataset"] for run in _runs(folder) if _is_local(run)]
-    if not local:
-        return "The texts are those that `make reproduce` fetches."
-    all_of_them = "All texts" if len(local) == len(_runs(folder)) else f"The texts of {', '.join(dict.fromkeys(local))}"
-    said = f"{all_of_them} were read from a local folder (`data_dir`)"
-    if "newsgroup" not in local:
-        return f"{said}."
-    return (
-        f"{said}: **its newsgroup is not the one that `make reproduce` fetches** (from a package: letters only, lower case, subject "
-        "first), so `make compare` after `make reproduce` shows different texts beside each other, and different numbers."
-    )
-
-
-def _is_local(run: dict) -> bool:
-    return bool(run.get("data_dir")) and run.get("data_source") in ("auto", "data_dir")
-
-
-def _machine(folder: Path) -> str:
-    records = units.finished(folder).values()
-    machines = sorted({provenance.summary(record)[6][1] for record in records})
-    commits = sorted({record["commit"][:7] for record in records})
-    hours = sum(record["wall_seconds"] for record in records) / 3600
-    return f"It took {hours:.1f} hours in all on {'; '.join(machines)}; at commit {', '.join(commits)}."
-
-
-def _beside(folder: Path) -> str:
-    """Say what was run beside the study itself: other settings of training, another encoder; "" where nothing was."""
-    axis, encoder = tables.collect(folder, "epochs"), tables.of_profile(folder, "transfer_encoder")
-    told = ""
-    if axis is not None:
-        found = ", ".join(f"{dataset} seed {seed}" for dataset, seed in axis[["dataset", "seed"]].drop_duplicates().itertuples(index=False))
-        told += f" Beside it, two walks under other epochs and learning rates (07, *Is it under-training?*): {found}."
-    if encoder is not None:
-        originals = encoder[encoder["removed"] == ""].drop_duplicates(["dataset", "seed"])
-        told += (
-            f" And the original models of {', '.join(encoder['encoder'].unique())}, {originals['layers_left'].iloc[0]} layers, on {len(originals)} "
-            "datasets and seeds, measured but not pruned (09, section 4)."
-        )
-    return told
-
-
-def notebooks(folder: Path, address: str = "") -> str:
-    """List the executed notebooks: of the paper's numbers, of all units, of one unit and which texts it read."""
-    links = {path.stem: f"[{path.stem}]({address}{path.relative_to(folder.parent)})" for path in sorted((folder / NOTEBOOKS).glob("*.ipynb"))}
-    of_paper, of_unit = [[name for name in links if name in kind] for kind in ((units.BEFORE,), units.of_unit())]
-    groups = {"Of the paper's own numbers": of_paper, "About all units": [name for name in links if name not in (*of_paper, *of_unit)]}
-    if of_unit:
-        run = json.loads((folder / NOTEBOOKS / units.PROVENANCE).read_text(encoding="utf-8"))["parameters"]
-        source = "a local folder (`data_dir`)" if _is_local(run) else "where `make reproduce` takes them"
-        groups[f"Of {unit_name(run['dataset'], run['seed'])}, its texts from {source}"] = of_unit
-    lines = [f"- {whose}: {', '.join(links[name] for name in names)}" for whose, names in groups.items() if names]
-    absent = sorted(path.stem for path in units.NOTEBOOKS.glob("*.ipynb") if path.stem not in links)
-    if lines and absent:
-        lines.append(f"- Not among them: {', '.join(absent)}")
-    return "\n".join(lines or ["None is kept yet."]) + "\n"
-
-
-def _compared(folder: Path) -> str:
-    """Link to the page of `make compare`, where there is one, by its title."""
-    path = folder / compare.FOLDER / "compare.md"
-    if not path.exists():
-        return ""
-    title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
-    return f"\n### Two runs beside each other\n\n[{title}]({path.relative_to(folder.parent)})\n"
-
-
-def _runs(folder: Path) -> list[dict]:
-    return [record["parameters"] for record in units.finished(folder).values()]
-
-
-def _rivals(folder: Path) -> pd.DataFrame:
-    results = Results.from_tables(**{name: tables.collect(folder, name) for name in TABLES})
-    return comparisons.rivals(results, FUSION)
-
-
-def _rivals_table(folder: Path) -> str:
-    """Tabulate what the forest's fusion gains over baseline, single signals, random order, ablation and equal training."""
-    found = _rivals(folder).iterrows()
-    rows = [[rival, _points(row), f"{row['ahead']} of {row['datasets']}", row["verdict"]] for rival, row in found]
-    table = markdown_table(["", "points (± s.e.m. over datasets)", "datasets ahead", "fusion is more accurate"], rows)
-    return (
-        f"{table}\nIt holds where fusion is ahead by twice the larger of the s.e.m. and the sampling error. Fusion, Greedy-Ablation and One-Shot choose layers by the "
-        "*test* examples, as the paper seems to have done; Exact-Best does by validation examples, and the orders and signals by neither.\n"
-    )
-
-
-def _points(row: pd.Series) -> str:
-    return f"{row['mean']:+z.1f}" + (f" ± {row['sem']:.1f}" if np.isfinite(row["sem"]) else "")

@@ -1,0 +1,68 @@
+"""Does what was found with one encoder hold for another? First choices and whole walks of units that start from another.
+
+They are one's own units of other profiles. Where the reference run stands in for one's own (`own` is false, as
+`transfer.at_hand` says), its tables are returned as they were kept: own runs are never laid beside the reference's.
+"""
+
+import pandas as pd
+
+from paperlib.common.places import REFERENCE
+from paperlib.evidence import comparisons, tables, transfer, units
+from paperlib.evidence.estimates import Results
+from paperlib.names import FUSERS
+from paperlib.params import Params
+
+FOREST = FUSERS[1]
+KEPT = REFERENCE / "laptop"
+
+
+def first_choices(models: list[transfer.Model], own: bool, params: Params) -> pd.DataFrame:
+    """Apply what was fitted on these models to those of another encoder: rows as `transfer.judged` says, none without one."""
+    if not own:
+        return _kept("transfer_encoder")
+    others = models_of_others(params)
+    return transfer.across(models, others, params) if others else pd.DataFrame()
+
+
+def models_of_others(params: Params) -> list[transfer.Model]:
+    """Return the models of finished units of other profiles that start from another encoder."""
+    found = []
+    for unit, run in _others(params):
+        found += transfer.models_of(unit.parent.parent, [(run["dataset"], run["seed"])], run["model"])
+    return found
+
+
+def walks(own: bool, params: Params) -> pd.DataFrame:
+    """Return the rows of steps.csv of every unit that starts from another encoder, with the encoder's name; none without one."""
+    if not own:
+        return _kept("steps_encoder")
+    found = [tables.read(unit, "steps").assign(encoder=run["model"]) for unit, run in _others(params)]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def walks_here(own: bool, params: Params) -> pd.DataFrame:
+    """Return steps.csv of the units with which `walks` is compared: one's own of this profile, or the reference's."""
+    return tables.collect(params.profile_dir, "steps", units.comparable(params)) if own else tables.collect(KEPT, "steps")
+
+
+def beside(here: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
+    """Set what the random forest gains over each rival here beside what it gains there, on the datasets that both have.
+
+    One row for each rival that was walked on both sides; the columns of `comparisons.rivals`, each with _here and _there.
+    """
+    shared = set(here["dataset"]) & set(there["dataset"])
+    sides = [rows[rows["dataset"].isin(shared)] for rows in (here, there)]
+    if not all((rows["strategy"] == FOREST).any() for rows in sides):
+        return pd.DataFrame()
+    found = [comparisons.rivals(Results.from_tables(steps=rows), FOREST) for rows in sides]
+    joined = found[0].add_suffix("_here").join(found[1].add_suffix("_there"), how="inner")
+    return joined[(joined[["datasets_here", "datasets_there"]] > 0).all(axis=1)]
+
+
+def _others(params: Params) -> list[tuple]:
+    return [(unit, record["parameters"]) for unit, record in units.of_other_encoders(params).items()]
+
+
+def _kept(name: str) -> pd.DataFrame:
+    kept = tables.of_profile(KEPT, name)
+    return pd.DataFrame() if kept is None else kept
