@@ -64,7 +64,7 @@ def load_model(
     labels = {"id2label": dict(enumerate(class_names)), "label2id": {name: i for i, name in enumerate(class_names)}}
     torch.manual_seed(params.seed)
     if params.model == "random-bert":
-        model, report = AutoModelForSequenceClassification.from_config(_tiny_config(len(class_names), labels)), {}
+        model, report = AutoModelForSequenceClassification.from_config(_tiny_config(labels)), {}
     else:
         # Label names can repeat in a user's data; then numbers must do.
         kwargs = labels if len(labels["label2id"]) == len(class_names) else {"num_labels": len(class_names)}
@@ -196,7 +196,7 @@ def _from_pretrained(auto_class, params: Params, **kwargs):
         raise UserError(f"model {params.model} could not be loaded: {said}; {advice}") from None
 
 
-def _tiny_config(num_labels: int, labels: dict) -> BertConfig:
+def _tiny_config(labels: dict) -> BertConfig:
     """Return the smoke profile's encoder: 4 layers, 4 heads, hidden size 32."""
     return BertConfig(
         vocab_size=len(made.VOCABULARY),
