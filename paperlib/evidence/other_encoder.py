@@ -36,8 +36,9 @@ def walks(own: bool, params: Params) -> pd.DataFrame:
     """Return the rows of steps.csv of every unit that starts from another encoder, with the encoder's name; none without one."""
     if not own:
         return _kept("steps_encoder")
-    found = [tables.read(unit, "steps").assign(encoder=run["model"]) for unit, run in _others(params)]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    found = [(tables.collect(unit.parent.parent, "steps", [(run["dataset"], run["seed"])]), run["model"]) for unit, run in _others(params)]
+    walked = [rows.assign(encoder=encoder) for rows, encoder in found if rows is not None]
+    return pd.concat(walked, ignore_index=True) if walked else pd.DataFrame()
 
 
 def walks_here(own: bool, params: Params) -> pd.DataFrame:
