@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from paperlib.data.subsets import Batch
 from paperlib.model.encoder import layer_numbers
-from paperlib.model.families import caught_outputs, family, layers, own
+from paperlib.model.families import caught_ends, caught_outputs, family, layers, own
 from paperlib.model.per_example_gradients import one_by_one, squared_gradients
 from paperlib.names import SIGNALS
 from paperlib.params import Params
@@ -77,10 +77,10 @@ def block_influence(model: PreTrainedModel, batch: Batch) -> pd.Series:
         return pd.Series(index=pd.Index([], name="layer"), name="block_influence", dtype=float)
     model.eval()
     for ids, mask, _ in _chunks(batch, CHUNK):
-        states = [state[mask.bool()].double() for state in model(
-            input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states]
-        turned = [1 - F.cosine_similarity(before, after, dim=-1) for before, after in zip(states, states[1:])]
-        totals.append(torch.stack([angle.sum() for angle in turned]))
+        with caught_ends(model) as ends:
+            model(input_ids=ids, attention_mask=mask)
+        real = [[state[mask.bool()].double() for state in pair] for pair in ends]
+        totals.append(torch.stack([(1 - F.cosine_similarity(*pair, dim=-1)).sum() for pair in real]))
     values = (sum(totals) / batch["attention_mask"].sum()).cpu().numpy()
     return pd.Series(values, index=pd.Index(numbers, name="layer"), name="block_influence", dtype=float)
 

@@ -153,7 +153,7 @@ def test_weights_of_the_longest_unused_study_go_first(at_home):
     for age, folder in enumerate(folders):
         folder.mkdir(parents=True)
         (folder / "original.safetensors").write_bytes(bytes(400_000))
-        os.utime(folder, (age, age))
+        os.utime(folder / "original.safetensors", (age, age))  # as reading it does
     forget_others(studies[0].replace(cache_gb=0.0009))
     assert [folder.exists() for folder in folders] == [True, False, True]
     forget_others(studies[0].replace(cache_gb=0.0001))

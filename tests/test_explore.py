@@ -109,12 +109,12 @@ def test_a_run_is_shown_kept_and_compared(at_home):
     assert "attention_weight=literal" in shown.cost.value
     shown.run.click()
     wait(shown)
-    assert [known.title(each) for each in shown.shown] == ["default", "attention_weight=literal"]
+    assert known.titles(shown.shown) == ["default", "attention_weight=literal"]
     assert "<img alt=" in shown.order.value and shown.looked.value
     assert default == {path: path.read_bytes() for path in at_home.unit_dir.rglob("*.json")}, "nothing of the default study is touched"
-    assert [known.title(each) for each in known.known(at_home)] == ["default", "attention_weight=literal"]
+    assert known.titles(known.known(at_home)) == ["default", "attention_weight=literal"]
     again = panel("smoke")
-    assert [known.title(each) for each in again.shown] == ["default", "attention_weight=literal"], "a restarted kernel loses nothing"
+    assert known.titles(again.shown) == ["default", "attention_weight=literal"], "a restarted kernel loses nothing"
 
 
 def test_a_run_can_be_stopped_and_goes_on(at_home):
@@ -152,7 +152,7 @@ def test_experiments_are_found_by_the_names_of_their_folders(at_home):
         params = P.load("smoke", "newsgroup", 0, settings)
         (params.unit_dir / "nodes").mkdir(parents=True)
         (params.unit_dir / "nodes" / "original.json").write_text("{}")
-    assert [known.title(each) for each in known.known(at_home)] == ["learning_rate=2.0e-05", "mi_estimator=knn,kd_t_squared=true"]
+    assert known.titles(known.known(at_home)) == ["learning_rate=2.0e-05", "mi_estimator=knn,kd_t_squared=true"]
 
 
 def test_differences_are_those_of_the_stored_answers(tmp_path):

@@ -1,5 +1,6 @@
 """File formats: whatever holds the same rows is read as the same data, and what is read is fingerprinted."""
 
+import gzip
 import tempfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from conftest import smoke_params
 from paperlib.common.errors import UserError
 from paperlib.data import sources, splits, subsets, tables
 from paperlib.model import encoder
+from paperlib.model.device import precision_of
 from paperlib.nodes import fingerprint
 
 TEXTS = ["NA", "null", "007", "1e5", "True", 'a "quoted", text', "two\nlines", "naïve", " spaces ", "<b>", "2001-01-01", "x"]
@@ -322,3 +324,89 @@ def test_the_readme_lists_every_format():
     section = text.split("## File formats")[1].split("\n## ")[0]
     assert all(f"`{suffix}`" in section for suffix in tables.SUFFIXES) and "save_to_disk" in section
     assert all(test in globals() for test in section.split("`") if test.startswith("test_"))
+
+
+STRAY_QUOTES = {
+    "a text that begins with one": 'plain\t0\n"Hello there, he said\t1\nplain too\t0\nGo away" she said\t1\n',
+    "never closed": 'plain\t0\n"Hello there\t1\nplain too\t0\n',
+}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".tsv.gz"])
+@pytest.mark.parametrize("fault", STRAY_QUOTES)
+def test_a_stray_quote_does_not_make_one_text_of_several_rows(fault, suffix, quiet, tmp_path):
+    text = f"text\tlabel\n{STRAY_QUOTES[fault]}".replace("\t", "\t" if "tsv" in suffix else ",").replace("there, he", "there he")
+    path = tmp_path / f"mine{suffix}"
+    path.write_bytes(gzip.compress(text.encode()) if suffix.endswith(".gz") else text.encode())
+    with pytest.raises(UserError, match=rf"^mine{suffix}: row 2: a quote opens a text and does not close it"):
+        sources.read_table(path)
+
+
+def test_quotes_that_close_and_long_texts_are_no_fault(quiet, tmp_path):
+    texts = ['he said "hi"', '"all of it"', "two\nlines, and a comma", "long " * 50_000, "it's 5\" long"]
+    save(pd.DataFrame({"text": texts * 2, "label": ["a"] * 5 + ["b"] * 5}), tmp_path / "mine.csv")
+    assert tables.read(tables.find(tmp_path / "mine.csv")["all"])[0]["text"].tolist() == texts * 2
+
+
+@pytest.mark.parametrize("names", [
+    ["train-00000-of-00002", "test"], ["train-00000-of-00002", "train-00001-of-00003", "test"], ["train/x-00001-of-00003", "test"],
+    ["train-00000-of-00001", "train", "test"], ["train/x-00000-of-00001", "train/x", "test"],
+], ids=["one of two", "of two counts", "in a folder", "beside a whole", "beside a whole in a folder"])  # fmt: skip
+def test_parts_that_are_not_all_there_are_no_table(names, quiet, tmp_path):
+    for name in names:
+        save(rows(name[:5].rstrip("-/x")), tmp_path / "mine" / f"{name}.parquet")
+    with pytest.raises(UserError, match="^mine.*: (of its parts by number, such as .*, some are missing|there are both)"):
+        sources.read_table(tmp_path / "mine")
+
+
+def test_several_columns_of_text_may_have_gaps_whatever_they_hold(quiet, tmp_path):
+    frame = pd.DataFrame({"title": ["a", None, "c", "d"], "day": pd.to_datetime(["2001-01-01", None, "2001-01-03", "2001-01-04"]),
+                          "body": ["x", "y", None, "z"], "label": ["p", "q", "p", "q"]})  # fmt: skip
+    for split in tables.SPLITS:
+        save(frame, tmp_path / "mine" / f"{split}.parquet")
+    read = sources.read_table(tmp_path / "mine", text_fields=["title", "day", "body"])[0]["train"]["text"].tolist()
+    assert read[1] == "  y" and read[0].startswith("a 2001-01-01") and read[2].startswith("c 2001-01-03")
+
+
+def test_how_a_source_or_a_device_is_asked_for_makes_no_other_study(quiet, tmp_path):
+    FORMATS[".csv"](tmp_path / "data" / "newsgroup")
+    usual = local(tmp_path, device="cpu", precision="fp32")
+    asked = [usual, *(usual.replace(**{name: "auto"}) for name in ("data_source", "device"))]
+    if precision_of(usual.replace(precision="auto")) == "fp32":
+        asked.append(usual.replace(precision="auto"))
+    assert len({fingerprint.of_study(params) for params in asked}) == 1
+    assert fingerprint.of_study(usual.replace(precision="bf16")) != fingerprint.of_study(asked[0])
+
+
+def test_a_study_whose_texts_have_changed_since_it_was_begun_is_not_gone_on_with(quiet, tmp_path, monkeypatch):
+    """As when the main revision of a dataset on the hub moves, which no fingerprint can see."""
+    from paperlib.nodes import compute
+    from paperlib.tree import Study
+
+    FORMATS[".csv"](tmp_path / "data" / "newsgroup")
+    params = local(tmp_path, epochs=1, train_size=4)
+    Study(params).node(())
+    compute._bench.cache_clear()
+    drawn = subsets.draw
+    monkeypatch.setattr(subsets, "draw", lambda frames, params: {s: frame.sample(frac=1, random_state=1) for s, frame in drawn(frames, params).items()})
+    with pytest.raises(UserError, match="^newsgroup: its texts are no longer those with which this study was begun"):
+        Study(params).node((0,))
+    compute._bench.cache_clear()
+
+
+def test_a_table_that_is_changed_is_read_anew_in_the_same_process(quiet, tmp_path):
+    from paperlib.tree import Study
+
+    FORMATS[".csv"](tmp_path / "data" / "newsgroup")
+    params = local(tmp_path, epochs=1, train_size=4)
+    before = Study(params).node(()).record["texts"]
+    for split in tables.SPLITS:
+        save(rows(split).iloc[::-1].assign(label=CLASSES * 4), tmp_path / "data" / "newsgroup" / f"{split}.csv")
+    assert Study(params).node(()).record["texts"] != before
+
+
+def test_a_tokeniser_that_leaves_out_the_attention_mask_is_asked_for_it(tmp_path):
+    tokenizer = encoder.load_tokenizer(smoke_params(tmp_path))
+    tokenizer.model_input_names = ["input_ids"]
+    batch = subsets._tokenise(pd.DataFrame({"text": ["rain"], "label": [0]}), tokenizer, 6)
+    assert batch["attention_mask"].shape == (1, 6) and 0 < batch["attention_mask"].sum() < 6

@@ -129,6 +129,12 @@ def test_labels_that_cannot_be_classes_are_refused(fault):
     assert str(error.value).startswith(says) and "\n" not in str(error.value)
 
 
+def test_a_number_of_any_length_that_is_no_class_is_refused():
+    for label in ("9" * 40, "-" + "9" * 40, "1e999", "0." + "0" * 40 + "1"):
+        with pytest.raises(UserError, match="row 1: label .* is not a whole number from 0 to 1"):
+            settle([label, "1"], given_names=["low", "high"])
+
+
 @pytest.mark.parametrize("names", [["a", "b"], ["1", "2"]])
 def test_a_missing_label_among_given_names_is_missing(names):
     for nothing in (None, "", " ", float("nan")):

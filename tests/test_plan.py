@@ -59,6 +59,20 @@ def test_a_batch_is_timed_as_the_study_trains_it(tmp_path, monkeypatch) -> None:
     assert sizes == [3] * 4 and per_step(0) > 0
 
 
+def test_a_step_is_timed_by_the_steps_that_there_are_texts_for(tmp_path, monkeypatch) -> None:
+    """32 training texts are one step of 32: a clock that only these steps move on says so."""
+    now = [0.0]
+
+    def trained(model, texts, params, seed):
+        now[0] += -(-len(texts["labels"]) // params.batch_size)
+
+    monkeypatch.setattr(calibration.training, "fine_tune", trained)
+    monkeypatch.setattr(calibration.time, "perf_counter", lambda: now[0])
+    for batch_size in (32, 20, 8):
+        per_step = calibration.calibrate(smoke_params(tmp_path, **{**FIXED, **SMALL, "train_size": 32, "batch_size": batch_size}), 4)
+        assert per_step(4) == per_step(0) == 1
+
+
 def test_levels_are_no_wider_than_there_are_orders(tmp_path) -> None:
     """Of 4 layers: 1 original, 4 first removals at most, 12 second ones at most; and two at once, then a round more."""
     wide = plan._nodes_at_most(smoke_params(tmp_path, **{**FIXED, "random_orders": 50}), 4)

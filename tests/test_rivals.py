@@ -1,5 +1,6 @@
 """The rivals that the paper lacks: their orders by hand, their measures by plain loops, their walks in a small tree."""
 
+import copy
 import math
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as some
 from paperlib import ablation, signals, strategies
 from paperlib.data import orders
 from paperlib.evidence import tables
+from paperlib.model import encoder
 from paperlib.names import CONTROLS, FIXED_ORDERS, OURS, RIVALS, SIGNALS, STRATEGIES, WALKS
 from paperlib.nodes.node import Node, label, layers_of, parse_label, subset_columns
 from paperlib.tree import Study
@@ -43,11 +45,15 @@ def test_orders_by_position_name_every_layer_once(layers):
         assert sorted(strategies.fixed_order(name, layers)) == list(range(layers))
 
 
-@pytest.mark.parametrize("kind", ["bert", "distilbert", "electra"])
-def test_block_influence_is_what_a_loop_over_scalars_says(kind):
-    model, batch = tiny_model(kind), padded_batch(kind, examples=7)
+@pytest.mark.parametrize(("kind", "removed"), [("bert", []), ("distilbert", []), ("electra", []), ("modernbert", []), ("modernbert", [0])])
+def test_block_influence_is_what_a_loop_over_scalars_says(kind, removed):
+    """A last norm that belongs to no layer is none of it, nor is a spacer in place of the first layer."""
+    model, batch = encoder.remove_layers(tiny_model(kind, layers=3 + len(removed)), removed), padded_batch(kind, examples=7)
+    bare = copy.deepcopy(model)
+    if hasattr(bare.base_model, "final_norm"):
+        bare.base_model.final_norm = torch.nn.Identity()
     with torch.inference_mode():
-        states = model(batch["input_ids"], batch["attention_mask"], output_hidden_states=True).hidden_states
+        states = bare(batch["input_ids"], batch["attention_mask"], output_hidden_states=True).hidden_states[len(removed):]
     expected = []
     for before, after in zip(states, states[1:]):
         turned = []
@@ -58,7 +64,7 @@ def test_block_influence_is_what_a_loop_over_scalars_says(kind):
         expected.append(sum(turned) / len(turned))
     found = signals.block_influence(model, batch)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-    assert list(found.index) == [0, 1, 2] and found.nunique() == 3
+    assert list(found.index) == encoder.layer_numbers(model) and found.nunique() == 3
 
 
 def test_rank_mean_by_hand(params):

@@ -3,6 +3,8 @@
 import ast
 import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -10,7 +12,8 @@ import torch
 from conftest import made_node, smoke_params
 
 from paperlib.common.errors import UserError
-from paperlib.nodes import fingerprint
+from paperlib.common.places import ROOT
+from paperlib.nodes import fingerprint, store
 from paperlib.nodes.node import columns, label, pack, parse_label, seed_of, unpack
 from paperlib.nodes.store import Store
 
@@ -354,3 +357,54 @@ def test_a_folder_that_was_emptied_is_nobodys(tmp_path):
     assert open_store(tmp_path).labels() == ["3"]
     assert open_store(tmp_path, OTHER).labels() == []
     assert open_store(tmp_path).labels() == ["3"]
+
+
+def test_a_record_that_is_written_while_another_process_looks_is_not_deleted(tmp_path, monkeypatch, recwarn):
+    kept, look, looked = open_store(tmp_path), store.read_sealed, []
+
+    def late(path):
+        found = look(path)
+        if not looked:
+            looked.append(path)
+            Store(tmp_path / "nodes", tmp_path / "weights", ONE, 1.0).write(made_node((1,)).record)
+        return found
+
+    monkeypatch.setattr(store, "read_sealed", late)
+    assert kept.read((1,)).removed == (1,) and not recwarn.list
+    assert (tmp_path / "nodes" / "1.json").exists()
+
+
+def test_weights_that_another_study_evicts_meanwhile_are_no_fault(tmp_path, monkeypatch):
+    kept = open_store(tmp_path, limit_gb=0.0)
+    for removed in ((), (1,), (1, 2)):
+        kept.save_weights(removed, state(0))
+    gone, there = kept._weights_path((1,)), store._depth
+    monkeypatch.setattr(store, "_depth", lambda path: gone.unlink(missing_ok=True) or there(path))  # between the look and the act
+    kept.evict({()})
+    assert kept.has_weights(()) and not kept.has_weights((1, 2))
+
+
+IN_USE = """
+import sys
+from pathlib import Path
+from paperlib.nodes.store import Store
+kept = Store(Path(sys.argv[1]) / "nodes", Path(sys.argv[1]) / "weights", "a" * 64, 1.0)
+kept.{what}
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("what", ["load_weights(())", "save_weights((1,), kept.load_weights(()))"])
+def test_weights_that_another_process_has_in_use_are_not_forgotten(what, tmp_path):
+    kept = open_store(tmp_path)
+    kept.save_weights((), state(0))
+    command = [sys.executable, "-c", IN_USE.format(what=what), str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}) as other:
+        assert other.stdout.readline() == b"open\n"
+        assert not store._delete_unused(kept.weights) and kept.has_weights(())
+        other.stdin.close()
+    assert store._delete_unused(kept.weights) and not kept.weights.exists()
+    kept.save_weights((), state(0))
+    assert kept.load_weights(()) is not None, "a folder that was deleted is made again, and held"
+    assert kept.weights in store._held

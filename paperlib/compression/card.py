@@ -1,5 +1,6 @@
 """Write the model card of a compressed classifier, from its run alone."""
 
+import json
 import re
 from pathlib import Path
 
@@ -10,15 +11,16 @@ from paperlib.common.markdown_table import markdown_table
 from paperlib.common.places import ROOT
 from paperlib.compression.latency import settings
 from paperlib.compression.tradeoff import ONE_TEXT, ORIGINAL, WHOLE, YOURS, sentence
+from paperlib.data import pretrained
 from paperlib.params import Params
 
-LICENCES = {"all-MiniLM-L6-v2": "apache-2.0", "bert-base-uncased": "apache-2.0"}  # as their publishers state on the hub
+LICENCES = dict.fromkeys((*pretrained.MODELS, "bert-base-uncased"), "apache-2.0")  # as their publishers state on the hub
 
 USE = """## Use
 
 ```python
 from transformers import pipeline
-classify = pipeline("text-classification", "{folder}")
+classify = pipeline("text-classification", {folder})
 print(classify("a text", truncation=True, max_length={tokens}))
 ```
 """
@@ -28,10 +30,10 @@ With ONNX Runtime (`onnx/model_int8.onnx` is the small and fast one, `onnx/model
 
 ```python
 from onnxruntime import InferenceSession; from transformers import AutoConfig, AutoTokenizer
-tokenizer, session = AutoTokenizer.from_pretrained("{folder}"), InferenceSession("{folder}/onnx/model_int8.onnx")
+tokenizer, session = AutoTokenizer.from_pretrained({folder}), InferenceSession({onnx})
 encoded = tokenizer("a text", truncation=True, max_length={tokens}, return_tensors="np")
 logits = session.run(None, {{each.name: encoded[each.name] for each in session.get_inputs()}})[0]
-print(AutoConfig.from_pretrained("{folder}").id2label[int(logits.argmax())])
+print(AutoConfig.from_pretrained({folder}).id2label[int(logits.argmax())])
 ```
 
 Give int8 one text at a time: it scales activations by all texts of a batch, so in company an answer can differ.
@@ -43,14 +45,16 @@ def write(table: pd.DataFrame, params: Params, about: dict, folder: str) -> str:
     licence, kept = licence_of(params), ", ".join(str(layer + 1) for layer in about["kept"])
     head = f"---\nlicense: {licence or 'unknown'}\nbase_model: {_plain(params.model)}\npipeline_tag: text-classification\n---\n"
     missing = f"\nONNX is missing: the exporter does not take this model ({escape.markdown(about['onnx_missing'])}).\n"
-    use = USE + (missing if about["onnx_missing"] else USE_ONNX)
+    code = USE if about["onnx_missing"] else USE + USE_ONNX
+    use = code.format(folder=json.dumps(folder, ensure_ascii=False), onnx=json.dumps(f"{folder}/onnx/model_int8.onnx", ensure_ascii=False), tokens=params.max_tokens)
+    use += missing * bool(about["onnx_missing"])
     cut = _vocabulary(table, about["vocabulary"])
     return f"""{head}
 # {escape.markdown(_plain(params.model))}, {len(about["kept"])} of {about["layers"]} layers, for {escape.markdown(params.dataset)}
 
 Layers kept, counted from 1: {kept}. {_how(table, params, about)}
 
-{use.format(folder=folder, tokens=params.max_tokens)}
+{use}
 ## Data
 
 {escape.markdown(params.dataset)}: {params.train_size} texts to train, {params.validation_size} to choose, {params.test_size} to test, cut to

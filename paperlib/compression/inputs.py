@@ -5,20 +5,19 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import AutoConfig
+import pandas as pd
 
 from paperlib import params as parameters
 from paperlib.common.errors import UserError
 from paperlib.common.files import in_one_piece
-from paperlib.common.places import ROOT
+from paperlib.common.places import ROOT, path_text
 from paperlib.data import sources
 from paperlib.evidence import transfer_file
 from paperlib.evidence.transfer_file import Stored
+from paperlib.model import checkpoint, encoder
 from paperlib.params import Params
 
 SHARES = (0.8, 0.2)  # of the training split, for training and validation, when it holds less than the profile asks
-UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls a class without a name
-HEADLESS = ("random-bert", "all-MiniLM-L6-v2")  # encoders of the profiles
 LATENT = "compress"  # folder of what was made on the way
 TABLES = "tables"  # in it
 
@@ -44,36 +43,52 @@ def inputs_of(model: str | Path, data: str | Path, profile: str, seed: int, sett
         params, remarks = usual, []
         if params.output_dir != parameters.load(profile).output_dir:  # beside the studies there, not among them
             params = params.replace(output_dir=str(Path(params.output_dir) / LATENT))
+        frames, names = sources.read(params)
     else:
-        params, remarks = _of_table(_there(data), usual, settings)
-    params, head = _head(params)
+        path = _there(data)
+        frames, names, remarks = _table(path, usual, settings)
+        params, said = _of_table(_name_of(path), frames, names, str(path), usual)
+        remarks = [*remarks, *said]
+    params, head = _with_head(params, frames, names, numbered=named)
     fuser, found = _fuser([study.profile_dir, study.default_dir], params.dataset)
     return Inputs(params, fuser, [*remarks, *head, *found])
 
 
-def _of_table(path: Path, usual: Params, settings: str | dict) -> tuple[Params, list[str]]:
-    """Read a table, keep it split and numbered in the cache, and fit the sizes of the subsets to it.
-
-    The study has a folder of its own there, for this path and model: other tables may have the same name.
-    """
+def _table(path: Path, usual: Params, settings: str | dict) -> sources.Reading:
+    """Read a table of a person's own, by the columns and class names of the settings."""
     own = parameters.parse_settings(settings) if isinstance(settings, str) else settings
     fields = {"text_fields": own.get("text_fields", ["text"]), "label_field": own.get("label_field", "label")}
     shares = usual.test_size / (usual.train_size + usual.validation_size + usual.test_size)
-    frames, names, remarks = sources.read_table(path, **fields, class_names=own.get("class_names", ()), test_share=shares)
+    return sources.read_table(path, **fields, class_names=own.get("class_names", ()), test_share=shares)
+
+
+def _name_of(path: Path) -> str:
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.name.split(".")[0]).strip("-._")[:40]
-    name = f"table-{name}".strip("-") if name in ("", *parameters.RESERVED) else name
-    folder = usual.cache_path / LATENT / hashlib.sha256(f"{path} {usual.model}".encode()).hexdigest()[:12]
+    return f"table-{name}".strip("-") if name in ("", *parameters.RESERVED) else name
+
+
+def _of_table(name: str, frames: sources.Frames, names: list[str], origin: str, usual: Params) -> tuple[Params, list[str]]:
+    """Keep rows split and with their classes by name in the cache, and fit the sizes of the subsets to them.
+
+    By name, as a number means one class to the data and may mean another to a model. The study has a folder of its own
+    there, for these rows, where they are from, and the model: nothing that another run still reads is written over.
+    """
+    if len(set(names)) == len(names):
+        frames = {split: frame.assign(label=frame["label"].map(dict(enumerate(names)))) for split, frame in frames.items()}
+    digest = hashlib.sha256(f"{origin} {usual.model}".encode())
+    for frame in frames.values():
+        digest.update(pd.util.hash_pandas_object(frame[["text", "label"]], index=False).to_numpy().tobytes())
+    folder = usual.cache_path / LATENT / digest.hexdigest()[:12]
     for split, frame in frames.items():
-        if not all(name.isdigit() for name in names):  # by name, so that a model's own order of classes can be taken
-            frame = frame.assign(label=frame["label"].map(dict(enumerate(names))))
-        with in_one_piece(folder / TABLES / name / f"{split}.parquet") as partial:
-            frame.to_parquet(partial, index=False)
+        path = folder / TABLES / name / f"{split}.parquet"
+        if not path.exists():
+            with in_one_piece(path) as partial:
+                frame.to_parquet(partial, index=False)
     sizes = _sizes(frames, usual)
-    if sizes["train_size"] < usual.train_size:
-        remarks = [*remarks, f"{path.name}: {sum(sizes.values())} texts in all: {_listed(sizes)}"]
+    remarks = [f"{name}: {sum(sizes.values())} texts in all: {_listed(sizes)}"] * any(sizes[each] < getattr(usual, each) for each in sizes)
     table = {"dataset": name, "data_source": "data_dir", "data_dir": str(folder / TABLES), "class_names": names, "hub_id": "",
              "text_fields": ["text"], "label_field": "label", "output_dir": str(folder)}  # fmt: skip
-    return usual.replace(**table, **sizes, signal_size=min(usual.signal_size, sizes["train_size"])), remarks
+    return usual.replace(**table, **sizes, signal_size=min(usual.signal_size, sizes[f"{usual.signal_split}_size"])), remarks
 
 
 def _sizes(frames: dict, usual: Params) -> dict[str, int]:
@@ -84,7 +99,7 @@ def _sizes(frames: dict, usual: Params) -> dict[str, int]:
     if there >= usual.train_size + usual.validation_size:
         sizes = {"train_size": usual.train_size, "validation_size": usual.validation_size}
     else:
-        validation = min(usual.validation_size, round(SHARES[1] * there))
+        validation = min(usual.validation_size, max(round(SHARES[1] * there), there - usual.train_size))
         sizes = {"train_size": min(usual.train_size, there - validation), "validation_size": validation}
     sizes["test_size"] = min(usual.test_size, len(test))
     if min(sizes.values()) < 2:
@@ -92,19 +107,29 @@ def _sizes(frames: dict, usual: Params) -> dict[str, int]:
     return sizes
 
 
-def _head(params: Params) -> tuple[Params, list[str]]:
-    """Say whether the model's own head fits the data's classes; then its order of classes is the data's."""
+def _with_head(params: Params, frames: sources.Frames, names: list[str], numbered: bool) -> tuple[Params, list[str]]:
+    """Say whether the model's own head fits the data's classes; then its order of classes is taken, each by its name.
+
+    `numbered`: the rows as they are read may hold classes by number, in the order of `names`.
+
+    Numbers fit a head whose classes have other names, or none, only where they are all that count its outputs from 0.
+    """
     own = _own_classes(params)
     if not own:
         return params, []
-    _, names = sources.read(params)
-    numbers = all(name.isdigit() for name in names)
-    fits = set(names) <= set(own) if not numbers else len(names) <= len(own)
-    if not fits:
-        what = "without names" if all(map(UNNAMED.fullmatch, own)) else f"({', '.join(own[:4])}, ...)"
-        return params, [f"the model's own head has {len(own)} classes {what}: not those of the data, so a new one is trained"]
-    ordered = params.replace(class_names=own, fine_tuned=True)
-    return ordered, ["the model is a classifier of these classes: its head is kept, and the original is not trained"]
+    counted = names == [str(number) for number in range(len(own))]
+    if not (set(names) <= set(own) or counted):
+        if checkpoint.is_named(own):
+            return params, [f"the model's own head has {len(own)} classes ({', '.join(own[:4])}, ...): not those of the data, so a new one is trained"]
+        end = "a new one is trained" if len(own) != len(names) else "it is trained further, as for these"
+        return params, [f"the model's own head has {len(own)} classes without names: nothing says that they are those of the data, so {end}"]
+    said = "the model is a classifier of these classes: its head is kept, and the original is not trained"
+    if counted and own != names:
+        said = f"the labels count the {len(own)} outputs of the model's own head from 0: it is kept, and the original is not trained"
+    elif own != names and numbered:
+        params, _ = _of_table(params.dataset, frames, names, params.dataset, params)
+    seen = "texts that it was trained on, if any are among those to test with, flatter it"
+    return params.replace(class_names=own, fine_tuned=True), [said, seen]
 
 
 def _fuser(folders: list[Path], dataset: str) -> tuple[Stored | None, list[str]]:
@@ -120,22 +145,15 @@ def _fuser(folders: list[Path], dataset: str) -> tuple[Stored | None, list[str]]
 
 
 def _own_classes(params: Params) -> list[str]:
-    """Return the classes of the head that a model has, [] when it has none."""
-    if params.model in HEADLESS:
-        return []
-    folder = ROOT / Path(params.model).expanduser()
     try:
-        config = AutoConfig.from_pretrained(folder if folder.is_dir() else params.model, revision=params.model_revision, trust_remote_code=False)
-    except Exception:  # no such model, which loading it says better; or one that is made here
+        return encoder.own_classes(params)
+    except UserError:  # no such model, which loading it says better
         return []
-    if not any("ForSequenceClassification" in name for name in config.architectures or []):
-        return []
-    return [str(config.id2label[i]) for i in range(config.num_labels)]
 
 
 def _there(data: str | Path) -> Path:
     """Return the path of a table: relative to where one stands, or to the project."""
-    path = Path(data).expanduser()
+    path = _path(data, "DATA")
     found = [place for place in (Path.cwd() / path, ROOT / path) if place.exists()]
     if not found:
         raise UserError(f"DATA: there is no file or folder {data}, nor a dataset of that name ({', '.join(parameters.names('dataset'))})")
@@ -143,8 +161,15 @@ def _there(data: str | Path) -> Path:
 
 
 def _model(model: str | Path) -> str:
-    path = Path.cwd() / Path(model).expanduser()
+    path = Path.cwd() / _path(model, "MODEL")
     return str(path.resolve()) if path.is_dir() else str(model)
+
+
+def _path(text: str | Path, what: str) -> Path:
+    try:
+        return Path(path_text(str(text)))
+    except ValueError as error:
+        raise UserError(f"{what}: {str(text)[:60]} {error}") from None
 
 
 def _listed(sizes: dict[str, int]) -> str:

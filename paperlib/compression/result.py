@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from paperlib.common import places
 from paperlib.common.errors import UserError
-from paperlib.common.files import atomic_write_text, sha256_file
+from paperlib.common.files import atomic_write_text, sha256_file, sha256_folder
 from paperlib.common.places import ROOT
 from paperlib.compression import card, tradeoff
 from paperlib.evidence import provenance
@@ -27,6 +27,7 @@ class Result:
     """A compressed classifier; `folder` is where it was made, `save` takes it away."""
 
     folder: Path
+    sha256: str  # of the folder as it was made
     table: pd.DataFrame  # one row for each form of each model, index `model`
     params: Params
     about: dict
@@ -43,9 +44,11 @@ class Result:
     def save(self, folder: Path | str) -> Path:
         """Write the model, its card, metrics and trade-off into a folder, whole or not at all; return it.
 
-        Raises UserError when the folder holds something else, or cannot be written.
+        Raises UserError when the folder holds something else, or cannot be written, or the model is no longer there.
         """
         target = check_target(Path(folder))
+        if sha256_folder(self.folder) != self.sha256:
+            raise UserError("this model was removed or made anew since by another run: compress it again")
         partial = target.with_name(f".{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         try:
@@ -91,8 +94,23 @@ def check_target(folder: Path) -> Path:
         raise UserError(f"OUT: {target.name} cannot be written ({error.strerror or error})") from None
 
 
-def _is_ours(folder: Path) -> bool:
+def check_apart(target: Path, read: Path | str, what: str) -> None:
+    """Raise UserError when what is read, a model or data, would be written over."""
     try:
-        return folder.is_dir() and json.loads((folder / METRICS).read_text(encoding="utf-8")).get("made_by") == MAKER
-    except (OSError, ValueError, AttributeError):
-        return folder.is_dir() and not any(folder.iterdir())
+        path = (Path.cwd() / places.path_text(str(read))).resolve()
+    except ValueError:  # said by who reads it
+        return
+    if str(read) and path.exists() and path.is_relative_to(target):
+        raise UserError(f"OUT: {target.name} is or holds what {what} names: name another folder")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Say whether a folder is empty, or holds what we wrote and nothing else."""
+    if not folder.is_dir():
+        return False
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    try:
+        record = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        return record["made_by"] == MAKER and there <= {*record["files"], METRICS}
+    except (OSError, ValueError, KeyError, TypeError):
+        return not any(folder.iterdir())

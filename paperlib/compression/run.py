@@ -10,7 +10,7 @@ from pathlib import Path
 from paperlib import distillation
 from paperlib.common import hardware
 from paperlib.common.errors import UserError
-from paperlib.common.files import in_one_piece, sweep
+from paperlib.common.files import in_one_piece, sha256_folder, sweep
 from paperlib.common.lock import lock
 from paperlib.compression import choose, export, inputs, latency, result, tradeoff
 from paperlib.compression import vocabulary as pieces
@@ -26,7 +26,7 @@ from paperlib.params import Params
 from paperlib.tree import Study
 
 VERSIONS = "versions"  # folder of saved models in the study's
-FAST = ("ONNX int8", "torch fp32")  # the form a latency is asked of: the second where the first cannot be made
+PLAIN = "torch fp32"  # the form that every model has
 
 
 def compress(
@@ -60,14 +60,16 @@ def compress(
     if vocabulary not in ("", "used"):
         raise UserError(f"VOCABULARY: must be used, or nothing, not {vocabulary[:40]!r}")
     if out is not None:
-        result.check_target(Path(out))
+        target = result.check_target(Path(out))
+        for what, path in (("MODEL", model), ("DATA", data)):
+            result.check_apart(target, path, what)
     found = inputs.inputs_of(model, data, profile, seed, settings)
     for remark in found.remarks:
         say(remark)
     with lock(found.params.profile_dir):
         made = _compress(found, wish, vocabulary == "used", say)
-    if out is not None:
-        say(f"saved: {made.save(out)}")
+        if out is not None:
+            say(f"saved: {made.save(out)}")
     return made
 
 
@@ -92,12 +94,7 @@ class Work:
     @property
     def kinds(self) -> list[str]:
         """The forms in which a depth is measured."""
-        return [FAST[1]] if self.no_onnx else list(export.FILES)
-
-    @property
-    def fast(self) -> str:
-        """The form that a latency is asked of."""
-        return FAST[bool(self.no_onnx)]
+        return [PLAIN] if self.no_onnx else list(export.FILES)
 
     def version(self, removed: Removed) -> Path:
         """Return the folder of a node's model, saved with its full vocabulary."""
@@ -127,37 +124,47 @@ def _compress(found: Inputs, wish: Wish, cut: bool, say: Callable[[str], None]) 
     costs = Costs(params)
     depths = choose.walk(study, wish.keep, found.fuser, costs, say)
     forms = _exported(work, depths)
-    chosen = _chosen(wish, depths, forms, texts)
-    say(f"chosen on validation: {len(chosen.best.remaining)} of {layers} layers ({chosen.order})")
+    chosen, kind = _chosen(wish, depths, forms, work.kinds, texts)
+    say(f"chosen on validation: {len(chosen.best.remaining)} of {layers} layers ({chosen.order})" + f", as {kind}" * bool(kind))
     whole, record = _distilled(work, chosen.best, costs)
-    yours, lost = (work.folder / "used-vocabulary", pieces.cut(whole, params, work.folder / "used-vocabulary")) if cut else (whole, {})
+    yours, lost = whole, {}
+    if cut:
+        yours = work.folder / f"{whole.name}-used-vocabulary"
+        lost = pieces.cut(whole, params, yours)
     work.write_onnx([*{whole, yours}])
     forms = _forms(work, forms, {tradeoff.WHOLE: whole, tradeoff.YOURS: yours} if cut else {tradeoff.YOURS: yours})
     table = tradeoff.measure(forms, texts, depths, say)
     about = {
-        "wish": str(wish), "order": chosen.order, "kept": chosen.best.remaining, "layers": layers, "onnx_missing": work.no_onnx,
+        "wish": f"{wish}, as {kind}" if kind else str(wish), "order": chosen.order, "kept": chosen.best.remaining, "layers": layers, "onnx_missing": work.no_onnx,
         "distilled": record, "seconds": round(time.time() - started, 1), "machine": hardware.describe(),
         "export_differs_by": _difference(forms, texts), "vocabulary": lost,
     }  # fmt: skip
-    return Result(yours, table, params, about)
+    return Result(yours, sha256_folder(yours), table, params, about)
 
 
 def _exported(work: Work, depths: list[choose.Depth]) -> list[Form]:
-    """Save the best model of each depth, as ONNX too; return them in the form that is fast."""
+    """Save the best model of each depth, as ONNX too; return them in the first form of those that are measured."""
     folders, layers = [work.version(depth.best.removed) for depth in depths], depths[0].best.original_layers
     missing = sum(not export.is_there(folder) for folder in folders)
     if missing:
         work.say(f"writing {missing} models as ONNX, fp32 and int8: about {3 * layers + 4 * missing} s of one core")
     work.write_onnx(folders)
-    return [Form(_name(depth, layers), work.fast, folder, tuple(depth.best.remaining)) for depth, folder in zip(depths, folders)]
+    return [Form(_name(depth, layers), work.kinds[0], folder, tuple(depth.best.remaining)) for depth, folder in zip(depths, folders)]
 
 
-def _chosen(wish: Wish, depths: list[choose.Depth], forms: list[Form], texts: tradeoff.Texts) -> choose.Depth:
-    """Return the depth that fulfils the wish, by validation accuracy and, where it is asked, latency."""
-    accuracy, ms = [depth.best.validation_accuracy for depth in depths], []
+def _chosen(wish: Wish, depths: list[choose.Depth], forms: list[Form], kinds: list[str], texts: tradeoff.Texts) -> tuple[choose.Depth, str]:
+    """Return the depth that fulfils the wish, by validation accuracy and, where it is asked, latency; then also its form."""
+    accuracy, fastest = [depth.best.validation_accuracy for depth in depths], [(0.0, "")] * len(depths)
     if wish.latency_ms:
-        ms = latency.measure(forms, texts.test_rows, [(1, 1)])[tradeoff.ONE_TEXT].tolist()
-    return depths[choose.choose(wish, len(forms[0].kept), accuracy, ms, forms[0].kind)]
+        fastest = [_fastest(form, kinds, texts) for form in forms]
+    depth = choose.choose(wish, len(forms[0].kept), accuracy, [ms for ms, _ in fastest], min(fastest)[1])
+    return depths[depth], fastest[depth][1]
+
+
+def _fastest(form: Form, kinds: list[str], texts: tradeoff.Texts) -> tuple[float, str]:
+    """Return how long the fastest form of a model takes for one text on one thread (ms), and which that is."""
+    took = latency.measure([replace(form, kind=kind) for kind in kinds], texts.test_rows, [(1, 1)])[tradeoff.ONE_TEXT]
+    return min(zip(took.tolist(), kinds))
 
 
 def _forms(work: Work, depths: list[Form], own: dict[str, Path]) -> list[Form]:
@@ -166,7 +173,7 @@ def _forms(work: Work, depths: list[Form], own: dict[str, Path]) -> list[Form]:
     forms = [replace(original, kind=kind) for kind in dict.fromkeys([*TORCH, *work.kinds])]
     forms += [replace(form, kind=kind) for form in others for kind in work.kinds]
     kept = tuple(encoder.layer_numbers(export.load(own[tradeoff.YOURS])))
-    return forms + [Form(name, kind, folder, kept) for name, folder in own.items() for kind in dict.fromkeys([FAST[1], *work.kinds])]
+    return forms + [Form(name, kind, folder, kept) for name, folder in own.items() for kind in dict.fromkeys([PLAIN, *work.kinds])]
 
 
 def _name(depth: choose.Depth, layers: int) -> str:
@@ -180,11 +187,11 @@ def _early_look(wish: Wish, work: Work, layers: int, texts: tradeoff.Texts) -> N
     if not (folder / "config.json").exists():
         one = encoder.remove_layers(compute.bench_of(work.params).pretrained, list(range(1, layers)))
         distillation.save_whole(one, work.params, folder)
-    form = FAST[bool(export.write_template(folder))]
-    if form == FAST[0]:
+    kinds = [PLAIN] if export.write_template(folder) else list(export.FILES)
+    if kinds != [PLAIN]:
         export.add_onnx(folder, folder)
-    took = latency.measure([Form("1 layer", form, folder, (0,))], texts.test_rows, [(1, 1)])
-    choose.check_reachable(wish, took[tradeoff.ONE_TEXT].min(), f"1 of {layers} layers, {form}")
+    ms, kind = _fastest(Form("1 layer", PLAIN, folder, (0,)), kinds, texts)
+    choose.check_reachable(wish, ms, f"1 of {layers} layers, {kind}")
 
 
 def _distilled(work: Work, student: Node, costs: Costs) -> tuple[Path, dict]:

@@ -19,7 +19,7 @@ class Wish:
         if self.keep is not None:
             return f"keep {self.keep} layers"
         if self.latency_ms is not None:
-            return f"at most {self.latency_ms:g} ms for one text on one thread"
+            return f"at most {self.latency_ms:g} ms for one text on one thread, in its fastest form"
         return f"at most {self.max_drop:g} point{'s' * (self.max_drop != 1)} of validation accuracy lost"
 
 

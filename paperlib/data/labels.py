@@ -116,7 +116,7 @@ def _plain(number: str) -> str:
 def _codes(column: pd.Series, classes: int, where: str) -> pd.Series:
     """Return labels that are numbers from 0 as such."""
     values = column.map(_number)
-    wrong = values.map(lambda value: value % 1 != 0 or not 0 <= value < classes if value.is_finite() else True)
+    wrong = values.map(lambda value: not (value.is_finite() and 0 <= value < classes and value % 1 == 0))
     if wrong.any():
         raise UserError(f"{where}: row {_row(wrong)}: label {column.iloc[_row(wrong) - 1]} is not a whole number from 0 to {classes - 1}")
     return values.astype("int64")

@@ -48,7 +48,7 @@ def read(params: Params) -> tuple[Frames, list[str]]:
 def reading(params: Params) -> Reading:
     """Read as `read` does, with remarks, each one line: a test split that was drawn, say."""
     sizes = params.train_size + params.validation_size + params.test_size
-    return _settled(READERS[_source(params)](params), test_share=params.test_size / sizes)
+    return _settled(READERS[source_of(params)](params), test_share=params.test_size / sizes)
 
 
 def read_table(
@@ -75,12 +75,13 @@ def read_table(
 
 def files_of(params: Params) -> list[Path]:
     """List the files whose rows `read` reads, where they are a person's own: what is read is fingerprinted."""
-    if _source(params) != "data_dir":
+    if source_of(params) != "data_dir":
         return []
     return [file for _, table in sorted(tables.find(_own_path(params)).items()) for file in table.files]
 
 
-def _source(params: Params) -> str:
+def source_of(params: Params) -> str:
+    """Return where the rows come from: what `data_source: auto` comes to."""
     if params.data_source != "auto":
         return params.data_source
     if params.data_dir:
@@ -183,7 +184,7 @@ def _columns(frame: pd.DataFrame, text_fields: list[str], label_field: str, wher
     if len(text_fields) == 1:
         text = frame[text_fields[0]]
     else:  # an absent title or body is an empty string, not a fault
-        text = frame[text_fields].fillna("").astype(str).agg(" ".join, axis=1)
+        text = frame[text_fields].apply(lambda column: column.map(str, na_action="ignore").astype(object).fillna("")).agg(" ".join, axis=1)
     return pd.DataFrame({"text": text, "label": frame[label_field]}).reset_index(drop=True)
 
 

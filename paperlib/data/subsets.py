@@ -93,8 +93,9 @@ def subset(batch: Batch, n: int) -> Batch:
 def _tokenise(frame: pd.DataFrame, tokenizer, max_tokens: int) -> Batch:
     """Cut or pad every text to `max_tokens` tokens (paper, section 2.1)."""
     tokens = tokenizer(
-        frame["text"].tolist(), truncation=True, padding="max_length", max_length=max_tokens, return_tensors="pt"
-    )
+        frame["text"].tolist(), truncation=True, padding="max_length", max_length=max_tokens, return_tensors="pt",
+        return_attention_mask=True,  # some tokenisers leave it out unasked
+    )  # fmt: skip
     labels = torch.tensor(frame["label"].to_numpy())
     return {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"], "labels": labels}
 

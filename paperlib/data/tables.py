@@ -1,9 +1,12 @@
 """Find the tables of a file or a folder, and read them through `datasets`, which knows the formats."""
 
 import contextlib
+import csv
 import glob
+import gzip
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -96,12 +99,29 @@ def _open(datasets, table: Table, scratch: str):
 
 
 def _header(table: Table) -> list[str]:
-    """Return the columns of a CSV; a first row that is longer would silently shift all cells by one column."""
+    """Return the columns of a CSV; a first row that is longer would silently shift all cells by one column.
+
+    A stray quote would silently make one text of several rows.
+    """
+    for file in table.files:
+        _check_quotes(file, table)
     options = FORMATS[table.suffix.removesuffix(".gz")][1]
     heads = [pd.read_csv(file, nrows=5, dtype=str, **options) for file in table.files]
     if any(not isinstance(head.index, pd.RangeIndex) for head in heads):
         raise UserError(f"{table.where}: its rows have more cells than its first line; put texts with commas in quotes")
     return list(heads[0].columns)
+
+
+def _check_quotes(file: Path, table: Table) -> None:
+    """Refuse a CSV in which a quote that opens a text does not close it, but stands in it, or is never closed."""
+    csv.field_size_limit(sys.maxsize)
+    with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8-sig", newline="") as lines:
+        rows, row = csv.reader(lines, delimiter=FORMATS[table.suffix.removesuffix(".gz")][1]["sep"], strict=True), 0
+        try:
+            for row, _ in enumerate(rows, start=1):  # the first one holds the columns' names
+                pass
+        except csv.Error:
+            raise UserError(f"{table.where}: row {row}: a quote opens a text and does not close it; double the quotes within it") from None
 
 
 def _split(folder: Path, split: str) -> Table | None:
@@ -111,6 +131,8 @@ def _split(folder: Path, split: str) -> Table | None:
     if len(found) > 1:
         raise UserError(f"{folder.name}: there are both {found[0].name} and {found[1].name}; remove one")
     shards = [path for path in _tables_in(folder) if re.match(re.escape(split) + SHARD, path.name)]
+    if found and shards:
+        raise UserError(f"{folder.name}: there are both {found[0].name} and {shards[0].name}; remove one")
     if not found:
         return _one_table(shards, f"{folder.name}/{split}") if shards else None
     where = f"{folder.name}/{found[0].name}"
@@ -133,7 +155,16 @@ def _one_table(files: list[Path], where: str) -> Table:
     suffixes = sorted({_suffix(file) for file in files})
     if len(suffixes) != 1:
         raise UserError(f"{where}: its parts are of several formats ({', '.join(suffixes)})" if files else f"{where}: a folder without a table")
+    _check_all_there(files, where)
     return Table(where, suffixes[0], tuple(files))
+
+
+def _check_all_there(files: list[Path], where: str) -> None:
+    """Refuse parts that say how many they are, such as train-00000-of-00002, and are not as many."""
+    said = [numbers for file in files for numbers in re.findall(r"-(\d+)-of-(\d+)", file.name)[-1:]]
+    totals = {int(of) for _, of in said}
+    if said and (len(said) < len(files) or len(totals) > 1 or len(said) != totals.pop() or len(set(said)) < len(said)):
+        raise UserError(f"{where}: of its parts by number, such as {files[0].name}, some are missing, or there are others beside them")
 
 
 def _tables_in(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ Texts, buttons and boxes to tick only: in JupyterLab a list that drops down lose
 and a fold cannot be reached by the keyboard.
 """
 
+import shlex
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
@@ -53,9 +54,10 @@ class Form:
 
     def command(self) -> str:
         """Return the command line that runs the same study."""
-        words = write_settings(self.settings())
+        words = write_settings(self.settings()).replace("$", "$$")  # make reads one for itself
         study = f'PROFILE={self.profile.value} DATASETS={self.dataset.value} SEEDS="{self.seed.value}"'
-        return f"make reproduce {study}" + (f' SET="{words}"' if words else "")
+        quoted = f'"{words}"' if not set(words) & set('"$`\\!') else shlex.quote(words)
+        return f"make reproduce {study}" + (f" SET={quoted}" if words else "")
 
     def set(self, **values: Any) -> None:
         """Put values into the controls, as a person would type them."""

@@ -1,7 +1,10 @@
 """Find the settings under which models of a dataset and seed are at hand: the default study, and experiments."""
 
+from collections.abc import Sequence
+
 from paperlib import params as P
 from paperlib.common.errors import UserError
+from paperlib.common.messages import unit_name
 from paperlib.params import EXPERIMENTS, Params
 
 
@@ -13,9 +16,11 @@ def known(params: Params) -> list[Params]:
     return [each for each in found if any(each.unit_dir.glob("nodes/*.json"))]
 
 
-def title(params: Params) -> str:
-    """Name a study by the settings that set it apart."""
-    return params.experiment or "default"
+def titles(studies: Sequence[Params]) -> list[str]:
+    """Name each study by the settings that set it apart, and where these are the same by its profile, dataset and seed."""
+    names = [params.experiment or "default" for params in studies]
+    units = [f"{params.profile}, {unit_name(params.dataset, params.seed)}" for params in studies]
+    return [name if names.count(name) == 1 else f"{name} ({unit})" for name, unit in zip(names, units)]
 
 
 def _read(name: str, usual: Params) -> Params | None:

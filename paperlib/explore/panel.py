@@ -17,7 +17,7 @@ from paperlib.explore import curves
 from paperlib.explore.cost import preview
 from paperlib.explore.form import Form
 from paperlib.explore.growth import Growth
-from paperlib.explore.known import known, title
+from paperlib.explore.known import known, titles
 from paperlib.explore.look import Look, look
 from paperlib.explore.walks import Walks
 from paperlib.figures import explore as figures
@@ -72,7 +72,7 @@ class Panel(widgets.VBox):
     def add(self, params: Params) -> None:
         """Show these settings in the picture, too; beyond four the oldest but the first goes."""
         others = [each for each in self.shown if each.experiment != params.experiment or each.unit_dir != params.unit_dir]
-        self.shown = [*others[: MOST - 1], params]
+        self.shown = [*others[:1], *others[1:][2 - MOST :], params]
         self.draw()
 
     def draw(self) -> None:
@@ -81,10 +81,9 @@ class Panel(widgets.VBox):
             self._draw()
 
     def _draw(self) -> None:
-        names, tables = self.walks.value, {}
-        for params in self.shown:
-            tables[title(params)] = curves.table(params, names)
-        against = {title(each): curves.differences(self.shown[0], each, names) for each in self.shown[1:]}
+        names, settings = self.walks.value, titles(self.shown)
+        tables = {title: curves.table(params, names) for title, params in zip(settings, self.shown)}
+        against = {title: curves.differences(self.shown[0], each, names) for title, each in zip(settings[1:], self.shown[1:])}
         if any(len(table) for table in tables.values()):
             self.picture.value = picture(*figures.settings_curves(tables, against))
             self.order.value = picture(*figures.order_grid(tables))

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from paperlib.explore import curves
-from paperlib.explore.known import title
+from paperlib.explore.known import titles
 from paperlib.figures import explore as figures
 from paperlib.params import Params
 from paperlib.tree import Study
@@ -19,6 +19,8 @@ def side_by_side(studies: Sequence[Params], names: Sequence[str] = curves.USUAL)
     """
     for params in studies:
         Study(params).grow(list(names))
-    tables = {title(params): curves.table(params, names) for params in studies}
-    against = {title(params): curves.differences(studies[0], params, names) for params in studies[1:]}
-    return *figures.settings_curves(tables, against), pd.concat(against, names=["setting"]).reset_index(0)
+    settings = titles(studies)
+    tables = {title: curves.table(params, names) for title, params in zip(settings, studies)}
+    against = {title: curves.differences(studies[0], params, names) for title, params in zip(settings[1:], studies[1:])}
+    gaps = pd.concat(against, names=["setting"]).reset_index(0) if against else pd.DataFrame()
+    return *figures.settings_curves(tables, against), gaps

@@ -1,11 +1,36 @@
-"""Check what was loaded before anything is computed: its weights, its length, and whether the tokeniser belongs to it."""
+"""Check what was loaded before anything is computed: its weights, its length, its classes, and whether the tokeniser belongs to it."""
+
+import re
 
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from paperlib.common.errors import UserError
 from paperlib.model.families import all_layers, layers
 from paperlib.params import Params
+
+UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls a class without a name
+
+
+def classes_of(config: PretrainedConfig) -> list[str]:
+    """Return the names of the classes of a checkpoint's head, in its order; [] where it has none."""
+    if not any("ForSequenceClassification" in name for name in config.architectures or []):
+        return []
+    return [str(config.id2label.get(number, f"LABEL_{number}")) for number in range(config.num_labels)]
+
+
+def is_named(classes: list[str]) -> bool:
+    """Say whether a head says which classes its outputs are."""
+    return bool(classes) and not all(map(UNNAMED.fullmatch, classes))
+
+
+def check_classes(own: list[str], class_names: list[str], params: Params) -> None:
+    """Raise UserError when a model that is taken as it is has the data's classes in another order, or others."""
+    if params.fine_tuned and is_named(own) and own != class_names:
+        raise UserError(
+            f"fine_tuned: the classes of model {params.model} are {', '.join(own[:4])}, in this order, and not {', '.join(class_names[:4])}: "
+            "set class_names to them"
+        )
 
 
 def check(model: PreTrainedModel, report: dict, params: Params) -> None:

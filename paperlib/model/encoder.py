@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
@@ -58,8 +59,9 @@ def load_model(
 ) -> PreTrainedModel:
     """Load the pretrained encoder with a classification head, drawn from `params.seed` unless a fitting one is there.
 
-    Safetensors only, no remote code. Padding is what `tokenizer` pads with. Raises UserError when the model cannot be
-    had, is not an encoder classifier, or does not belong to the tokeniser.
+    A head whose own classes have other names, or another order, does not fit. Safetensors only, no remote code. Padding
+    is what `tokenizer` pads with. Raises UserError when the model cannot be had, is not an encoder classifier, is taken as
+    it is and has other classes, or does not belong to the tokeniser.
     """
     labels = {"id2label": dict(enumerate(class_names)), "label2id": {name: i for i, name in enumerate(class_names)}}
     torch.manual_seed(params.seed)
@@ -70,12 +72,23 @@ def load_model(
         kwargs = labels if len(labels["label2id"]) == len(class_names) else {"num_labels": len(class_names)}
         # The head of another task gives way to a new one; only then may shapes differ.
         kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
+        own = own_classes(params)
+        checkpoint.check_classes(own, class_names, params)
         model, report = _from_pretrained(AutoModelForSequenceClassification, params, **kwargs, **PLAIN)
+        if checkpoint.is_named(own) and own != class_names:
+            _draw_head(model, params.seed)
     checkpoint.check(model, report, params)
     if tokenizer is not None:
         checkpoint.align_padding(model, tokenizer, params)
     checkpoint.number_anew(model)
     return model.float()
+
+
+def own_classes(params: Params) -> list[str]:
+    """Return the classes of the head that `params.model` has of itself, [] where it has none."""
+    if params.model in ("random-bert", *pretrained.MODELS):
+        return []
+    return checkpoint.classes_of(_from_pretrained(AutoConfig, params))
 
 
 def layer_numbers(model: PreTrainedModel) -> list[int]:
@@ -194,6 +207,14 @@ def _from_pretrained(auto_class, params: Params, **kwargs):
         said = " ".join(str(error).split())[:160] or type(error).__name__
         advice = "without a network give a folder, or use PROFILE=laptop"
         raise UserError(f"model {params.model} could not be loaded: {said}; {advice}") from None
+
+
+def _draw_head(model: PreTrainedModel, seed: int) -> None:
+    """Put a new head, drawn from the seed, in place of one that was trained for other classes."""
+    torch.manual_seed(seed)
+    drawn = type(model)(model.config).state_dict()
+    inside = f"{model.base_model_prefix}."
+    model.load_state_dict({name: tensor for name, tensor in drawn.items() if not name.startswith(inside)}, strict=False)
 
 
 def _tiny_config(labels: dict) -> BertConfig:

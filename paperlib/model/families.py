@@ -1,7 +1,7 @@
 """What is known of each family of encoders: where its layers are, what its head reads, what it cannot do without."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -111,12 +111,32 @@ def first_token_only(model: PreTrainedModel) -> Iterator[None]:
 def caught_outputs(model: PreTrainedModel) -> Iterator[list[torch.Tensor]]:
     """Collect, inside the block, the hidden state that each layer puts out, in the order in which they run."""
     caught: list[torch.Tensor] = []
-    hooks = [layer.register_forward_hook(lambda _, args, output: caught.append(hidden_of(output))) for layer in layers(model)]
-    try:
+    with _watched(model, lambda before, after: caught.append(after)):
         yield caught
+
+
+@contextlib.contextmanager
+def caught_ends(model: PreTrainedModel) -> Iterator[list[tuple[torch.Tensor, torch.Tensor]]]:
+    """Collect, inside the block, the hidden state that each layer is given and that which it puts out.
+
+    The hidden states that a model returns are not these: some end with a norm that belongs to no layer.
+    """
+    caught: list[tuple[torch.Tensor, torch.Tensor]] = []
+    with _watched(model, lambda before, after: caught.append((before, after))):
+        yield caught
+
+
+@contextlib.contextmanager
+def _watched(model: PreTrainedModel, see: Callable[[torch.Tensor, torch.Tensor], None]) -> Iterator[None]:
+    def hook(layer, args, kwargs, output):
+        see(args[0] if args else kwargs["hidden_states"], hidden_of(output))
+
+    hooks = [layer.register_forward_hook(hook, with_kwargs=True) for layer in layers(model)]
+    try:
+        yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        for each in hooks:
+            each.remove()
 
 
 def hidden_of(output: Output) -> torch.Tensor:

@@ -24,6 +24,8 @@ def calibrate(params: Params, total: int, models: int = 1) -> Callable[[int], fl
     few = params.replace(train_size=CALIBRATION_STEPS * params.batch_size, epochs=1, signal_size=2)
     texts = {name: tensor[: few.train_size] for name, tensor in bench.dataset.train.items()}
 
+    steps = math.ceil(len(texts["labels"]) / few.batch_size)  # fewer where there are not as many texts
+
     def train(left: int) -> float:
         untrained = [encoder.remove_layers(bench.pretrained, list(range(left, total))) for _ in range(models)]
         started = time.perf_counter()
@@ -31,7 +33,7 @@ def calibrate(params: Params, total: int, models: int = 1) -> Callable[[int], fl
             batched_training.fine_tune_together(untrained, texts, few, list(range(models)))
         else:
             training.fine_tune(untrained[0], texts, few, seed=0)
-        return (time.perf_counter() - started) / models / math.ceil(few.train_size / few.batch_size)
+        return (time.perf_counter() - started) / models / steps
 
     try:
         seconds = {left: [train(left), train(left)][1] for left in (total, 0)}  # the first one warms up

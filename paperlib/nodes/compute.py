@@ -8,12 +8,14 @@ import torch
 from transformers import PreTrainedModel
 
 from paperlib import ablation, signals
+from paperlib.common.errors import UserError
 from paperlib.data import subsets
 from paperlib.data.subsets import Batch, Dataset
 from paperlib.model import batched_training, encoder, memory, together, training
 from paperlib.model.device import device_of, forward_context
 from paperlib.names import SIGNALS
 from paperlib.nodes import contract
+from paperlib.nodes.fingerprint import of_study
 from paperlib.nodes.node import Node, Removed, columns, label, layers_of, pack, seed_of, subset_columns
 from paperlib.nodes.store import KNOWN_SIGNALS, Store, store_of
 from paperlib.params import Params
@@ -37,8 +39,8 @@ class Bench:
 
 
 def bench_of(params: Params) -> Bench:
-    """Load data and pretrained model, once per process and study."""
-    return _bench(params.model_dump_json())
+    """Load data and pretrained model, once per process and study: a table or a model that was changed is another's."""
+    return _bench(params.model_dump_json(), of_study(params))
 
 
 def compute_node(
@@ -158,7 +160,7 @@ def _correct(model: PreTrainedModel, split: str, bench: Bench) -> dict:
 
 
 @lru_cache(maxsize=1)
-def _bench(params_json: str) -> Bench:
+def _bench(params_json: str, study: str) -> Bench:
     params = Params.model_validate_json(params_json)
     device = device_of(params)
     if device.type == "cpu":
@@ -169,7 +171,10 @@ def _bench(params_json: str) -> Bench:
     for batch in (dataset.train, dataset.validation, dataset.test):
         batch.update({name: tensor.to(device) for name, tensor in batch.items()})
     model, store = encoder.load_model(params, dataset.class_names, tokenizer), store_of(params)
-    if params.model not in contract.OURS and store.read(()) is None:  # a study that was begun has passed
+    begun = store.read(())
+    if begun is not None and begun.record["texts"] != dataset.fingerprint:  # the hub's rows have moved, say
+        raise UserError(f"{params.dataset}: its texts are no longer those with which this study was begun: remove its outputs, or bring them back")
+    if params.model not in contract.OURS and begun is None:  # a study that was begun has passed
         contract.check(model, params)
     model = encoder.restrict_vocabulary(model, dataset.token_ids)
     return Bench(params, dataset, model.to(device), store)

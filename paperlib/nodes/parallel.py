@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from joblib import Parallel, delayed, parallel_config
 
 from paperlib.common.errors import UserError
+from paperlib.common.hardware import cores
 from paperlib.model.device import device_of
 from paperlib.nodes.fingerprint import of_study
 from paperlib.params import Params
@@ -37,7 +38,7 @@ def workers_of(params: Params) -> int:
         return 1
     if address := os.environ.get(SCHEDULER):
         return max(1, len(_client(address).ncores()))
-    return params.workers or len(os.sched_getaffinity(0))
+    return params.workers or cores()
 
 
 def run(function: Callable, arguments: list[tuple], params: Params) -> Iterator:

@@ -18,7 +18,10 @@ from paperlib.params import Params
 FOLDER = "compare"
 FEW = 3  # differences, which the title can name
 HEADS = ["strategy", "this run", "the other", "difference (points)", "s.e.m.", "removed alike", "of steps"]
-OF_TEXTS = {"data_dir", "data_source", "hub_id", "hub_revision", "hub_slices", "text_fields"}  # which texts a run reads
+OF_TEXTS = {  # which texts a run reads, and which of them it draws: a test text of one size may be another's training text
+    "data_dir", "data_source", "hub_id", "hub_config", "hub_revision", "hub_slices", "text_fields", "label_field",
+    "train_size", "validation_size", "test_size",
+}  # fmt: skip
 OTHER_TEXTS = (
     "**The two may have read different texts** ({}): accuracies then differ for that reason before any other, and which "
     "run is the more accurate says nothing about the rest of what differs."
