@@ -482,3 +482,103 @@ def test_the_command_offers_what_it_heeds(capsys):
         main(["compress", "--help"])
     offered = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
     assert {"--data", "--keep", "--seed"} <= offered and not offered & {"--datasets", "--seeds"}
+
+
+# What is said of a result
+
+
+def trade_off(layers_left=3, whole=None, forms=("torch fp32", "ONNX fp32", "ONNX int8")):
+    """Return a table: the original of 4 layers takes 8, 4, 2 ms and 80, 80, 20 MB; `whole`, where given, has twice the size of yours."""
+    from paperlib.compression import tradeoff
+
+    def rows(name, layers, ms, mb, accuracy):
+        quicker = {"torch fp32": (1, 1), "ONNX fp32": (2, 1), "ONNX int8": (4, 4)}
+        return [{"model": name, "form": form, "layers": layers, tradeoff.ONE_TEXT: ms / quicker[form][0], "megabytes": mb / quicker[form][1],
+                 "memory_mb": 1.0, "accuracy": accuracy, "low": 0.1, "high": 0.9, "validation_accuracy": accuracy, "remark": ""} for form in forms]  # fmt: skip
+
+    found = rows("original", 4, 8.0, 80.0, 0.50)
+    if whole:
+        found += rows(tradeoff.WHOLE, layers_left, whole, 60.0, 0.60)
+    return pd.DataFrame(found + rows("yours", layers_left, 4.0, 30.0, 0.55)).set_index("model")
+
+
+@pytest.mark.parametrize(("table", "said"), [
+    (trade_off(), "Removing layers, with the training that goes with it, makes the model 2.0 times as fast and 2.7 times smaller (+5.0 points of test "
+     "accuracy); quantising makes it 2.0 times as fast and 4.0 times smaller (+0.0 points). All together, against the original in torch fp32: "
+     "8.0 times as fast and 10.7 times smaller (+5.0 points)."),
+    (trade_off(whole=4.0), "Removing layers, with the training that goes with it, makes the model 2.0 times as fast and 1.3 times smaller (+10.0 points of "
+     "test accuracy); cutting the vocabulary makes it 2.0 times smaller (-5.0 points); quantising makes it 2.0 times as fast and 4.0 times smaller (+0.0 "
+     "points). All together, against the original in torch fp32: 8.0 times as fast and 10.7 times smaller (+5.0 points)."),
+    (trade_off(layers_left=4, whole=7.0), "No layer was removed; cutting the vocabulary makes it 2.0 times smaller (-5.0 points); quantising"),
+    (trade_off(forms=("torch fp32",)), "Removing layers, with the training that goes with it, makes the model 2.0 times as fast and 2.7 times smaller (+5.0 points of "
+     "test accuracy); without ONNX nothing was quantised."),
+], ids=["layers", "layers and vocabulary", "vocabulary alone", "without ONNX"])  # fmt: skip
+def test_the_sentence_credits_each_step_with_what_it_did(table, said):
+    from paperlib.compression import tradeoff
+
+    assert tradeoff.sentence(table).startswith(said)
+
+
+def test_the_code_of_a_card_is_python_whatever_the_folder_and_the_exporter_are_called(compressed):
+    from paperlib.compression import card
+
+    for missing in ("", "unsupported {'input_ids': 2} and {0}"):
+        text = card.write(trade_off(), compressed.first.params, compressed.first.about | {"onnx_missing": missing}, 'my "best" {model}')
+        codes = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        assert len(codes) == 1 + (not missing) and all(compile(code, "card", "exec") for code in codes)
+        assert 'my \\"best\\" {model}' in codes[0] and ("ONNX is missing" in text) == bool(missing)
+
+
+def test_a_model_that_another_run_has_changed_is_not_saved_as_this_one(compressed, tmp_path):
+    import shutil
+    from dataclasses import replace
+
+    shutil.copytree(compressed.first.folder, tmp_path / "made")
+    made = replace(compressed.first, folder=tmp_path / "made")
+    made.save(tmp_path / "good")
+    (tmp_path / "made" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="removed or made anew since by another run"):
+        made.save(tmp_path / "bad")
+    assert not (tmp_path / "bad").exists() and (tmp_path / "good" / "config.json").exists()
+
+
+def test_what_a_person_put_beside_a_saved_model_is_not_deleted(compressed, tmp_path):
+    made = compressed.first
+    made.save(tmp_path / "mine")
+    made.save(tmp_path / "mine")  # over what is ours alone
+    (tmp_path / "mine" / "notes").mkdir()
+    (tmp_path / "mine" / "notes" / "thesis.txt").write_text("precious")
+    with pytest.raises(UserError, match="OUT: mine is there already"):
+        made.save(tmp_path / "mine")
+    assert (tmp_path / "mine" / "notes" / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize(("out", "what"), [("small", "MODEL"), (".", "MODEL"), ("texts", "DATA")])
+def test_what_is_read_is_not_written_over(out, what, compressed, tmp_path, monkeypatch):
+    import shutil
+
+    from paperlib.compression import compress
+
+    (tmp_path / "root" / "small").mkdir(parents=True)
+    (tmp_path / "root" / "texts").mkdir()
+    shutil.copy(compressed.folder / "topics.csv", tmp_path / "root" / "texts" / "train.csv")
+    monkeypatch.chdir(tmp_path / "root")
+    monkeypatch.setattr("paperlib.compression.result._is_ours", lambda folder: True)
+    with pytest.raises(UserError, match=f"OUT: {'root' if out == '.' else out} is or holds what {what} names"):
+        compress("small", "texts/train.csv", out=out, profile="smoke", settings=compressed.settings)
+
+
+def test_a_latency_is_that_of_the_fastest_form(monkeypatch):
+    from paperlib.compression import run, tradeoff
+    from paperlib.compression.forms import Form
+    from paperlib.compression.wish import wish_of
+
+    took = {("4", "ONNX fp32"): 3.0, ("4", "ONNX int8"): 5.0, ("3", "ONNX fp32"): 2.0, ("3", "ONNX int8"): 1.5}
+    monkeypatch.setattr(run.latency, "measure", lambda forms, *_: pd.DataFrame({tradeoff.ONE_TEXT: [took[form.model, form.kind] for form in forms]}))
+    depths = [SimpleNamespace(best=SimpleNamespace(validation_accuracy=accuracy)) for accuracy in (0.6, 0.5)]
+    forms = [Form(name, "ONNX fp32", None, tuple(range(int(name)))) for name in "43"]
+    wanted = {ms: run._chosen(wish_of(latency_ms=ms), depths, forms, ["ONNX fp32", "ONNX int8"], SimpleNamespace(test_rows=None)) for ms in (3, 2)}
+    assert wanted == {3: (depths[0], "ONNX fp32"), 2: (depths[1], "ONNX int8")}
+    with pytest.raises(UserError, match=r"LATENCY_MS=1: no model reaches it here: the fastest \(ONNX int8\) takes 1.50 ms"):
+        run._chosen(wish_of(latency_ms=1), depths, forms, ["ONNX fp32", "ONNX int8"], SimpleNamespace(test_rows=None))
+    assert run._chosen(wish_of(keep=3), depths, forms, ["ONNX int8"], None) == (depths[1], "")

@@ -410,3 +410,18 @@ def test_a_tokeniser_that_leaves_out_the_attention_mask_is_asked_for_it(tmp_path
     tokenizer.model_input_names = ["input_ids"]
     batch = subsets._tokenise(pd.DataFrame({"text": ["rain"], "label": [0]}), tokenizer, 6)
     assert batch["attention_mask"].shape == (1, 6) and 0 < batch["attention_mask"].sum() < 6
+
+
+def test_texts_of_several_classes_are_said(quiet, tmp_path):
+    frame = rows("train")
+    twice = pd.concat([frame, frame[:2].assign(label="c"), frame[4:5]])
+    save(twice, tmp_path / "mine" / "train.csv")
+    save(rows("test"), tmp_path / "mine" / "test.csv")
+    assert sources.read_table(tmp_path / "mine")[2] == ["mine/train: 2 texts are of several classes in different rows; the first row counts"]
+
+
+def test_a_training_split_that_is_the_test_split_is_refused_in_words(quiet, tmp_path):
+    for split in tables.SPLITS:
+        save(rows("train"), tmp_path / "data" / "newsgroup" / f"{split}.csv")
+    with pytest.raises(UserError, match="^newsgroup/train without the texts of the test split: 0 distinct texts, fewer than train_size"):
+        subsets.draw(sources.read(local(tmp_path))[0], local(tmp_path))

@@ -1,5 +1,6 @@
 """Each of the twelve signals against an independent formula: loops over numbers, scikit-learn, numpy, brute force."""
 
+import copy
 import math
 import types
 
@@ -465,3 +466,14 @@ def test_no_layers_no_rows(tmp_path):
     empty = encoder.remove_layers(tiny_model(), [0, 1, 2])
     measured = signals.measure(empty, padded_batch(), settings(tmp_path))
     assert measured.shape == (0, 12) and tuple(measured.columns) == SIGNALS
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_signals_without_the_first_layer_are_those_of_the_model_when_it_is_read_again(kind, tmp_path):
+    """Where a spacer stands in for it, too, which must run as the other layers do."""
+    smaller, batch = encoder.remove_layers(tiny_model(kind), [0]), padded_batch(kind)
+    plain = encoder.as_plain(smaller)
+    read = type(plain).from_pretrained(None, config=copy.deepcopy(plain.config), state_dict=plain.state_dict()).eval()
+    found, again = (signals.measure(model, batch, settings(tmp_path)) for model in (smaller, read))
+    assert list(found.index) == [1, 2] and np.isfinite(found.to_numpy()).all()
+    np.testing.assert_allclose(found.to_numpy(), again.to_numpy(), rtol=1e-5)

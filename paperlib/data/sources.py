@@ -210,7 +210,7 @@ def _settled(raw: Raw, test_share: float) -> Reading:
     columns = {split: frame["label"] for split, frame in raw.frames.items()}
     codes, names = labels.settle(columns, raw.given, raw.stated, raw.where)
     frames = {split: _checked(frame["text"], codes[split], raw.where[split]) for split, frame in raw.frames.items()}
-    remarks = []
+    remarks = [remark for split, frame in frames.items() for remark in _twice(frame, raw.where[split])]
     if "all" in frames:
         where = raw.where["all"]
         frames = splits.with_test(frames["all"], test_share, where)
@@ -229,6 +229,13 @@ def _checked(text: pd.Series, codes: pd.Series, where: str) -> pd.DataFrame:
     if codes.nunique() < 2:
         raise UserError(f"{where}: only one class occurs; a classifier needs two")
     return pd.DataFrame({"text": text.astype(str), "label": codes})
+
+
+def _twice(frame: pd.DataFrame, where: str) -> list[str]:
+    """Remark on texts that are of several classes: a text is drawn once, and its first row says of which."""
+    several = int((frame.drop_duplicates()["text"].value_counts() > 1).sum())
+    texts = "a text is" if several == 1 else f"{several} texts are"
+    return [f"{where}: {texts} of several classes in different rows; the first row counts"] * bool(several)
 
 
 def _rare(frames: Frames, names: list[str], where: dict[str, str], declared: bool) -> list[str]:

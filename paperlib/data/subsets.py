@@ -58,11 +58,12 @@ def load(params: Params, tokenizer) -> Dataset:
 def draw(frames: dict[str, pd.DataFrame], params: Params) -> dict[str, pd.DataFrame]:
     """Draw the disjoint subsets `train`, `validation` and `test` from the splits `train` and `test`."""
     test_pool = frames["test"].drop_duplicates("text")
-    train_pool = frames["train"].drop_duplicates("text")
-    train_pool = train_pool[~train_pool["text"].isin(set(test_pool["text"]))]
+    distinct = frames["train"].drop_duplicates("text")
+    train_pool = distinct[~distinct["text"].isin(set(test_pool["text"]))]
+    where = f"{params.dataset}/train" + " without the texts of the test split" * (len(train_pool) < len(distinct))
     rng = np.random.default_rng([params.seed, 2501])
     n_train = params.train_size + params.validation_size
-    pool = stratified(train_pool, n_train, rng, f"{params.dataset}/train", "train_size + validation_size")
+    pool = stratified(train_pool, n_train, rng, where, "train_size + validation_size")
     train = stratified(pool, params.train_size, rng, params.dataset, "train_size")
     validation = pool.drop(train.index)
     test = stratified(test_pool, params.test_size, rng, f"{params.dataset}/test", "test_size")

@@ -114,7 +114,8 @@ def remove_layers(model: PreTrainedModel, removed: list[int]) -> PreTrainedModel
     kept = [position for position, number in enumerate(before) if number is not None and number not in removed]
     modules, of_kept = [all_layers(model)[position] for position in kept], [before[position] for position in kept]
     if kept[:1] != [0] and family(model).bare_first:
-        kept, modules, of_kept = [0, *kept], [_zeroed(copy.deepcopy(all_layers(model)[0])), *modules], [None, *of_kept]
+        spacer = copy.deepcopy(all_layers(model)[0], {id(model.config): model.config})  # one configuration for all, lest it runs otherwise
+        kept, modules, of_kept = [0, *kept], [_zeroed(spacer), *modules], [None, *of_kept]
     if not kept and family(model).needs_a_layer:
         modules, of_kept = [HandOn()], [None]
     with with_layers(model, modules):
