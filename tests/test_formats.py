@@ -132,7 +132,7 @@ def test_a_table_without_a_test_split_has_one_drawn(name, quiet, tmp_path):
     frame = pd.DataFrame({"text": [f"text {i % 90}" for i in range(100)], "label": (["a"] * 6 + ["b"] * 3 + ["c"]) * 10})
     ONE_TABLE[name](tmp_path / "data", frame)
     drawn, names, remarks = sources.read_table(tmp_path / "data" / name)
-    assert remarks == [f"{name}: has no test split; 18 of its 90 distinct texts are drawn for it, always the same"]
+    assert remarks == [f"{name}: has no test split; 18 of its 90 distinct texts are drawn for it, the same at these sizes"]
     assert {split: len(frame) for split, frame in drawn.items()} == {"train": 72, "test": 18}
     assert not set(drawn["train"]["text"]) & set(drawn["test"]["text"])
     shares = drawn["test"]["label"].value_counts()

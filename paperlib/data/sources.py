@@ -62,7 +62,7 @@ def read_table(
 
     CSV, TSV, JSON lines, JSON (each also .gz) or parquet; a folder with `train` and `test` in such files or parts, a
     folder of parts, a folder of `save_to_disk`. Of a table without a test split a stratified `test_share` of its
-    distinct texts is drawn, always the same, and a remark says so. Raises UserError with one line.
+    distinct texts is drawn, the same for the same rows and share, and a remark says so. Raises UserError with one line.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -215,7 +215,7 @@ def _settled(raw: Raw, test_share: float) -> Reading:
         where = raw.where["all"]
         frames = splits.with_test(frames["all"], test_share, where)
         n, texts = len(frames["test"]), sum(map(len, frames.values()))
-        remarks.append(f"{where}: has no test split; {n} of its {texts} distinct texts are drawn for it, always the same")
+        remarks.append(f"{where}: has no test split; {n} of its {texts} distinct texts are drawn for it, the same at these sizes")
         if frames["test"]["label"].nunique() < 2:
             raise UserError(f"{where}: has no test split, and its {texts} distinct texts are too few to draw one of two classes")
     known = {**dict.fromkeys(frames, raw.where.get("all", "")), **raw.where}
