@@ -523,7 +523,7 @@ def test_the_code_of_a_card_is_python_whatever_the_folder_and_the_exporter_are_c
     from paperlib.compression import card
 
     for missing in ("", "unsupported {'input_ids': 2} and {0}"):
-        text = card.write(trade_off(), compressed.first.params, compressed.first.about | {"onnx_missing": missing}, 'my "best" {model}')
+        text = card.write(trade_off(whole=4.0), compressed.first.params, compressed.first.about | {"onnx_missing": missing}, 'my "best" {model}')
         codes = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
         assert len(codes) == 1 + (not missing) and all(compile(code, "card", "exec") for code in codes)
         assert 'my \\"best\\" {model}' in codes[0] and ("ONNX is missing" in text) == bool(missing)

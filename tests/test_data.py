@@ -23,7 +23,7 @@ class Words:
     def __init__(self, start=2, pad=0, end=3):
         self.start, self.pad_token_id, self.end = start, pad, end
 
-    def __call__(self, texts, truncation, padding, max_length, return_tensors):
+    def __call__(self, texts, truncation, padding, max_length, return_tensors, return_attention_mask=True):
         rows = [
             [self.start, *(int(word) for word in text.split())][: max_length - 1] + [self.end]
             for text in texts
