@@ -9,6 +9,7 @@ from paperlib import params as parameters
 from paperlib import published
 from paperlib.evidence import claims, other_encoder, tables, walk_quantities
 from paperlib.evidence.estimates import Results
+from paperlib.names import SIGNALS
 from paperlib.report import reference_pages
 
 HERE = {"Random-Forest": [0.5, 0.6, 0.7, 0.8, 0.9], "Equal-Training": [0.55, 0.65, 0.75, 0.85, 0.95], "Random": [0.4] * 5}
@@ -62,6 +63,17 @@ def test_both_sides_are_of_the_datasets_that_both_have():
     assert here["mean_here"] == pytest.approx(-5) and here["mean_there"] == pytest.approx(100 * (0.1 + 0.3 + 0.4) / 3)
     assert gone["mean_here"] == pytest.approx(10) and gone["mean_there"] == pytest.approx(100 * (0.1 + 0.3 + 0.4) / 3)
     assert other_encoder.beside(steps_of({"Random": [0.4] * 5}), there).empty, "no forest, nothing to compare"
+
+
+def test_a_rival_that_was_walked_on_fewer_datasets_is_compared_on_these_alone():
+    there = pd.concat([walked([0.6, 0.8, 0.9, 0.7]), walked([0.6, 0.8], [0.5, 0.4]).query("strategy == 'Equal-Training'")])
+    found = other_encoder.beside(steps_of(HERE, layers=6), there)
+    assert found.loc["Baseline", ["datasets_here", "datasets_there"]].tolist() == [4, 4]
+    assert found.loc["Equal-Training", ["datasets_here", "datasets_there"]].tolist() == [2, 2]
+    assert found.loc["Equal-Training", "mean_there"] == pytest.approx(100 * (0.1 + 0.4) / 2)
+    singles = {name: [0.5] * 5 for name in SIGNALS} | {"Random-Forest": [0.6] * 5}
+    both = other_encoder.beside(steps_of(singles), steps_of(singles).assign(encoder="deep"))
+    assert {"best single signal, in hindsight", "mean of the 12 single signals"} <= set(both.index)
 
 
 def test_walks_are_ones_own_or_as_the_reference_kept_them(tmp_path, monkeypatch):

@@ -9,11 +9,12 @@ import pandas as pd
 from paperlib.common.places import REFERENCE
 from paperlib.evidence import comparisons, tables, transfer, units
 from paperlib.evidence.estimates import Results
-from paperlib.names import FUSERS
-from paperlib.params import Params
+from paperlib.names import FUSERS, SIGNALS
+from paperlib.params import DATASETS, Params
 
 FOREST = FUSERS[1]
 KEPT = REFERENCE / "laptop"
+ALONE = {"Baseline": (), comparisons.BEST_SINGLE: SIGNALS, comparisons.MEAN_SINGLE: SIGNALS}  # rivals that are no walk: those they come from
 
 
 def first_choices(models: list[transfer.Model], own: bool, params: Params) -> pd.DataFrame:
@@ -47,21 +48,26 @@ def walks_here(own: bool, params: Params) -> pd.DataFrame:
 
 
 def beside(here: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
-    """Set what the random forest gains over each rival here beside what it gains there, on the datasets that both have.
+    """Set what the random forest gains over each rival here beside what it gains there.
 
-    One row for each rival that was walked on both sides; the columns of `comparisons.rivals`, each with _here and _there.
+    One row for each rival that was walked on both sides, of the datasets on which it was; the columns of
+    `comparisons.rivals`, each with _here and _there.
     """
-    shared = set(here["dataset"]) & set(there["dataset"])
-    sides = [rows[rows["dataset"].isin(shared)] for rows in (here, there)]
-    if not all((rows["strategy"] == FOREST).any() for rows in sides):
-        return pd.DataFrame()
-    found = [comparisons.rivals(Results.from_tables(steps=rows), FOREST) for rows in sides]
-    joined = found[0].add_suffix("_here").join(found[1].add_suffix("_there"), how="inner")
-    return joined[(joined[["datasets_here", "datasets_there"]] > 0).all(axis=1)]
+    walked, found = [rows.groupby("dataset")["strategy"].agg(set) for rows in (here, there)], {}
+    for rival in comparisons.RIVALS:
+        needed = {FOREST, *ALONE.get(rival, [rival])}
+        shared = [dataset for dataset in walked[0].index.intersection(walked[1].index) if all(needed <= side[dataset] for side in walked)]
+        if shared:
+            sides = (Results.from_tables(steps=rows[rows["dataset"].isin(shared)]) for rows in (here, there))
+            row_here, row_there = (comparisons.rivals(side, FOREST).loc[rival] for side in sides)
+            found[rival] = pd.concat([row_here.add_suffix("_here"), row_there.add_suffix("_there")])
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis(index="rival")
 
 
 def _others(params: Params) -> list[tuple]:
-    return [(unit, record["parameters"]) for unit, record in units.of_other_encoders(params).items()]
+    """Return folder and parameters of every unit that starts from another encoder, datasets in the paper's order."""
+    found = [(unit, record["parameters"]) for unit, record in units.of_other_encoders(params).items()]
+    return sorted(found, key=lambda each: [*DATASETS, each[1]["dataset"]].index(each[1]["dataset"]))
 
 
 def _kept(name: str) -> pd.DataFrame:
