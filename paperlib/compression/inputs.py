@@ -110,21 +110,21 @@ def _sizes(frames: dict, usual: Params) -> dict[str, int]:
 def _with_head(params: Params, frames: sources.Frames, names: list[str], numbered: bool) -> tuple[Params, list[str]]:
     """Say whether the model's own head fits the data's classes; then its order of classes is taken, each by its name.
 
-    `numbered`: the rows as they are read may hold classes by number, in the order of `names`.
-
     Numbers fit a head whose classes have other names, or none, only where they are all that count its outputs from 0.
+    `numbered`: the rows as they are read may hold classes by number, in the order of `names`.
     """
     own = _own_classes(params)
     if not own:
         return params, []
-    counted = names == [str(number) for number in range(len(own))]
-    if not (set(names) <= set(own) or counted):
+    by_name = set(names) <= set(own)
+    counted = not by_name and names == [str(number) for number in range(len(own))]
+    if not (by_name or counted):
         if checkpoint.is_named(own):
             return params, [f"the model's own head has {len(own)} classes ({', '.join(own[:4])}, ...): not those of the data, so a new one is trained"]
         end = "a new one is trained" if len(own) != len(names) else "it is trained further, as for these"
         return params, [f"the model's own head has {len(own)} classes without names: nothing says that they are those of the data, so {end}"]
     said = "the model is a classifier of these classes: its head is kept, and the original is not trained"
-    if counted and own != names:
+    if counted:
         said = f"the labels count the {len(own)} outputs of the model's own head from 0: it is kept, and the original is not trained"
     elif own != names and numbered:
         params, _ = _of_table(params.dataset, frames, names, params.dataset, params)

@@ -156,15 +156,16 @@ def _chosen(wish: Wish, depths: list[choose.Depth], forms: list[Form], kinds: li
     """Return the depth that fulfils the wish, by validation accuracy and, where it is asked, latency; then also its form."""
     accuracy, fastest = [depth.best.validation_accuracy for depth in depths], [(0.0, "")] * len(depths)
     if wish.latency_ms:
-        fastest = [_fastest(form, kinds, texts) for form in forms]
+        fastest = _fastest(forms, kinds, texts)
     depth = choose.choose(wish, len(forms[0].kept), accuracy, [ms for ms, _ in fastest], min(fastest)[1])
     return depths[depth], fastest[depth][1]
 
 
-def _fastest(form: Form, kinds: list[str], texts: tradeoff.Texts) -> tuple[float, str]:
-    """Return how long the fastest form of a model takes for one text on one thread (ms), and which that is."""
-    took = latency.measure([replace(form, kind=kind) for kind in kinds], texts.test_rows, [(1, 1)])[tradeoff.ONE_TEXT]
-    return min(zip(took.tolist(), kinds))
+def _fastest(forms: list[Form], kinds: list[str], texts: tradeoff.Texts) -> list[tuple[float, str]]:
+    """Return for each model how long its fastest form takes for one text on one thread (ms), and which that is."""
+    every = [replace(form, kind=kind) for form in forms for kind in kinds]  # in turn: a slow moment hits all alike
+    took = latency.measure(every, texts.test_rows, [(1, 1)])[tradeoff.ONE_TEXT].to_numpy().reshape(len(forms), len(kinds))
+    return [min(zip(row.tolist(), kinds)) for row in took]
 
 
 def _forms(work: Work, depths: list[Form], own: dict[str, Path]) -> list[Form]:
@@ -190,7 +191,7 @@ def _early_look(wish: Wish, work: Work, layers: int, texts: tradeoff.Texts) -> N
     kinds = [PLAIN] if export.write_template(folder) else list(export.FILES)
     if kinds != [PLAIN]:
         export.add_onnx(folder, folder)
-    ms, kind = _fastest(Form("1 layer", PLAIN, folder, (0,)), kinds, texts)
+    [(ms, kind)] = _fastest([Form("1 layer", PLAIN, folder, (0,))], kinds, texts)
     choose.check_reachable(wish, ms, f"1 of {layers} layers, {kind}")
 
 
