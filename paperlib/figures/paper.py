@@ -243,8 +243,8 @@ def _change_marks(ax: Axes, tests: pd.DataFrame, n: int) -> list[Line2D]:
 
 
 def _extremes(values: pd.DataFrame, what: str, form: str = "+.1f") -> str:
-    """Name the best, the worst and the emphasised strategies with their mean over datasets, in per cent."""
-    mean = values.mean(axis=1).dropna()
+    """Name the best, the worst and the emphasised strategies with their mean over datasets, of those walked on all, in per cent."""
+    mean = values.mean(axis=1, skipna=False).dropna()
     if mean.empty:
         return f"{what}: not defined, as the baseline is never right"
     shown = dict.fromkeys([mean.idxmax(), *(name for name in EMPHASISED if name in mean), mean.idxmin()])
