@@ -103,8 +103,10 @@ def test_the_page_says_where_six_and_twelve_layers_disagree(tmp_path):
     said = reference_pages._on_another_encoder(folder)
     assert "| Equal-Training | -5.0 ± 0.0 | 0 of 5 | does not hold | +80.0 ± 0.0 | 5 of 5 | holds |" in said
     assert "| Baseline | +60.0 ± 7.1 | 5 of 5 | holds | +80.0 ± 0.0 | 5 of 5 | holds |" in said
-    assert "By these verdicts 6 layers and 12 layers say the same of Baseline, and differ on Equal-Training." in said
+    assert "By these verdicts 6 layers and 12 layers say the same of Baseline, and differ on Equal-Training; other rivals were not walked there." in said
     assert "Random" not in said.replace("random", "")
+    short = reference_pages._on_another_encoder(folder, short=True)
+    assert "|" not in short and "+80.0 ± 0.0 points over Equal-Training (5 of 5 datasets ahead; 6 layers there: -5.0 ± 0.0)" in short
 
 
 def test_no_profile_has_its_own_encoder_for_another(tmp_path):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
-from paperlib.evidence import claims, comparisons, tables, units
+from paperlib.evidence import claims, comparisons, other_encoder, tables, units
 from paperlib.report import kept_notebooks, reference, reference_pages
 
 KEPT = {path: path.stat().st_size for path in reference.REFERENCE.rglob("*") if path.is_file()}
@@ -66,7 +66,8 @@ def test_the_account_counts_what_is_there(laptop) -> None:
     assert re.search(rf"\| Equal-Training \| {re.escape(f'{gap:+z.1f}')} ± ", text)
     assert re.search(rf"trails a model that loses no layer .+ \({re.escape(f'{gap:+z.1f}')} ± ", text) or gap > 0
     rivals = comparisons.rivals(comparisons.Results.from_tables(**{name: tables.collect(laptop, name) for name in reference_pages.TABLES}), "Random-Forest")
-    assert len(re.findall(r"^\| ", text, re.MULTILINE)) == 2 + 4 + 2 + len(table) + 2 + len(rivals)
+    beside = other_encoder.beside(tables.collect(laptop, "steps"), tables.of_profile(laptop, "steps_encoder"))
+    assert len(re.findall(r"^\| ", text, re.MULTILINE)) == 2 + 4 + 2 + len(table) + 2 + len(rivals) + 2 + len(beside)
 
 
 def test_a_comparison_is_linked_where_there_is_one(laptop, tmp_path) -> None:
@@ -85,6 +86,8 @@ def test_what_was_run_beside_the_study_is_said(laptop, tmp_path) -> None:
     axis, encoder = tables.collect(laptop, "epochs"), tables.of_profile(laptop, "transfer_encoder")
     assert all(f"{name} seed 0" in said for name in axis["dataset"].unique()) and said.count("seed 0") == axis["dataset"].nunique()
     assert f"12 layers, on {encoder['dataset'].nunique()} datasets and seeds" in said and "all-mpnet-base-v2" in said
+    walks = tables.of_profile(laptop, "steps_encoder")
+    assert all(name in said.partition("Walked down from them: ")[2] for name in {*walks["strategy"], *walks["dataset"]})
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,7 @@ def _change_marks(ax: Axes, tests: pd.DataFrame, n: int) -> list[Line2D]:
 
 def _extremes(values: pd.DataFrame, what: str, form: str = "+.1f") -> str:
     """Name the best, the worst and the emphasised strategies with their mean over datasets, of those walked on all, in per cent."""
+    values = values.dropna(axis=1, how="all")
     mean = values.mean(axis=1, skipna=False).dropna()
     if mean.empty:
         return f"{what}: not defined, as the baseline is never right"

@@ -69,7 +69,7 @@ def section(folder: Path) -> str:
         f"![Accuracy against layers removed: the walks of all strategies and controls on each dataset]"
         f"({address}/figures/figure1.png)\n\n"
         f"Figure 1 of {account(folder)} {texts(folder)}\n\n"
-        f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(folder)}\n{_on_another_encoder(folder)}"
+        f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(folder)}\n{_on_another_encoder(folder, short=True)}"
         f"Every claim with its verdict, the comparison of two runs and the machine that ran this: "
         f"[outputs/reference](outputs/reference/README.md).\n"
     )
@@ -160,7 +160,7 @@ def _machine(folder: Path) -> str:
 
 def _beside(folder: Path) -> str:
     """Say what was run beside the study itself: other settings of training, another encoder; "" where nothing was."""
-    axis, encoder = tables.collect(folder, "epochs"), tables.of_profile(folder, "transfer_encoder")
+    axis, encoder, walks = tables.collect(folder, "epochs"), *(tables.of_profile(folder, name) for name in ("transfer_encoder", "steps_encoder"))
     told = ""
     if axis is not None:
         found = ", ".join(f"{dataset} seed {seed}" for dataset, seed in axis[["dataset", "seed"]].drop_duplicates().itertuples(index=False))
@@ -169,8 +169,11 @@ def _beside(folder: Path) -> str:
         originals = encoder[encoder["removed"] == ""].drop_duplicates(["dataset", "seed"])
         told += (
             f" And the original models of {', '.join(encoder['encoder'].unique())}, {originals['layers_left'].iloc[0]} layers, on {len(originals)} "
-            "datasets and seeds, measured but not pruned (09, section 4)."
+            "datasets and seeds, measured (09, section 4)."
         )
+    if walks is not None:
+        found = walks.groupby("strategy", sort=False)["dataset"].unique().map(", ".join)
+        told += f" Walked down from them: {'; '.join(f'{name} on {datasets}' for name, datasets in found.items())} (09, section 5)."
     return told
 
 
@@ -219,23 +222,31 @@ def _rivals_table(folder: Path) -> str:
     )
 
 
-def _on_another_encoder(folder: Path) -> str:
-    """Set what fusion gains at another encoder beside what it gains here on the same datasets, and say where they disagree."""
+def _on_another_encoder(folder: Path, short: bool = False) -> str:
+    """Set what fusion gains at another encoder beside what it gains here on the same datasets, and say where they disagree.
+
+    In a table or, `short`, in a sentence.
+    """
     here, there = tables.collect(folder, "steps"), tables.of_profile(folder, "steps_encoder")
     if there is None:
         return ""
     found = other_encoder.beside(here, there)
     layers = {side: f"{rows['layers'].iloc[0]} layers" for side, rows in (("here", here), ("there", there))}
-    rows = [[rival, *(cell for side in layers for cell in _cells(row, side))] for rival, row in found.iterrows()]
-    heads = [f"{name}: {what}" for name in layers.values() for what in ("points", "datasets ahead", "more accurate")]
     apart = list(found.index[found["verdict_here"] != found["verdict_there"]])
     alike = [rival for rival in found.index if rival not in apart]
     told = [f"say the same of {' and '.join(alike)}"] * bool(alike) + [f"differ on {' and '.join(apart)}"] * bool(apart)
+    agreed = f"By these verdicts {layers['here']} and {layers['there']} {', and '.join(told)}; other rivals were not walked there.\n\n"
+    cells = {rival: {side: _cells(row, side) for side in layers} for rival, row in found.iterrows()}
+    encoder = f"{layers['there']}, of {', '.join(there['encoder'].unique())}"
+    if short:
+        gains = [f"{cell['there'][0]} points over {rival} ({cell['there'][1]} datasets ahead; {layers['here']} there: {cell['here'][0]})" for rival, cell in cells.items()]
+        return f"On {encoder}, fusion gains {', and '.join(gains)}. {agreed}"
+    heads = [f"{name}: {what}" for name in layers.values() for what in ("points", "datasets ahead", "more accurate")]
+    rows = [[rival, *cell["here"], *cell["there"]] for rival, cell in cells.items()]
     seeds = ", ".join(map(str, sorted(there["seed"].unique())))
     return (
-        f"The same on {layers['there']}, of {', '.join(there['encoder'].unique())} (seed {seeds}; {', '.join(there['dataset'].unique())}), beside "
-        f"{layers['here']} on the same datasets; other rivals were not walked there:\n\n{markdown_table(['', *heads], rows)}\n"
-        f"By these verdicts {layers['here']} and {layers['there']} {', and '.join(told)}.\n\n"
+        f"The same on {encoder} (seed {seeds}; {', '.join(there['dataset'].unique())}), beside {layers['here']} on the same datasets:\n\n"
+        f"{markdown_table(['', *heads], rows)}\n{agreed}"
     )
 
 
