@@ -517,6 +517,7 @@ def test_the_sentence_credits_each_step_with_what_it_did(table, said):
     from paperlib.compression import tradeoff
 
     assert tradeoff.sentence(table).startswith(said)
+    assert tradeoff._smaller(pd.Series({"megabytes": 1.0}), pd.Series({"megabytes": 2.0})) == "2.0 times larger"
 
 
 def test_the_code_of_a_card_is_python_whatever_the_folder_and_the_exporter_are_called(compressed):

@@ -141,7 +141,8 @@ def _faster(before: pd.Series, after: pd.Series) -> str:
 
 
 def _smaller(before: pd.Series, after: pd.Series) -> str:
-    return f"{before['megabytes'] / after['megabytes']:.1f} times smaller"
+    times = before["megabytes"] / after["megabytes"]
+    return f"{times:.1f} times smaller" if times >= 1 else f"{1 / times:.1f} times larger"
 
 
 def _points(before: pd.Series, after: pd.Series) -> str:
