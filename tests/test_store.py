@@ -13,7 +13,7 @@ from conftest import made_node, smoke_params
 
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
-from paperlib.nodes import fingerprint, store
+from paperlib.nodes import fingerprint, store, weights_in_use
 from paperlib.nodes.node import columns, label, pack, parse_label, seed_of, unpack
 from paperlib.nodes.store import Store
 
@@ -402,9 +402,9 @@ def test_weights_that_another_process_has_in_use_are_not_forgotten(what, tmp_pat
     command = [sys.executable, "-c", IN_USE.format(what=what), str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}) as other:
         assert other.stdout.readline() == b"open\n"
-        assert not store._delete_unused(kept.weights) and kept.has_weights(())
+        assert not weights_in_use.delete_unused(kept.weights) and kept.has_weights(())
         other.stdin.close()
-    assert store._delete_unused(kept.weights) and not kept.weights.exists()
+    assert weights_in_use.delete_unused(kept.weights) and not kept.weights.exists()
     kept.save_weights((), state(0))
     assert kept.load_weights(()) is not None, "a folder that was deleted is made again, and held"
-    assert kept.weights in store._held
+    assert kept.weights in weights_in_use._held

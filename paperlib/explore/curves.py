@@ -10,6 +10,7 @@ import pandas as pd
 from paperlib import strategies
 from paperlib.common.errors import UserError
 from paperlib.evidence.unit_numbers import paired_difference
+from paperlib.explore.known import titles
 from paperlib.nodes import fingerprint
 from paperlib.nodes.node import Node, Removed, label
 from paperlib.params import Params
@@ -91,6 +92,13 @@ def _next(name: str, nodes: list[Node], params: Params) -> Removed | None:
         choice = strategies.next_layer(name, nodes, params)
         _chosen[key] = None if choice is None else (*nodes[-1].removed, choice.layer)
     return _chosen[key]
+
+
+def side_by_side(studies: Sequence[Params], names: Sequence[str]) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+    """Return the table of each study, and the differences of each but the first from it, by the studies' titles."""
+    titled = list(zip(titles(studies), studies))
+    tables = {title: table(params, names) for title, params in titled}
+    return tables, {title: differences(studies[0], params, names) for title, params in titled[1:]}
 
 
 def _difference(first: Node, second: Node) -> tuple[float, float]:

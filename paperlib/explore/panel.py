@@ -17,7 +17,7 @@ from paperlib.explore import curves
 from paperlib.explore.cost import preview
 from paperlib.explore.form import Form
 from paperlib.explore.growth import Growth
-from paperlib.explore.known import known, titles
+from paperlib.explore.known import known
 from paperlib.explore.look import Look, look
 from paperlib.explore.walks import Walks
 from paperlib.figures import explore as figures
@@ -81,9 +81,7 @@ class Panel(widgets.VBox):
             self._draw()
 
     def _draw(self) -> None:
-        names, settings = self.walks.value, titles(self.shown)
-        tables = {title: curves.table(params, names) for title, params in zip(settings, self.shown)}
-        against = {title: curves.differences(self.shown[0], each, names) for title, each in zip(settings[1:], self.shown[1:])}
+        tables, against = curves.side_by_side(self.shown, self.walks.value)
         if any(len(table) for table in tables.values()):
             self.picture.value = picture(*figures.settings_curves(tables, against))
             self.order.value = picture(*figures.order_grid(tables))

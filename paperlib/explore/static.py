@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from paperlib.explore import curves
-from paperlib.explore.known import titles
 from paperlib.figures import explore as figures
 from paperlib.params import Params
 from paperlib.tree import Study
@@ -19,8 +18,6 @@ def side_by_side(studies: Sequence[Params], names: Sequence[str] = curves.USUAL)
     """
     for params in studies:
         Study(params).grow(list(names))
-    settings = titles(studies)
-    tables = {title: curves.table(params, names) for title, params in zip(settings, studies)}
-    against = {title: curves.differences(studies[0], params, names) for title, params in zip(settings[1:], studies[1:])}
+    tables, against = curves.side_by_side(studies, names)
     gaps = pd.concat(against, names=["setting"]).reset_index(0) if against else pd.DataFrame()
     return *figures.settings_curves(tables, against), gaps

@@ -129,7 +129,7 @@ def caught_ends(model: PreTrainedModel) -> Iterator[list[tuple[torch.Tensor, tor
 @contextlib.contextmanager
 def _watched(model: PreTrainedModel, see: Callable[[torch.Tensor, torch.Tensor], None]) -> Iterator[None]:
     def hook(layer, args, kwargs, output):
-        see(args[0] if args else kwargs["hidden_states"], hidden_of(output))
+        see(given_to(args, kwargs), hidden_of(output))
 
     hooks = [layer.register_forward_hook(hook, with_kwargs=True) for layer in layers(model)]
     try:
@@ -137,6 +137,11 @@ def _watched(model: PreTrainedModel, see: Callable[[torch.Tensor, torch.Tensor],
     finally:
         for each in hooks:
             each.remove()
+
+
+def given_to(args: tuple, kwargs: dict) -> torch.Tensor:
+    """Return the hidden state that a layer is called with, by place or by name."""
+    return args[0] if args else kwargs["hidden_states"]
 
 
 def hidden_of(output: Output) -> torch.Tensor:

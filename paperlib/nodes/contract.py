@@ -16,7 +16,7 @@ from paperlib.data import pretrained
 from paperlib.data.subsets import Batch
 from paperlib.model import encoder, training
 from paperlib.model.device import precision_of
-from paperlib.model.families import first_token_only
+from paperlib.model.families import first_token_only, given_to
 from paperlib.params import Params
 
 OURS = ("random-bert", *pretrained.MODELS)  # the tests have said it of these
@@ -185,7 +185,7 @@ def _skipping(model: PreTrainedModel, batch: Batch, removed: list[int]) -> torch
     """Return the logits when each of these layers puts out what came in."""
 
     def hand_on(layer, args, kwargs, output):
-        hidden = args[0] if args else kwargs["hidden_states"]
+        hidden = given_to(args, kwargs)
         return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
 
     hooks = [encoder.layers(model)[layer].register_forward_hook(hand_on, with_kwargs=True) for layer in removed]

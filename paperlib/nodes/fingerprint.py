@@ -21,7 +21,7 @@ COMPUTING = ("data", "model", "nodes", "signals.py", "ablation.py", "names.py")
 # What stands in them and changes no number. A module that is forgotten here only makes more stale than it need.
 HARMLESS = (
     "model/memory.py", "model/together.py", "nodes/calibration.py", "nodes/contract.py", "nodes/fingerprint.py", "nodes/parallel.py",
-    "nodes/progress.py", "nodes/store.py",
+    "nodes/progress.py", "nodes/store.py", "nodes/weights_in_use.py",
 )  # fmt: skip
 # What transformers reads of a model's folder: weights, configuration, and a tokeniser of any kind.
 MODEL_FILES = ("*.safetensors", "*.json", "vocab*", "merges.txt", "*.model", "*.vocab", "*.bpe", "*.codes")
@@ -75,10 +75,16 @@ def _of(params: Params, no_matter: Collection[str] = (), no_code: Collection[str
         "precision": precision_of(params),
         "data": of_data(params),
         "model": of_model(params),
-        "libraries": {name: version(name).split("+")[0] for name in ("torch", "transformers", "tokenizers", "datasets", "scikit-learn")},
+        "libraries": _libraries(),
         "code": of_code(*COMPUTING, without=(*without, *no_code)),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache
+def _libraries() -> dict[str, str]:
+    """Return the versions of what computes and of what reads the texts, looked up once per process."""
+    return {name: version(name).split("+")[0] for name in ("torch", "transformers", "tokenizers", "datasets", "scikit-learn")}
 
 
 def of_data(params: Params) -> list[str]:

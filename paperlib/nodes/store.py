@@ -1,9 +1,6 @@
 """Keep node records on disk, whole or not at all, and their weights in a cache of limited size."""
 
-import contextlib
-import fcntl
 import os
-import shutil
 import warnings
 import zlib
 from collections.abc import Callable, Collection, Sequence
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_json, in_one_piece
 from paperlib.common.records import ORIGINAL, STUDY_FILE, is_node, read_sealed, seal
+from paperlib.nodes import weights_in_use
 from paperlib.nodes.fingerprint import of_measuring, of_study, of_training
 from paperlib.nodes.node import Node, Removed, label, parse_label
 from paperlib.params import EXPERIMENTS, Params
@@ -120,7 +118,7 @@ class Store:
 
         path = self._weights_path(removed)
         try:
-            _hold(self.weights)
+            weights_in_use.hold(self.weights)
             with safe_open(path, "pt") as stream:
                 state = {name: stream.get_tensor(name) for name in stream.keys()}
                 stated = (stream.metadata() or {}).get("checksum")
@@ -146,7 +144,7 @@ class Store:
 
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         try:
-            _hold(self.weights, make=True)
+            weights_in_use.hold(self.weights, make=True)
             with in_one_piece(self._weights_path(removed)) as partial:
                 save_file(whole, partial, metadata={"checksum": _weights_checksum(whole)})
         except (OSError, SafetensorError) as error:
@@ -157,7 +155,7 @@ class Store:
 
         Shallow nodes are shared by more walks, and cheaper to keep than to rebuild for all of them.
         """
-        spared, files = {self._weights_path(removed) for removed in keep}, _files(self.weights)
+        spared, files = {self._weights_path(removed) for removed in keep}, weights_in_use.files(self.weights)
         held = sum(stat.st_size for stat in files.values())
         for path in sorted(files, key=lambda path: (-_depth(path), files[path].st_mtime)):
             if held <= self.limit_bytes:
@@ -214,70 +212,14 @@ def forget_others(params: Params, beside: Collection[Params] = ()) -> None:
     Those of the studies `beside` stay, and those that another process has in use.
     """
     kept, root = {store_of(study).weights for study in (params, *beside)}, params.cache_path / "weights"
-    found = {folder: _files(folder).values() for folder in {*kept, *root.glob("*")}}
+    found = {folder: weights_in_use.files(folder).values() for folder in {*kept, *root.glob("*")}}
     sizes = {folder: sum(stat.st_size for stat in files) for folder, files in found.items()}
     last_used = {folder: max((stat.st_mtime for stat in files), default=0) for folder, files in found.items()}
     for folder in sorted(found.keys() - kept, key=last_used.get):
         if sum(sizes.values()) <= params.cache_gb * 1e9:
             return
-        if _delete_unused(folder):
+        if weights_in_use.delete_unused(folder):
             del sizes[folder]
-
-
-_held: dict[Path, int] = {}  # folders of weights that this process has in use, with the file descriptor that says so
-
-
-def _hold(folder: Path, make: bool = False) -> None:
-    """Let other processes know, until this one ends, that weights are in use: `forget_others` leaves them.
-
-    Raises OSError where there is no such folder, or it cannot be made.
-    """
-    while folder not in _held or not _is_open(_held[folder], folder):
-        if make:
-            folder.mkdir(parents=True, exist_ok=True)
-        _let_go(folder)
-        _held[folder] = os.open(folder, os.O_RDONLY)
-        with contextlib.suppress(OSError):  # file systems of clusters may lack locks
-            fcntl.flock(_held[folder], fcntl.LOCK_SH)
-
-
-def _let_go(folder: Path) -> None:
-    if folder in _held:
-        os.close(_held.pop(folder))
-
-
-def _is_open(descriptor: int, folder: Path) -> bool:
-    """Say whether a descriptor is of the folder that stands there now, and not of one that was deleted."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), folder.stat())
-    except OSError:
-        return False
-
-
-def _delete_unused(folder: Path) -> bool:
-    """Delete a folder of weights, unless another process has them in use; say whether it is gone."""
-    _let_go(folder)
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return not folder.exists()
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def _files(folder: Path) -> dict[Path, os.stat_result]:
-    """Return the files of weights in a folder; another study of the same models may delete some meanwhile."""
-    found = {}
-    for path in folder.glob("*.safetensors"):
-        with contextlib.suppress(FileNotFoundError):
-            found[path] = path.stat()
-    return found
 
 
 def _study_in(folder: Path) -> dict:
