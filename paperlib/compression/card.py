@@ -10,7 +10,7 @@ from paperlib.common import escape
 from paperlib.common.markdown_table import markdown_table
 from paperlib.common.places import ROOT
 from paperlib.compression.latency import settings
-from paperlib.compression.tradeoff import ONE_TEXT, ORIGINAL, WHOLE, YOURS, sentence
+from paperlib.compression.tradeoff import ONE_TEXT, ORIGINAL, TRAINED, WHOLE, YOURS, sentence
 from paperlib.data import pretrained
 from paperlib.params import Params
 
@@ -66,7 +66,7 @@ Layers kept, counted from 1: {kept}. {_how(table, params, about)}
 Accuracy on the test texts, with Wilson's 95% interval. Milliseconds are medians for one text of {params.max_tokens} tokens on one thread,
 all forms timed in turn on: {escape.markdown(about["machine"]["cpu"])}, {about["machine"]["cores"]} cores. The file
 `tradeoff.csv` has batches of {" and ".join(str(b) for b in sorted({b for b, _ in settings()}))}, the 95th percentiles and all cores too.
-{_remarks(table)}
+{_remarks(table)}{_controls(table, about)}
 {sentence(table)}
 
 ![Accuracy against latency, size and memory](tradeoff.png)
@@ -91,9 +91,12 @@ def licence_of(params: Params) -> str:
 
 def _how(table: pd.DataFrame, params: Params, about: dict) -> str:
     distilled = about["distilled"]
-    made = "Distilled from the original" if distilled else "No layer was removed"
+    made = "No layer was removed"
+    if distilled:
+        before, after, alone = (f"{distilled[f'validation_{when}']:.3f}" for when in ("before", "after", "without_teacher"))
+        made = f"Distilled from the original: {before} right on validation before, {after} after, {alone} after the same training without a teacher"
     if distilled and not distilled["delivered"]:
-        made = f"Distilling the original into it made it no better ({distilled['validation_after']:.3f} on validation), so it stayed as it was"
+        made = f"Distilling the original into it made it no better ({after} on validation; {alone} after the same training without a teacher), so it stayed as it was"
     found = table[table["form"] == "torch fp32"]["validation_accuracy"]
     taught = "taken as it was" if params.fine_tuned else f"fine-tuned for {params.epochs} epoch{'s' * (params.epochs > 1)}"
     return (
@@ -119,8 +122,9 @@ def _table(table: pd.DataFrame) -> str:
     rows = []
     for name, row in table.iterrows():
         bold = "**" if name == YOURS else ""
-        numbers = [f"{row['accuracy']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", f"{row[ONE_TEXT]:.2f}"]
-        numbers += [f"{row['megabytes']:.1f}", f"{row['memory_mb']:.0f}"]
+        numbers = [f"{row['accuracy']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}"]
+        costs = [f"{row[ONE_TEXT]:.2f}", f"{row['megabytes']:.1f}", f"{row['memory_mb']:.0f}"]
+        numbers += [f"({cost})" for cost in costs] if row["timed_as"] else costs
         rows.append([f"{bold}{name}{bold}", row["form"], str(row["layers"]), *(["–"] * len(numbers) if row["remark"] else numbers)])
     return markdown_table(heads, rows, numbers=set(heads[2:]))
 
@@ -128,6 +132,15 @@ def _table(table: pd.DataFrame) -> str:
 def _remarks(table: pd.DataFrame) -> str:
     """Say in a line each which forms have no numbers, and why."""
     return "".join(f"\n{row['form']} is {row['remark']}.\n" for _, row in table[table["remark"] != ""].iterrows())
+
+
+def _controls(table: pd.DataFrame, about: dict) -> str:
+    """Say what the controls are, and which of their numbers are not of themselves."""
+    if not (table["timed_as"] != "").any():
+        return ""
+    times = f"{about['control_rounds']} more time{'s' * (about['control_rounds'] != 1)}"
+    often = f" *{TRAINED}*: no layer gone, and fine-tuned {times}, as yours was." if TRAINED in table.index else ""
+    return f"\nControls, for comparison:{often} Numbers in brackets are those of a model of the same shape.\n"
 
 
 def _plain(model: str) -> str:

@@ -133,10 +133,13 @@ def _compress(found: Inputs, wish: Wish, cut: bool, say: Callable[[str], None]) 
         lost = pieces.cut(whole, params, yours)
     work.write_onnx([*{whole, yours}])
     forms = _forms(work, forms, {tradeoff.WHOLE: whole, tradeoff.YOURS: yours} if cut else {tradeoff.YOURS: yours})
-    table = tradeoff.measure(forms, texts, depths, say)
+    controls = [(tradeoff.TOP_LOST, depth.by_order[choose.TOP]) for depth in depths[1:]]
+    rounds = len(chosen.best.removed) + record.get("delivered", False)
+    controls += [(tradeoff.TRAINED, _trained_as_often(work, rounds, costs))] if rounds else []
+    table = tradeoff.measure(forms, texts, controls, say)
     about = {
         "wish": f"{wish}, as {kind}" if kind else str(wish), "order": chosen.order, "kept": chosen.best.remaining, "layers": layers, "onnx_missing": work.no_onnx,
-        "distilled": record, "seconds": round(time.time() - started, 1), "machine": hardware.describe(),
+        "distilled": record, "control_rounds": rounds, "seconds": round(time.time() - started, 1), "machine": hardware.describe(),
         "export_differs_by": _difference(forms, texts), "vocabulary": lost,
     }  # fmt: skip
     return Result(yours, sha256_folder(yours), table, params, about)
@@ -205,9 +208,12 @@ def _distilled(work: Work, student: Node, costs: Costs) -> tuple[Path, dict]:
     length = costs.fine_tunes([len(student.remaining)] * 2)
     work.say(f"distilling the original into it, beside the same training without a teacher: {length}")
     record = distillation.distil(work.study, student)
-    row = next(row for row in record["models"] if row["model"] == "distilled")
-    before, after = student.validation_accuracy, float(unpack(row["validation_correct"]).mean())
-    about = {"delivered": after >= before, "validation_before": before, "validation_after": after, "health": row["health"]}
+    rows = {row["model"]: row for row in record["models"]}
+    before, (after, alone) = student.validation_accuracy, [float(unpack(rows[name]["validation_correct"]).mean()) for name in ("distilled", "ce_control")]
+    about = {
+        "delivered": after >= before, "validation_before": before, "validation_after": after, "validation_without_teacher": alone,
+        "health": rows["distilled"]["health"],
+    }  # fmt: skip
     if not about["delivered"]:
         return work.version(student.removed), about
     folder = work.folder / f"distilled-{record['student_sha256'][:12]}"
@@ -215,6 +221,15 @@ def _distilled(work: Work, student: Node, costs: Costs) -> tuple[Path, dict]:
         with in_one_piece(folder) as partial:
             shutil.copytree(work.params.unit_dir / distillation.STUDENT, partial, dirs_exist_ok=True)
     return folder, about
+
+
+def _trained_as_often(work: Work, rounds: int, costs: Costs) -> Node:
+    """Return the original after as many more fine-tunes as the model that is delivered had: what the training alone does."""
+    models = [(None,) * done for done in range(1, rounds + 1)]
+    missing = [removed for removed in models if work.study.store.read(removed) is None]
+    if missing:
+        work.say(f"training the original as often, with all its layers: {len(missing)} fine-tunes, {costs.fine_tunes([costs.layers] * len(missing))}")
+    return [work.study.node(removed, {"validation_correct"}) for removed in models][-1]
 
 
 def _difference(forms: list[Form], texts: tradeoff.Texts) -> float | None:

@@ -13,7 +13,6 @@ from matplotlib.ticker import LogLocator, NullLocator
 from transformers import AutoTokenizer
 
 from paperlib.compression import export, latency
-from paperlib.compression.choose import TOP, Depth
 from paperlib.compression.export import Rows
 from paperlib.compression.forms import CHUNK, Form, interval, why_not_measured
 from paperlib.data import sources, subsets
@@ -21,10 +20,11 @@ from paperlib.figures import drawing
 from paperlib.nodes.compute import Bench
 from paperlib.nodes.node import Node
 
-YOURS, WHOLE, ORIGINAL, CONTROL = "yours", "yours, whole vocabulary", "original", "lost its top layers"
+YOURS, WHOLE, ORIGINAL = "yours", "yours, whole vocabulary", "original"
+TOP_LOST, TRAINED = CONTROLS = "lost its top layers", "original, trained as often"
 ONE_TEXT = latency.columns(1, 1)[0]  # milliseconds for one text, one thread, the median
 LOOKS = {"torch fp32": ("#000000", "o"), "torch bf16": ("#7f7f7f", "v"), "ONNX fp32": ("#0072b2", "s"), "ONNX int8": ("#d63a00", "D")}
-CONTROL_LOOK = ("#555555", "x")
+CONTROL_LOOKS = {TOP_LOST: ("#555555", "x"), TRAINED: ("#555555", "+")}
 RING = {"linestyle": "none", "marker": "o", "markersize": 10, "fillstyle": "none", "markeredgewidth": 1.6}
 RINGS = {YOURS: {"color": drawing.GREEN}, WHOLE: {"color": "#7fceb9"}}
 SECONDS_TO_START = {"torch": 8, "ONNX ": 2}  # an interpreter with its libraries
@@ -53,11 +53,11 @@ class Texts:
         return {name: made[name].astype(np.int64) for name in export.inputs_of(self.model, tokenizer)}
 
 
-def measure(forms: list[Form], texts: Texts, depths: list[Depth], say: Callable[[str], None]) -> pd.DataFrame:
-    """Return one row for each form, index `model`: accuracy with its interval, latencies, size, memory.
+def measure(forms: list[Form], texts: Texts, controls: list[tuple[str, Node]], say: Callable[[str], None]) -> pd.DataFrame:
+    """Return one row for each form and each control, index `model`: accuracy with its interval, latencies, size, memory.
 
-    The control that lost its layers from the top has the shape, hence the latency and
-    size, of the model of its depth. A form that cannot be measured here has a row with nothing but its `remark`.
+    A control is not timed: it has the shape, hence the latency and size, of the model that its column `timed_as` names.
+    A form that cannot be measured here has a row with nothing but its `remark`.
     """
     why_not = {kind: why_not_measured(kind, texts.params) for kind in LOOKS}
     left_out = [{**_named(form), "remark": why_not[form.kind]} for form in forms if why_not[form.kind]]
@@ -71,9 +71,10 @@ def measure(forms: list[Form], texts: Texts, depths: list[Depth], say: Callable[
     table = pd.concat([pd.DataFrame([_named(form) | _scored(form, texts) for form in forms]), timed], axis=1)
     say(f"loading each in a process of its own, to see what memory it takes: about {sum(SECONDS_TO_START[form.kind[:5]] for form in forms)} s")
     table["memory_mb"] = _memory(forms, texts)
-    controls = [_control(depth.by_order[TOP], table, forms) for depth in depths[1:]]
-    whole = pd.concat([table[:1], pd.DataFrame(left_out), table[1:], pd.DataFrame(controls)])  # beside the original
-    return whole.assign(remark=whole["remark"].fillna("") if left_out else "").set_index("model")
+    rows = [_control(name, node, table, forms) for name, node in controls]
+    whole = pd.concat([table[:1], pd.DataFrame(left_out), table[1:], pd.DataFrame(rows)])  # beside the original
+    said = {column: whole[column].fillna("") if column in whole else "" for column in ("timed_as", "remark")}
+    return whole.assign(**said).set_index("model")
 
 
 def _scoring_seconds(forms: list[Form], timed: pd.DataFrame, texts: Texts) -> float:
@@ -104,18 +105,19 @@ def _memory(forms: list[Form], texts: Texts) -> list[float]:
     return found
 
 
-def _control(node: Node, table: pd.DataFrame, forms: list[Form]) -> dict:
-    """Return the row of the control: its accuracy as measured in the study, the rest as of the model of its shape."""
+def _control(name: str, node: Node, table: pd.DataFrame, forms: list[Form]) -> dict:
+    """Return the row of a control: its accuracy as measured in the study, the rest as of the model of its shape."""
     low, high = interval(node.correct("test"))
-    alike = next(i for i, form in enumerate(forms) if len(form.kept) == len(node.remaining) and form.model != ORIGINAL)
-    own = {"model": CONTROL, "kept": " ".join(map(str, node.remaining)), "accuracy": node.accuracy, "low": low, "high": high}
-    return {**table.iloc[alike].to_dict(), **own, "validation_accuracy": node.validation_accuracy}
+    alike = next(i for i, form in enumerate(forms) if len(form.kept) == len(node.remaining))
+    own = {"model": name, "kept": " ".join(map(str, node.remaining)), "accuracy": node.accuracy, "low": low, "high": high}
+    return {**table.iloc[alike].to_dict(), **own, "validation_accuracy": node.validation_accuracy, "timed_as": forms[alike].model}
 
 
 def sentence(table: pd.DataFrame) -> str:
     """Say what removing layers, quantising and cutting the vocabulary buy, each beyond the others: latency of one text, one thread.
 
-    Accuracy changes with the layers that go and with the training that follows each: the original had none of that.
+    Accuracy changes with the layers that go and with the training that follows each: beside it stands what that training
+    alone does for the original.
     """
     cell = table.set_index("form", append=True)
     quantised = {(YOURS, "ONNX int8"), (ORIGINAL, "ONNX int8")} <= set(cell.index)
@@ -124,7 +126,10 @@ def sentence(table: pd.DataFrame) -> str:
     whole = cell.loc[(WHOLE, small)] if (WHOLE, small) in cell.index else ours
     said = "No layer was removed"
     if ours["layers"] < before["layers"]:
-        said = f"Removing layers, with the training that goes with it, makes the model {_faster(before, whole)} ({_points(before, whole)} points of test accuracy)"
+        gained = f"{_points(before, whole)} points of test accuracy"
+        if TRAINED in table.index:
+            gained += f"; {_points(plain, table.loc[TRAINED])} for the original when it is trained as often"
+        said = f"Removing layers, with the training that goes with it, makes the model {_faster(before, whole)} ({gained})"
     if whole is not ours:
         said += f"; cutting the vocabulary makes it {_smaller(whole, ours)} ({_points(whole, ours)} points)"
     if not quantised:
@@ -172,7 +177,7 @@ def _panel(ax: plt.Axes, shown: pd.DataFrame, column: str) -> None:
     ax.axhspan(original["low"], original["high"], color="#eeeeee", zorder=0)
     ours = shown.index.str.startswith(YOURS)
     for kind, (colour, _) in LOOKS.items():
-        way = shown[~ours & (shown.index != CONTROL) & (shown["form"] == kind)]
+        way = shown[~ours & ~shown.index.isin(CONTROLS) & (shown["form"] == kind)]
         ax.plot(way[column], way["accuracy"], color=colour, linewidth=0.8, alpha=0.5, zorder=1)
     for name, row in shown.iterrows():
         _mark(ax, str(name), row, column)
@@ -180,20 +185,20 @@ def _panel(ax: plt.Axes, shown: pd.DataFrame, column: str) -> None:
 
 def _mark(ax: plt.Axes, name: str, row: pd.Series, column: str) -> None:
     """Draw one row: its form's marker, a ring around what the user gets, else the number of its layers."""
-    colour, marker = CONTROL_LOOK if name == CONTROL else LOOKS[row["form"]]
+    colour, marker = CONTROL_LOOKS.get(name, LOOKS[row["form"]])
     place, error = (row[column], row["accuracy"]), [[row["accuracy"] - row["low"]], [row["high"] - row["accuracy"]]]
     ax.errorbar(*place, yerr=error, color=colour, marker=marker, markersize=4.5, elinewidth=0.5, zorder=3)
     if name in RINGS:
         ax.plot(*place, **RING, **RINGS[name], zorder=4)
     else:
-        beside = {"xytext": (-4, -3), "ha": "right", "va": "top"} if name == CONTROL else {"xytext": (4, -3), "va": "top"}
+        beside = {"xytext": (-4, -3), "ha": "right", "va": "top"} if name in CONTROLS else {"xytext": (4, -3), "va": "top"}
         ax.annotate(str(row["layers"]), place, textcoords="offset points", fontsize=7, color=colour, **beside)
 
 
 def _keys(shown: pd.DataFrame) -> list[plt.Line2D]:
-    """Return the legend's marks: of the forms, the control and the user's own models that are there."""
+    """Return the legend's marks: of the forms, the controls and the user's own models that are there."""
     alone = {"linestyle": "none"}
     keys = [plt.Line2D([], [], **alone, color=LOOKS[k][0], marker=LOOKS[k][1], label=k) for k in LOOKS if k in set(shown["form"])]
-    if CONTROL in shown.index:
-        keys.append(plt.Line2D([], [], **alone, color=CONTROL_LOOK[0], marker=CONTROL_LOOK[1], label=f"{CONTROL} (control)"))
+    controls = {name: look for name, look in CONTROL_LOOKS.items() if name in shown.index}
+    keys += [plt.Line2D([], [], **alone, color=colour, marker=marker, label=f"{name} (control)") for name, (colour, marker) in controls.items()]
     return keys + [plt.Line2D([], [], **RING, **RINGS[name], label=name) for name in RINGS if name in shown.index]
