@@ -553,7 +553,33 @@ def test_the_code_of_a_card_is_python_whatever_the_folder_and_the_exporter_are_c
         text = card.write(trade_off(whole=4.0), compressed.first.params, compressed.first.about | {"onnx_missing": missing}, 'my "best" {model}')
         codes = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
         assert len(codes) == 1 + (not missing) and all(compile(code, "card", "exec") for code in codes)
+        assert ("the exact one: on the test texts" in text) == (not missing)
         assert 'my \\"best\\" {model}' in codes[0] and ("ONNX is missing" in text) == bool(missing)
+
+
+def test_an_export_that_answers_otherwise_is_not_called_exact(compressed):
+    from paperlib.compression import card
+
+    about = compressed.first.about | {"export_differs_by": 0.02}
+    text = card.write(trade_off(whole=4.0), compressed.first.params, about, "model")
+    assert "is not exact, though it should be**: on the test texts its logits are those of torch up to 2e-02" in text
+
+
+def test_what_another_exporter_wrote_is_written_anew(compressed, tmp_path, monkeypatch):
+    from paperlib.compression import export, run
+
+    marks = [path.read_text() for path in compressed.folder.rglob("study.txt")]
+    assert marks and all(mark.endswith(export.made_by()) for mark in marks)
+
+    def kept():
+        run._forget_older(tmp_path / "versions", f"a study {export.made_by()}")
+        return (tmp_path / "versions" / "a model").exists()
+
+    kept()
+    (tmp_path / "versions" / "a model").mkdir()
+    assert kept()
+    monkeypatch.setattr(export, "version", lambda package: "0.1")
+    assert not kept()
 
 
 def test_a_model_that_another_run_has_changed_is_not_saved_as_this_one(compressed, tmp_path):

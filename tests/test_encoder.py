@@ -237,6 +237,18 @@ def test_weights_that_are_missing_or_do_not_fit_are_refused(tmp_path):
         encoder.load_model(smoke_params(tmp_path, model=str(folder)), list("abc"))
 
 
+@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("bare", [False, True], ids=["a classifier", "an encoder alone"])
+def test_layers_that_the_configuration_does_not_know_are_refused(kind, bare, tmp_path):
+    """Transformers would leave them out, and only warn: what is studied would not be the model of that name."""
+    folder = tmp_path / "model"
+    saved = tiny_model(kind, layers=3)
+    (saved.base_model if bare else saved).save_pretrained(folder)
+    tiny_model(kind, layers=2).config.save_pretrained(folder)
+    with pytest.raises(UserError, match=r"its configuration says 2 layers, and \d+ weights belong to none of them, such as .*layers?\.2\."):
+        encoder.load_model(smoke_params(tmp_path, model=str(folder)), list("abc"))
+
+
 def test_a_pruned_model_can_be_the_original_of_another_study(tmp_path):
     encoder.remove_layers(tiny_model(layers=4), [0, 2]).save_pretrained(tmp_path / "model")
     loaded = encoder.load_model(smoke_params(tmp_path, model=str(tmp_path / "model")), list("abc"))

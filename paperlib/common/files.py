@@ -78,9 +78,9 @@ def sweep(folder: Path) -> None:
 
 
 def sha256_folder(folder: Path | str) -> str:
-    """Return the SHA-256 of the names and contents of a folder's files, "" when there are none."""
-    files = [path for path in sorted(Path(folder).glob("*")) if path.is_file()]
-    lines = [f"{path.name} {sha256_file(path)}\n" for path in files]
+    """Return the SHA-256 of the names and contents of all files below a folder, "" when there are none."""
+    files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+    lines = [f"{path.relative_to(folder).as_posix()} {sha256_file(path)}\n" for path in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""
 
 

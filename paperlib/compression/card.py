@@ -16,6 +16,8 @@ from paperlib.params import Params
 
 LICENCES = dict.fromkeys((*pretrained.MODELS, "bert-base-uncased"), "apache-2.0")  # as their publishers state on the hub
 
+ROUNDING = 1e-3  # of logits in 32-bit floats; more is another model
+
 USE = """## Use
 
 ```python
@@ -26,7 +28,7 @@ print(classify("a text", truncation=True, max_length={tokens}))
 """
 
 USE_ONNX = """
-With ONNX Runtime (`onnx/model_int8.onnx` is the small and fast one, `onnx/model.onnx` the exact one):
+With ONNX Runtime (`onnx/model_int8.onnx` is the small and fast one, `onnx/model.onnx` {exact}):
 
 ```python
 from onnxruntime import InferenceSession; from transformers import AutoConfig, AutoTokenizer
@@ -46,7 +48,7 @@ def write(table: pd.DataFrame, params: Params, about: dict, folder: str) -> str:
     head = f"---\nlicense: {licence or 'unknown'}\nbase_model: {_plain(params.model)}\npipeline_tag: text-classification\n---\n"
     missing = f"\nONNX is missing: the exporter does not take this model ({escape.markdown(about['onnx_missing'])}).\n"
     code = USE if about["onnx_missing"] else USE + USE_ONNX
-    use = code.format(folder=json.dumps(folder, ensure_ascii=False), onnx=json.dumps(f"{folder}/onnx/model_int8.onnx", ensure_ascii=False), tokens=params.max_tokens)
+    use = code.format(exact=_exact(about["export_differs_by"]), folder=json.dumps(folder, ensure_ascii=False), onnx=json.dumps(f"{folder}/onnx/model_int8.onnx", ensure_ascii=False), tokens=params.max_tokens)
     use += missing * bool(about["onnx_missing"])
     cut = _vocabulary(table, about["vocabulary"])
     return f"""{head}
@@ -87,6 +89,12 @@ def licence_of(params: Params) -> str:
         return ""
     found = re.search(r"^license:\s*([A-Za-z0-9.+-]+)\s*$", head, re.MULTILINE)
     return found.group(1) if found else ""
+
+
+def _exact(difference: float | None) -> str:
+    """Say how near the 32-bit ONNX comes to torch, and whether that is rounding."""
+    near = f"on the test texts its logits are those of torch up to {difference or 0:.0e}"
+    return f"the exact one: {near}" if (difference or 0) <= ROUNDING else f"**is not exact, though it should be**: {near}, which is more than rounding"
 
 
 def _how(table: pd.DataFrame, params: Params, about: dict) -> str:

@@ -6,6 +6,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,13 @@ from transformers import (
 from paperlib.common.files import in_one_piece
 from paperlib.model.encoder import layer_numbers
 from paperlib.model.families import all_layers, hidden_of, layers
-from paperlib.nodes import parallel
+from paperlib.nodes import fingerprint, parallel
 from paperlib.params import Params
 
 FOLDER = "onnx"  # beside the weights, as on the hub
 FILES = {"ONNX fp32": f"{FOLDER}/model.onnx", "ONNX int8": f"{FOLDER}/model_int8.onnx"}
 TEMPLATE = ".traced.onnx"  # in the folder of the original
+WRITERS = ("onnx", "onnx-ir", "onnxscript", "onnxruntime")
 OPSET = 20
 SAMPLE = ["a text", "another text that is a little longer"]  # what the exporter traces; any size runs afterwards
 Rows = dict[str, np.ndarray]  # input_ids, attention_mask and, of some, token_type_ids: (examples, tokens), int64
@@ -62,6 +64,11 @@ def add_onnx(folder: Path, original: Path) -> None:
         partial.mkdir()
         ir.save(_assembled(original, load(folder)), partial / "model.onnx")
         _quantise(partial / "model.onnx", partial / "model_int8.onnx")
+
+
+def made_by() -> str:
+    """Name what writes the files, with its versions: those that another has written are not taken for its own."""
+    return " ".join([fingerprint.of_code("compression/export.py")[:16], *(f"{name} {version(name)}" for name in WRITERS)])
 
 
 def is_there(folder: Path) -> bool:

@@ -118,7 +118,7 @@ def _compress(found: Inputs, wish: Wish, cut: bool, say: Callable[[str], None]) 
         pieces.check(encoder.load_tokenizer(params))
     study, texts = Study(params), tradeoff.Texts(bench)
     work = Work(study, params.unit_dir / VERSIONS, say)
-    _forget_older(work.folder, study.store.fingerprint)
+    _forget_older(work.folder, f"{study.store.fingerprint} {export.made_by()}")
     if wish.latency_ms:
         _early_look(wish, work, layers, texts)
     costs = Costs(params)
@@ -242,7 +242,7 @@ def _difference(forms: list[Form], texts: tradeoff.Texts) -> float | None:
 
 
 def _forget_older(folder: Path, fingerprint: str) -> None:
-    """Delete what was saved for another study, or half saved."""
+    """Delete what was saved for another study, by another exporter, or half saved."""
     mark = folder / "study.txt"
     if folder.exists() and (not mark.exists() or mark.read_text() != fingerprint):
         shutil.rmtree(folder)
