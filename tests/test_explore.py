@@ -12,6 +12,7 @@ from conftest import smoke_params
 from paperlib import params as P
 from paperlib import strategies
 from paperlib.common.errors import UserError
+from paperlib.common.lock import lock
 from paperlib.definitions import definitions
 from paperlib.explore import curves, known, look
 from paperlib.explore.cost import preview
@@ -125,6 +126,10 @@ def test_a_run_can_be_stopped_and_goes_on(at_home):
     assert growth.stopped and not growth.fault and heard[-1] is None
     first = preview(at_home, WALKS)
     assert first.at_hand == len(heard) - 1 and first.fine_tunes > 0 and first.seconds > 0
+    with lock(at_home.profile_dir):
+        meanwhile = Growth(at_home, WALKS, heard.append)
+        meanwhile.run()
+    assert "are being written by process" in meanwhile.fault and heard.pop() is None
     again = Growth(at_home, WALKS, heard.append)
     again.run()
     assert not again.stopped and preview(at_home, WALKS).fine_tunes == 0

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from paperlib.common.errors import UserError
+from paperlib.common.lock import lock
 from paperlib.nodes.node import Node
 from paperlib.params import Params
 from paperlib.tree import Study
@@ -25,9 +26,10 @@ class Growth(threading.Thread):
         self.asked, self.stopped, self.fault = threading.Event(), False, ""
 
     def run(self) -> None:
-        """Grow the tree; a fault is kept for whoever looks, since nobody waits here."""
+        """Grow the tree, where nobody else writes there; a fault is kept for whoever looks, since nobody waits here."""
         try:
-            Study(self.params).grow(self.names, watch=self._watch)
+            with lock(self.params.profile_dir):
+                Study(self.params).grow(self.names, watch=self._watch)
         except Stopped:
             self.stopped = True
         except UserError as error:
