@@ -99,7 +99,7 @@ class Bench:
             self.train(kept, removed)
         left = LAYERS - len(layers_of(removed))
         fresh = {name: value for name, value in made.items() if name not in MEASURED}
-        fresh |= {"parameters": 100 * left, "health": HEALTH, "seconds": {"fine_tune": 1.0}}
+        fresh |= {"parameters": 100 * left, "health": HEALTH, "seconds": {"fine_tune": 1.0}, "trained_on": "nothing"}
         return kept.write({**(node.record if node else fresh), **{part: made[part] for part in parts}})
 
     def train(self, kept, removed):

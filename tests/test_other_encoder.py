@@ -105,8 +105,23 @@ def test_the_page_says_where_six_and_twelve_layers_disagree(tmp_path):
     assert "| Baseline | +60.0 ± 7.1 | 5 of 5 | holds | +80.0 ± 0.0 | 5 of 5 | holds |" in said
     assert "By these verdicts 6 layers and 12 layers say the same of Baseline, and differ on Equal-Training; other rivals were not walked there." in said
     assert "Random" not in said.replace("random", "")
+    assert [reference_pages._listed(list(names)) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
     short = reference_pages._on_another_encoder(folder, short=True)
     assert "|" not in short and "+80.0 ± 0.0 points over Equal-Training (5 of 5 datasets ahead; 6 layers there: -5.0 ± 0.0)" in short
+
+
+def test_the_page_says_which_processor_walked_what(tmp_path):
+    forest, control = walked([0.6] * 3), walked([0.6] * 3, [0.7] * 3).query("strategy == 'Equal-Training'")
+    alone = pd.concat([forest, control]).assign(trained_on="one")
+    names = ", ".join(forest["dataset"].unique())
+    assert reference_pages._walked(alone) == f"on one: Random-Forest on {names}; Equal-Training on {names}"
+    first, other = forest["dataset"].unique()[:2]
+    elsewhere = control[control["dataset"] == first].assign(trained_on="another")
+    elsewhere.loc[elsewhere["step"] == 0, "accuracy"] += 2 / elsewhere["test_size"]
+    both = pd.concat([pd.concat([forest, control[control["dataset"] == other]]).assign(trained_on="one"), elsewhere])
+    said = reference_pages._walked(both)
+    assert said.startswith(f"on one: Random-Forest on {names}; Equal-Training on {other}, and on another: Equal-Training on {first}. ")
+    assert said.endswith("differ by 2 test texts at most")
 
 
 def test_no_profile_has_its_own_encoder_for_another(tmp_path):

@@ -1,5 +1,6 @@
 """Provenance: complete, private, the same when nothing changed, and never in the way."""
 
+import hashlib
 import importlib.metadata
 import json
 import subprocess
@@ -7,8 +8,16 @@ import sys
 
 import pytest
 
+from paperlib.common import hardware
 from paperlib.common.errors import UserError
-from paperlib.common.files import atomic_write_bytes, atomic_write_json, atomic_write_text, sha256_file, sweep
+from paperlib.common.files import (
+    atomic_write_bytes,
+    atomic_write_json,
+    atomic_write_text,
+    sha256_file,
+    sha256_folder,
+    sweep,
+)
 from paperlib.common.places import ROOT
 from paperlib.common.records import read_sealed, seal
 from paperlib.evidence import provenance
@@ -159,6 +168,24 @@ def test_what_cannot_be_known_is_unknown_and_stops_nothing(what, monkeypatch):
              "version": record["packages"]["torch"], "start": "unknown"}  # fmt: skip
     assert found[what] == "unknown" and record["wall_seconds"] > 0
     assert [name for name, value in provenance.summary(record) if not value] == []
+
+
+def test_what_computes_is_the_processor_or_the_gpu(monkeypatch):
+    monkeypatch.setattr(hardware, "cpu_model", lambda: "a processor")
+    monkeypatch.setattr(hardware, "gpu", lambda: {"gpu": "a card", "cuda": "13"})
+    assert [hardware.computes(device) for device in ("cpu", "cuda")] == ["a processor", "a card"]
+
+
+def test_the_checksum_of_a_folder_is_of_all_below_it(tmp_path):
+    assert sha256_folder(tmp_path) == ""
+    (tmp_path / "model.safetensors").write_text("weights")
+    flat = sha256_folder(tmp_path)
+    assert flat == hashlib.sha256(f"model.safetensors {sha256_file(tmp_path / 'model.safetensors')}\n".encode()).hexdigest()
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model.onnx").write_text("weights")
+    deep = sha256_folder(tmp_path)
+    (tmp_path / "onnx" / "model.onnx").write_text("others")
+    assert len({flat, deep, sha256_folder(tmp_path)}) == 3
 
 
 def test_json_refuses_nan_and_hash_is_sha256(tmp_path):

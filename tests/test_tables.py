@@ -10,6 +10,7 @@ from conftest import files_under, smoke_params
 from test_tree import TINY
 
 from paperlib import strategies
+from paperlib.common import hardware
 from paperlib.common.errors import UserError
 from paperlib.evidence import tables, units
 from paperlib.names import FAMILIES, FUSERS, SIGNALS, WALKS
@@ -18,7 +19,8 @@ from paperlib.tree import Study
 
 FUSED = (*FUSERS, "Linear-Regression-Validation", "Random-Forest-Validation")
 STEPS = ["dataset", "seed", "strategy", "step", "removed_layer", "removed", "accuracy", "validation_accuracy", "parameters",
-         "size_gb", "seconds", "ties", "layers", "test_size", "first_loss", "last_loss", "largest_gradient_norm"]  # fmt: skip
+         "size_gb", "seconds", "ties", "layers", "test_size", "first_loss", "last_loss", "largest_gradient_norm",
+         "diverged", "trained_on"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,7 @@ def test_steps_has_one_row_per_strategy_and_step(study, frames):
     assert len(steps) == len(WALKS) * 5 and set(steps["strategy"]) == set(WALKS)
     assert (steps["dataset"] == "newsgroup").all() and (steps["seed"] == 0).all()
     assert (steps["layers"] == 4).all() and (steps["test_size"] == 24).all()
+    assert set(steps["trained_on"]) == {hardware.cpu_model()}
     for name, rows in steps.groupby("strategy"):
         assert rows["step"].tolist() == [0, 1, 2, 3, 4]
         walk = study.walk(name)

@@ -27,6 +27,11 @@ def cpu_model() -> str:
     return found.group(1).strip() if found else platform.processor() or platform.machine() or UNKNOWN
 
 
+def computes(device: str) -> str:
+    """Return the name of what computes on a device, "cpu" or "cuda": the processor's, or the GPU's."""
+    return gpu()["gpu"] if device == "cuda" else cpu_model()
+
+
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

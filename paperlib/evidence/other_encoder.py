@@ -64,6 +64,13 @@ def beside(here: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(found, orient="index").rename_axis(index="rival")
 
 
+def original_differs_by(walked: pd.DataFrame) -> int:
+    """Return the most test examples by which the original models of one dataset and seed differ, trained on several computers."""
+    originals = walked[walked["step"] == 0]
+    right = (originals["accuracy"] * originals["test_size"]).groupby([originals["dataset"], originals["seed"]])
+    return int((right.max() - right.min()).max().round())
+
+
 def _others(params: Params) -> list[tuple]:
     """Return folder and parameters of every unit that starts from another encoder, datasets in the paper's order."""
     found = [(unit, record["parameters"]) for unit, record in units.of_other_encoders(params).items()]

@@ -202,7 +202,7 @@ def _step_rows(walk: Walk) -> list[dict]:
             | {"parameters": node.record["parameters"], "size_gb": size_gb(node.record["parameters"])}
             | {"seconds": node.record["seconds"]["fine_tune"], "ties": choice.ties if choice else 1}
             | {"layers": node.original_layers, "test_size": len(node.correct("test")), **health}
-            | {"diverged": node.record["health"]["diverged"]}
+            | {"diverged": node.record["health"]["diverged"], "trained_on": node.record["trained_on"]}
         )
     return rows
 

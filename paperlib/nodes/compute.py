@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from paperlib import ablation, signals
+from paperlib.common import hardware
 from paperlib.common.errors import UserError
 from paperlib.data import subsets
 from paperlib.data.subsets import Batch, Dataset
@@ -128,6 +129,7 @@ def _results(model: PreTrainedModel, removed: Removed, done: training.Training, 
         "test_correct": hits,
         "health": done.health.as_dict(),
         "seconds": {"fine_tune": done.seconds, "evaluate": time.perf_counter() - started},
+        "trained_on": hardware.computes(device_of(bench.params).type),
         "texts": bench.dataset.fingerprint,
     }
 

@@ -10,6 +10,7 @@ import pandas as pd
 from paperlib.common import escape
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_text
+from paperlib.common.hardware import UNKNOWN
 from paperlib.common.markdown_table import markdown_table
 from paperlib.common.messages import unit_name
 from paperlib.common.places import REFERENCE, ROOT
@@ -172,9 +173,20 @@ def _beside(folder: Path) -> str:
             "datasets and seeds, measured (09, section 4)."
         )
     if walks is not None:
-        found = walks.groupby("strategy", sort=False)["dataset"].unique().map(", ".join)
-        told += f" Walked down from them: {'; '.join(f'{name} on {datasets}' for name, datasets in found.items())} (09, section 5)."
+        told += f" Walked down from them (09, section 5), {_walked(walks)}."
     return told
+
+
+def _walked(walks: pd.DataFrame) -> str:
+    """Name the strategies that were walked, each with its datasets, by what trained the models."""
+    trained, computers = [], walks.reindex(columns=["trained_on"])["trained_on"].fillna(UNKNOWN)
+    for computer, there in walks.groupby(computers, sort=False):
+        found = there.groupby("strategy", sort=False)["dataset"].unique().map(", ".join)
+        trained.append(f"on {computer}: {'; '.join(f'{name} on {datasets}' for name, datasets in found.items())}")
+    if len(trained) == 1:
+        return trained[0]
+    apart = other_encoder.original_differs_by(walks)
+    return f"{', and '.join(trained)}. The originals of a dataset from two processors differ by {apart} test text{'s' * (apart != 1)} at most"
 
 
 def notebooks(folder: Path, address: str = "") -> str:
@@ -234,13 +246,13 @@ def _on_another_encoder(folder: Path, short: bool = False) -> str:
     layers = {side: f"{rows['layers'].iloc[0]} layers" for side, rows in (("here", here), ("there", there))}
     apart = list(found.index[found["verdict_here"] != found["verdict_there"]])
     alike = [rival for rival in found.index if rival not in apart]
-    told = [f"say the same of {' and '.join(alike)}"] * bool(alike) + [f"differ on {' and '.join(apart)}"] * bool(apart)
+    told = [f"say the same of {_listed(alike)}"] * bool(alike) + [f"differ on {_listed(apart)}"] * bool(apart)
     agreed = f"By these verdicts {layers['here']} and {layers['there']} {', and '.join(told)}; other rivals were not walked there.\n\n"
     cells = {rival: {side: _cells(row, side) for side in layers} for rival, row in found.iterrows()}
     encoder = f"{layers['there']}, of {', '.join(there['encoder'].unique())}"
     if short:
         gains = [f"{cell['there'][0]} points over {rival} ({cell['there'][1]} datasets ahead; {layers['here']} there: {cell['here'][0]})" for rival, cell in cells.items()]
-        return f"On {encoder}, fusion gains {', and '.join(gains)}. {agreed}"
+        return f"On {encoder}, fusion gains {_listed(gains)}. {agreed}"
     heads = [f"{name}: {what}" for name in layers.values() for what in ("points", "datasets ahead", "more accurate")]
     rows = [[rival, *cell["here"], *cell["there"]] for rival, cell in cells.items()]
     seeds = ", ".join(map(str, sorted(there["seed"].unique())))
@@ -248,6 +260,10 @@ def _on_another_encoder(folder: Path, short: bool = False) -> str:
         f"The same on {encoder} (seed {seeds}; {', '.join(there['dataset'].unique())}), beside {layers['here']} on the same datasets:\n\n"
         f"{markdown_table(['', *heads], rows)}\n{agreed}"
     )
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def _cells(row: pd.Series, side: str) -> list[str]:
