@@ -87,7 +87,7 @@ def test_what_was_run_beside_the_study_is_said(laptop, tmp_path) -> None:
     assert all(f"{name} seed 0" in said for name in axis["dataset"].unique()) and said.count("seed 0") == axis["dataset"].nunique()
     assert f"12 layers, on {encoder['dataset'].nunique()} datasets and seeds" in said and "all-mpnet-base-v2" in said
     walks = tables.of_profile(laptop, "steps_encoder")
-    assert all(name in said.partition("Walked down from them: ")[2] for name in {*walks["strategy"], *walks["dataset"]})
+    assert all(name in said.partition("Walked down from them (09, section 5), ")[2] for name in {*walks["strategy"], *walks["dataset"]})
 
 
 @pytest.mark.parametrize(
