@@ -355,6 +355,7 @@ def test_the_original_is_trained_as_often_as_what_is_delivered(compressed):
 
 
 def test_every_step_says_beforehand_what_it_costs(compressed):
+    assert not [line for line in compressed.said if re.search(r"\b1 fine-tunes|less \d+ that are at hand", line)], "nothing of the walks is at hand"
     costly = ("fine-tuning", "measuring", "walking", "writing", "distilling", "training", "timing", "looking", "loading")
     for word in costly:
         lines = [line for line in compressed.said if word in line.split(": ")[-1].split()[:1] + line.split()[:1]]
@@ -544,6 +545,28 @@ def test_the_sentence_credits_each_step_with_what_it_did(table, said):
 
     assert tradeoff.sentence(table).startswith(said)
     assert tradeoff._smaller(pd.Series({"megabytes": 1.0}), pd.Series({"megabytes": 2.0})) == "2.0 times larger"
+
+
+def test_accuracy_lost_by_quantising_is_laid_to_nothing_else():
+    from paperlib.compression import tradeoff
+
+    table = trade_off(whole=4.0)
+    for name in ("original", tradeoff.WHOLE, "yours"):  # int8 loses 1, 2 and 4 points
+        table.loc[(table.index == name) & (table["form"] == "ONNX int8"), "accuracy"] -= {"original": 0.01, tradeoff.WHOLE: 0.02, "yours": 0.04}[name]
+    said = tradeoff.sentence(with_control(table, 0.62))
+    assert re.findall(r"[+-]\d+\.\d", said) == ["+10.0", "+12.0", "-5.0", "-4.0", "+1.0"]
+
+
+def test_the_legend_lies_inside_the_picture():
+    from paperlib.compression import tradeoff
+
+    table = with_control(trade_off(whole=4.0, forms=("torch fp32", "ONNX fp32", "ONNX int8")), 0.62)
+    half = table.loc[["original"]][:1].assign(form="torch bf16")
+    lost = table.loc[["yours"]][:1].set_axis([tradeoff.TOP_LOST])
+    figure = tradeoff.plot(pd.concat([table, half, lost]))
+    figure.canvas.draw()
+    legend, whole = figure.legends[0].get_window_extent(), figure.bbox
+    assert whole.x0 <= legend.x0 < legend.x1 <= whole.x1 and whole.y0 <= legend.y0
 
 
 def test_the_code_of_a_card_is_python_whatever_the_folder_and_the_exporter_are_called(compressed):

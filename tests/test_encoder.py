@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from conftest import FAMILIES, PAD, logits_of, logits_skipping, padded_batch, smoke_params, tiny_model
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
@@ -16,7 +17,7 @@ from transformers import (
 
 from paperlib.common.errors import UserError
 from paperlib.model import encoder, families, training
-from paperlib.nodes import node
+from paperlib.nodes import contract, node
 
 
 def test_bert_base_has_the_papers_sizes():
@@ -137,6 +138,7 @@ def test_a_spacer_is_not_trained_and_stays_one_in_another_study(tmp_path):
     assert encoder.layer_numbers(loaded) == [0, 1] and len(families.all_layers(loaded)) == 3
     assert torch.equal(logits_of(loaded, batch), logits_of(smaller, batch))
     assert not any(parameter.requires_grad for parameter in families.all_layers(loaded)[0].parameters())
+    contract.check(loaded, params)
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
@@ -245,8 +247,16 @@ def test_layers_that_the_configuration_does_not_know_are_refused(kind, bare, tmp
     saved = tiny_model(kind, layers=3)
     (saved.base_model if bare else saved).save_pretrained(folder)
     tiny_model(kind, layers=2).config.save_pretrained(folder)
-    with pytest.raises(UserError, match=r"its configuration says 2 layers, and \d+ weights belong to none of them, such as .*layers?\.2\."):
+    with pytest.raises(UserError, match=r"its configuration says 2 layers, but it holds weights of more, such as .*layers?\.2\."):
         encoder.load_model(smoke_params(tmp_path, model=str(folder)), list("abc"))
+
+
+@pytest.mark.parametrize("name", ["qa_head.layers.9.weight", "teacher.encoder.layer.9.x", "bert.encoder.layer.1.attention.self.mask"])
+def test_weights_of_no_layer_beyond_are_left_alone(name, tmp_path):
+    tiny_model(layers=2).save_pretrained(tmp_path / "model")
+    file = tmp_path / "model" / "model.safetensors"
+    save_file(load_file(file) | {name: torch.zeros(1)}, file, metadata={"format": "pt"})
+    assert encoder.layer_numbers(encoder.load_model(smoke_params(tmp_path, model=str(tmp_path / "model")), list("abc"))) == [0, 1]
 
 
 def test_a_pruned_model_can_be_the_original_of_another_study(tmp_path):

@@ -186,6 +186,10 @@ def test_the_checksum_of_a_folder_is_of_all_below_it(tmp_path):
     deep = sha256_folder(tmp_path)
     (tmp_path / "onnx" / "model.onnx").write_text("others")
     assert len({flat, deep, sha256_folder(tmp_path)}) == 3
+    changed = sha256_folder(tmp_path)
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / ".ipynb_checkpoints" / "config-checkpoint.json").write_text("{}")
+    assert sha256_folder(str(tmp_path)) == changed, "what an editor leaves is no part of it"
 
 
 def test_json_refuses_nan_and_hash_is_sha256(tmp_path):

@@ -78,9 +78,11 @@ def sweep(folder: Path) -> None:
 
 
 def sha256_folder(folder: Path | str) -> str:
-    """Return the SHA-256 of the names and contents of all files below a folder, "" when there are none."""
-    files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
-    lines = [f"{path.relative_to(folder).as_posix()} {sha256_file(path)}\n" for path in files]
+    """Return the SHA-256 of the names and contents of all files below a folder, hidden folders apart; "" when there are none."""
+    folder = Path(folder)
+    files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    shown = [path for path in files if not any(part.startswith(".") for part in path.parts[:-1])]
+    lines = [f"{path.as_posix()} {sha256_file(folder / path)}\n" for path in shown]
     return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else ""
 
 

@@ -10,7 +10,7 @@ from paperlib.common import escape
 from paperlib.common.markdown_table import markdown_table
 from paperlib.common.places import ROOT
 from paperlib.compression.latency import settings
-from paperlib.compression.tradeoff import ONE_TEXT, ORIGINAL, TRAINED, WHOLE, YOURS, sentence
+from paperlib.compression.tradeoff import ONE_TEXT, ORIGINAL, TOP_LOST, TRAINED, WHOLE, YOURS, sentence
 from paperlib.data import pretrained
 from paperlib.params import Params
 
@@ -109,7 +109,7 @@ def _how(table: pd.DataFrame, params: Params, about: dict) -> str:
     taught = "taken as it was" if params.fine_tuned else f"fine-tuned for {params.epochs} epoch{'s' * (params.epochs > 1)}"
     return (
         f"Asked for: {escape.markdown(about['wish'])}. The original was {taught}; after each removal the rest was fine-tuned. "
-        f"The layers come from {about['order']}, chosen on the validation texts; test texts were looked at once, afterwards. {made}. "
+        f"The depth, and {about['order']} among the orders of removal, were chosen on the validation texts; test texts were looked at once, afterwards. {made}. "
         f"On the validation texts {found[YOURS]:.3f} are right, of the original {found[ORIGINAL]:.3f}."
     )
 
@@ -146,9 +146,12 @@ def _controls(table: pd.DataFrame, about: dict) -> str:
     """Say what the controls are, and which of their numbers are not of themselves."""
     if not (table["timed_as"] != "").any():
         return ""
-    times = f"{about['control_rounds']} more time{'s' * (about['control_rounds'] != 1)}"
-    often = f" *{TRAINED}*: no layer gone, and fine-tuned {times}, as yours was." if TRAINED in table.index else ""
-    return f"\nControls, for comparison:{often} Numbers in brackets are those of a model of the same shape.\n"
+    told = [f"*{TOP_LOST}*: layers went from the top, whatever they do, and the rest was fine-tuned after each."] * (TOP_LOST in table.index)
+    if TRAINED in table.index:
+        times = f"{about['control_rounds']} more time{'s' * (about['control_rounds'] != 1)}"
+        teacher = ", without the teacher that yours had at last" * about["distilled"]["delivered"]
+        told.append(f"*{TRAINED}*: no layer gone, and fine-tuned {times}, as yours was{teacher}.")
+    return f"\nControls, for comparison, are these. {' '.join(told)} Their numbers in brackets are those of a model of the same shape.\n"
 
 
 def _plain(model: str) -> str:

@@ -228,7 +228,7 @@ def _trained_as_often(work: Work, rounds: int, costs: Costs) -> Node:
     models = [(None,) * done for done in range(1, rounds + 1)]
     missing = [removed for removed in models if work.study.store.read(removed) is None]
     if missing:
-        work.say(f"training the original as often, with all its layers: {len(missing)} fine-tunes, {costs.fine_tunes([costs.layers] * len(missing))}")
+        work.say(f"training the original as often, with all its layers: {len(missing)} fine-tune{'s' * (len(missing) != 1)}, {costs.fine_tunes([costs.layers] * len(missing))}")
     return [work.study.node(removed, {"validation_correct"}) for removed in models][-1]
 
 

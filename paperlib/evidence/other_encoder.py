@@ -4,6 +4,7 @@ They are one's own units of other profiles. Where the reference run stands in fo
 `transfer.at_hand` says), its tables are returned as they were kept: own runs are never laid beside the reference's.
 """
 
+import numpy as np
 import pandas as pd
 
 from paperlib.common.places import REFERENCE
@@ -64,11 +65,12 @@ def beside(here: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(found, orient="index").rename_axis(index="rival")
 
 
-def original_differs_by(walked: pd.DataFrame) -> int:
-    """Return the most test examples by which the original models of one dataset and seed differ, trained on several computers."""
+def originals_differ_by(walked: pd.DataFrame) -> int | None:
+    """Return the most test examples by which original models of one dataset and seed differ; None where none has several, from several computers."""
     originals = walked[walked["step"] == 0]
-    right = (originals["accuracy"] * originals["test_size"]).groupby([originals["dataset"], originals["seed"]])
-    return int((right.max() - right.min()).max().round())
+    by_unit = originals.assign(right=originals["accuracy"] * originals["test_size"]).groupby(["dataset", "seed"])
+    several = by_unit["right"].agg(np.ptp)[by_unit["trained_on"].nunique() > 1]
+    return int(several.max().round()) if len(several) else None
 
 
 def _others(params: Params) -> list[tuple]:

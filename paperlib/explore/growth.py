@@ -1,10 +1,12 @@
 """Grow walks in the background, tell of each model as it is done, and stop when asked: what is finished is kept."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 
 from paperlib.common.errors import UserError
 from paperlib.common.lock import lock
+from paperlib.explore.cost import preview
 from paperlib.nodes.node import Node
 from paperlib.params import Params
 from paperlib.tree import Study
@@ -26,9 +28,10 @@ class Growth(threading.Thread):
         self.asked, self.stopped, self.fault = threading.Event(), False, ""
 
     def run(self) -> None:
-        """Grow the tree, where nobody else writes there; a fault is kept for whoever looks, since nobody waits here."""
+        """Grow the tree, where nobody else trains there; a fault is kept for whoever looks, since nobody waits here."""
         try:
-            with lock(self.params.profile_dir):
+            trains = preview(self.params, self.names).fine_tunes != 0
+            with lock(self.params.profile_dir) if trains else contextlib.nullcontext():
                 Study(self.params).grow(self.names, watch=self._watch)
         except Stopped:
             self.stopped = True

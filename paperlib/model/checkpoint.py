@@ -1,6 +1,7 @@
 """Check what was loaded before anything is computed: its weights, its length, its classes, and whether the tokeniser belongs to it."""
 
 import re
+from collections.abc import Iterable
 
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -9,7 +10,6 @@ from paperlib.common.errors import UserError
 from paperlib.model.families import LAYER_LISTS, all_layers, layers
 from paperlib.params import Params
 
-OF_A_LAYER = re.compile(rf"(^|\.)({'|'.join(map(re.escape, LAYER_LISTS))})\.\d+\.")  # the name of a weight
 UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls a class without a name
 
 
@@ -73,17 +73,25 @@ def number_anew(model: PreTrainedModel) -> None:
 
 
 def _check_keys(model: PreTrainedModel, report: dict, params: Params) -> None:
-    """Raise UserError when weights of the encoder are absent or of another shape: they would be random; or layers' weights unused."""
+    """Raise UserError when weights of the encoder are absent or of another shape: they would be random; or those of more layers are there."""
     absent = [*report.get("missing_keys", ()), *(name for name, *_ in report.get("mismatched_keys", ()))]
     if params.fine_tuned and absent:
         raise UserError(f"fine_tuned: model {params.model} is no classifier of these classes: {absent[0]} is missing or does not fit")
     lost = sorted(name for name in absent if name.startswith(model.base_model_prefix) and "pooler" not in name)
     if lost:
         raise UserError(f"model {params.model}: {len(lost)} weights are missing or do not fit, such as {lost[0]}")
-    if surplus := sorted(filter(OF_A_LAYER.search, report.get("unexpected_keys", ()))):
-        count = len(all_layers(model))
-        of_how_many = f"its configuration says {count} layer{'s' * (count != 1)}"
-        raise UserError(f"model {params.model}: {of_how_many}, and {len(surplus)} weights belong to none of them, such as {surplus[0]}")
+    count, surplus = len(all_layers(model)), _of_more_layers(model, report.get("unexpected_keys", ()))
+    if surplus:
+        said = f"its configuration says {count} layer{'s' * (count != 1)}, but it holds weights of more"
+        raise UserError(f"model {params.model}: {said}, such as {surplus[0]}")
+
+
+def _of_more_layers(model: PreTrainedModel, names: Iterable[str]) -> list[str]:
+    """Return those names of weights that are of layers beyond the model's; weights of other heads and encoders are nobody's concern."""
+    lists = "|".join(map(re.escape, LAYER_LISTS))
+    of_a_layer = re.compile(rf"(?:{re.escape(model.base_model_prefix)}\.)?(?:{lists})\.(\d+)\.")
+    numbers = {name: int(found.group(1)) for name in sorted(names) if (found := of_a_layer.match(name))}
+    return [name for name, number in numbers.items() if number >= len(all_layers(model))]
 
 
 def _check_numbers(model: PreTrainedModel, params: Params) -> None:

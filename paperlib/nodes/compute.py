@@ -129,7 +129,7 @@ def _results(model: PreTrainedModel, removed: Removed, done: training.Training, 
         "test_correct": hits,
         "health": done.health.as_dict(),
         "seconds": {"fine_tune": done.seconds, "evaluate": time.perf_counter() - started},
-        "trained_on": hardware.computes(device_of(bench.params).type),
+        "trained_on": None if done is training.UNTRAINED else hardware.computes(device_of(bench.params).type),
         "texts": bench.dataset.fingerprint,
     }
 

@@ -14,7 +14,7 @@ from paperlib import ablation, signals
 from paperlib.common.errors import UserError
 from paperlib.data import pretrained
 from paperlib.data.subsets import Batch
-from paperlib.model import encoder, training
+from paperlib.model import checkpoint, encoder, training
 from paperlib.model.device import precision_of
 from paperlib.model.families import first_token_only, given_to
 from paperlib.params import Params
@@ -96,7 +96,7 @@ def _small(model: PreTrainedModel, batch: Batch) -> tuple[PreTrainedModel, Batch
     with encoder.with_layers(model.eval(), modules):
         expected = _logits(model, batch)
     _same(_logits(small, renumbered), expected)
-    small.config.original_layers = None
+    checkpoint.number_anew(small)
     return small, renumbered
 
 

@@ -179,14 +179,14 @@ def _beside(folder: Path) -> str:
 
 def _walked(walks: pd.DataFrame) -> str:
     """Name the strategies that were walked, each with its datasets, by what trained the models."""
-    trained, computers = [], walks.reindex(columns=["trained_on"])["trained_on"].fillna(UNKNOWN)
-    for computer, there in walks.groupby(computers, sort=False):
+    pruned = walks[walks["step"] > 0]  # an original may be taken as it is
+    trained, computers = [], pruned.reindex(columns=["trained_on"])["trained_on"].fillna(UNKNOWN)
+    for computer, there in pruned.groupby(computers, sort=False):
         found = there.groupby("strategy", sort=False)["dataset"].unique().map(", ".join)
         trained.append(f"on {computer}: {'; '.join(f'{name} on {datasets}' for name, datasets in found.items())}")
-    if len(trained) == 1:
-        return trained[0]
-    apart = other_encoder.original_differs_by(walks)
-    return f"{', and '.join(trained)}. The originals of a dataset from two processors differ by {apart} test text{'s' * (apart != 1)} at most"
+    apart = None if len(trained) == 1 else other_encoder.originals_differ_by(walks)
+    differ = "" if apart is None else f". The originals of a dataset from several computers differ by {apart} test text{'s' * (apart != 1)} at most"
+    return f"{', and '.join(trained)}{differ}"
 
 
 def notebooks(folder: Path, address: str = "") -> str:
