@@ -588,6 +588,14 @@ def test_an_export_that_answers_otherwise_is_not_called_exact(compressed):
     assert "is not exact, though it should be**: on the test texts its logits are those of torch up to 2e-02" in text
 
 
+def test_the_card_of_a_model_that_lost_nothing_speaks_of_no_removal(compressed):
+    from paperlib.compression import card
+
+    about = compressed.first.about | {"distilled": {}, "control_rounds": 0}
+    text = card.write(trade_off(layers_left=4, whole=4.0), compressed.first.params, about, "model")
+    assert "No layer was removed" in text and "after each removal" not in text and "The layers come from" not in text and "Controls" not in text
+
+
 def test_what_another_exporter_wrote_is_written_anew(compressed, tmp_path, monkeypatch):
     from paperlib.compression import export, run
 

@@ -105,11 +105,12 @@ def _how(table: pd.DataFrame, params: Params, about: dict) -> str:
         made = f"Distilled from the original: {before} right on validation before, {after} after, {alone} after the same training without a teacher"
     if distilled and not distilled["delivered"]:
         made = f"Distilling the original into it made it no better ({after} on validation; {alone} after the same training without a teacher), so it stayed as it was"
+    trained = "; after each removal the rest was fine-tuned" if distilled else ""
+    chosen = f"The layers come from {about['order']}, chosen on the validation texts; test" if distilled else "The test"
     found = table[table["form"] == "torch fp32"]["validation_accuracy"]
     taught = "taken as it was" if params.fine_tuned else f"fine-tuned for {params.epochs} epoch{'s' * (params.epochs > 1)}"
     return (
-        f"Asked for: {escape.markdown(about['wish'])}. The original was {taught}; after each removal the rest was fine-tuned. "
-        f"The depth, and {about['order']} among the orders of removal, were chosen on the validation texts; test texts were looked at once, afterwards. {made}. "
+        f"Asked for: {escape.markdown(about['wish'])}. The original was {taught}{trained}. {chosen} texts were looked at once, afterwards. {made}. "
         f"On the validation texts {found[YOURS]:.3f} are right, of the original {found[ORIGINAL]:.3f}."
     )
 
