@@ -17,7 +17,7 @@ class Wish:
 
     def __str__(self) -> str:
         if self.keep is not None:
-            return f"keep {self.keep} layers"
+            return f"keep {self.keep} layer{'s' * (self.keep != 1)}"
         if self.latency_ms is not None:
             return f"at most {self.latency_ms:g} ms for one text on one thread, in its fastest form"
         return f"at most {self.max_drop:g} point{'s' * (self.max_drop != 1)} of validation accuracy lost"
