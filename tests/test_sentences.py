@@ -159,3 +159,7 @@ def test_several_datasets_are_counted():
 def test_without_a_walk_there_is_no_headline():
     with pytest.raises(Untestable):
         headline.four(Results.from_tables(steps=results().steps))
+
+
+def test_names_are_joined_as_a_sentence_does():
+    assert [sentences.listed(list(names)) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]

@@ -48,7 +48,7 @@ def write(table: pd.DataFrame, params: Params, about: dict, folder: str) -> str:
     head = f"---\nlicense: {licence or 'unknown'}\nbase_model: {_plain(params.model)}\npipeline_tag: text-classification\n---\n"
     missing = f"\nONNX is missing: the exporter does not take this model ({escape.markdown(about['onnx_missing'])}).\n"
     code = USE if about["onnx_missing"] else USE + USE_ONNX
-    use = code.format(exact=_exact(about["export_differs_by"]), folder=json.dumps(folder, ensure_ascii=False), onnx=json.dumps(f"{folder}/onnx/model_int8.onnx", ensure_ascii=False), tokens=params.max_tokens)
+    use = code.format(exact=_exact(about["export_differs_by"] or 0.0), folder=json.dumps(folder, ensure_ascii=False), onnx=json.dumps(f"{folder}/onnx/model_int8.onnx", ensure_ascii=False), tokens=params.max_tokens)
     use += missing * bool(about["onnx_missing"])
     cut = _vocabulary(table, about["vocabulary"])
     return f"""{head}
@@ -91,22 +91,22 @@ def licence_of(params: Params) -> str:
     return found.group(1) if found else ""
 
 
-def _exact(difference: float | None) -> str:
+def _exact(difference: float) -> str:
     """Say how near the 32-bit ONNX comes to torch, and whether that is rounding."""
-    near = f"on the test texts its logits are those of torch up to {difference or 0:.0e}"
-    return f"the exact one: {near}" if (difference or 0) <= ROUNDING else f"**is not exact, though it should be**: {near}, which is more than rounding"
+    near = f"on the test texts its logits are those of torch up to {difference:.0e}"
+    return f"the exact one: {near}" if difference <= ROUNDING else f"**is not exact, though it should be**: {near}, which is more than rounding"
 
 
 def _how(table: pd.DataFrame, params: Params, about: dict) -> str:
     distilled = about["distilled"]
-    made = "No layer was removed"
+    made, trained, chosen = "No layer was removed", "", "The test"
     if distilled:
         before, after, alone = (f"{distilled[f'validation_{when}']:.3f}" for when in ("before", "after", "without_teacher"))
         made = f"Distilled from the original: {before} right on validation before, {after} after, {alone} after the same training without a teacher"
-    if distilled and not distilled["delivered"]:
-        made = f"Distilling the original into it made it no better ({after} on validation; {alone} after the same training without a teacher), so it stayed as it was"
-    trained = "; after each removal the rest was fine-tuned" if distilled else ""
-    chosen = f"The layers come from {about['order']}, chosen on the validation texts; test" if distilled else "The test"
+        if not distilled["delivered"]:
+            made = f"Distilling the original into it made it no better ({after} on validation; {alone} after the same training without a teacher), so it stayed as it was"
+        trained = "; after each removal the rest was fine-tuned"
+        chosen = f"The layers come from {about['order']}, chosen on the validation texts; test"
     found = table[table["form"] == "torch fp32"]["validation_accuracy"]
     taught = "taken as it was" if params.fine_tuned else f"fine-tuned for {params.epochs} epoch{'s' * (params.epochs > 1)}"
     return (

@@ -80,18 +80,17 @@ def _check_keys(model: PreTrainedModel, report: dict, params: Params) -> None:
     lost = sorted(name for name in absent if name.startswith(model.base_model_prefix) and "pooler" not in name)
     if lost:
         raise UserError(f"model {params.model}: {len(lost)} weights are missing or do not fit, such as {lost[0]}")
-    count, surplus = len(all_layers(model)), _of_more_layers(model, report.get("unexpected_keys", ()))
-    if surplus:
+    count = len(all_layers(model))
+    if surplus := _beyond(count, report.get("unexpected_keys", ()), model.base_model_prefix):
         said = f"its configuration says {count} layer{'s' * (count != 1)}, but it holds weights of more"
         raise UserError(f"model {params.model}: {said}, such as {surplus[0]}")
 
 
-def _of_more_layers(model: PreTrainedModel, names: Iterable[str]) -> list[str]:
-    """Return those names of weights that are of layers beyond the model's; weights of other heads and encoders are nobody's concern."""
+def _beyond(count: int, names: Iterable[str], prefix: str) -> list[str]:
+    """Return those names of weights that are of layers beyond so many; weights of other heads and encoders are nobody's concern."""
     lists = "|".join(map(re.escape, LAYER_LISTS))
-    of_a_layer = re.compile(rf"(?:{re.escape(model.base_model_prefix)}\.)?(?:{lists})\.(\d+)\.")
-    numbers = {name: int(found.group(1)) for name in sorted(names) if (found := of_a_layer.match(name))}
-    return [name for name, number in numbers.items() if number >= len(all_layers(model))]
+    of_a_layer = re.compile(rf"(?:{re.escape(prefix)}\.)?(?:{lists})\.(\d+)\.")
+    return [name for name in sorted(names) if (found := of_a_layer.match(name)) and int(found.group(1)) >= count]
 
 
 def _check_numbers(model: PreTrainedModel, params: Params) -> None:

@@ -14,7 +14,7 @@ from paperlib.common.hardware import UNKNOWN
 from paperlib.common.markdown_table import markdown_table
 from paperlib.common.messages import unit_name
 from paperlib.common.places import REFERENCE, ROOT
-from paperlib.evidence import claims, comparisons, other_encoder, provenance, tables, units
+from paperlib.evidence import claims, comparisons, other_encoder, provenance, sentences, tables, units
 from paperlib.evidence.estimates import TABLES, Results
 from paperlib.params import DATASETS
 from paperlib.report import compare
@@ -243,16 +243,18 @@ def _on_another_encoder(folder: Path, short: bool = False) -> str:
     if there is None:
         return ""
     found = other_encoder.beside(here, there)
+    if found.empty:  # nothing was walked on both
+        return ""
     layers = {side: f"{rows['layers'].iloc[0]} layers" for side, rows in (("here", here), ("there", there))}
     apart = list(found.index[found["verdict_here"] != found["verdict_there"]])
     alike = [rival for rival in found.index if rival not in apart]
-    told = [f"say the same of {_listed(alike)}"] * bool(alike) + [f"differ on {_listed(apart)}"] * bool(apart)
+    told = [f"{verb} {sentences.listed(rivals)}" for verb, rivals in (("say the same of", alike), ("differ on", apart)) if rivals]
     agreed = f"By these verdicts {layers['here']} and {layers['there']} {', and '.join(told)}; other rivals were not walked there.\n\n"
     cells = {rival: {side: _cells(row, side) for side in layers} for rival, row in found.iterrows()}
     encoder = f"{layers['there']}, of {', '.join(there['encoder'].unique())}"
     if short:
         gains = [f"{cell['there'][0]} points over {rival} ({cell['there'][1]} datasets ahead; {layers['here']} there: {cell['here'][0]})" for rival, cell in cells.items()]
-        return f"On {encoder}, fusion gains {_listed(gains)}. {agreed}"
+        return f"On {encoder}, fusion gains {sentences.listed(gains)}. {agreed}"
     heads = [f"{name}: {what}" for name in layers.values() for what in ("points", "datasets ahead", "more accurate")]
     rows = [[rival, *cell["here"], *cell["there"]] for rival, cell in cells.items()]
     seeds = ", ".join(map(str, sorted(there["seed"].unique())))
@@ -260,10 +262,6 @@ def _on_another_encoder(folder: Path, short: bool = False) -> str:
         f"The same on {encoder} (seed {seeds}; {', '.join(there['dataset'].unique())}), beside {layers['here']} on the same datasets:\n\n"
         f"{markdown_table(['', *heads], rows)}\n{agreed}"
     )
-
-
-def _listed(names: list[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def _cells(row: pd.Series, side: str) -> list[str]:
