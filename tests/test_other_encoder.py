@@ -11,6 +11,7 @@ from paperlib.evidence import claims, other_encoder, tables, walk_quantities
 from paperlib.evidence.estimates import Results
 from paperlib.names import SIGNALS
 from paperlib.report import reference_pages
+from paperlib.report.kept import Kept
 
 HERE = {"Random-Forest": [0.5, 0.6, 0.7, 0.8, 0.9], "Equal-Training": [0.55, 0.65, 0.75, 0.85, 0.95], "Random": [0.4] * 5}
 
@@ -98,16 +99,16 @@ def test_the_page_says_where_six_and_twelve_layers_disagree(tmp_path):
         path = folder / dataset / "seed-0" / "steps.csv"
         path.parent.mkdir(parents=True)
         rows.to_csv(path, index=False)
-    assert reference_pages._on_another_encoder(folder) == ""
+    assert reference_pages._on_another_encoder(Kept(folder)) == ""
     tables.write_for_profile(folder, "steps_encoder", walked([0.9] * 5).assign(dataset="elsewhere"))
-    assert reference_pages._on_another_encoder(folder, short=True) == "", "no dataset was walked on both"
+    assert reference_pages._on_another_encoder(Kept(folder), short=True) == "", "no dataset was walked on both"
     tables.write_for_profile(folder, "steps_encoder", walked([0.9] * 5, [0.1] * 5, baseline=0.1))
-    said = reference_pages._on_another_encoder(folder)
+    said = reference_pages._on_another_encoder(Kept(folder))
     assert "| Equal-Training | -5.0 ± 0.0 | 0 of 5 | does not hold | +80.0 ± 0.0 | 5 of 5 | holds |" in said
     assert "| Baseline | +60.0 ± 7.1 | 5 of 5 | holds | +80.0 ± 0.0 | 5 of 5 | holds |" in said
     assert "By these verdicts 6 layers and 12 layers say the same of Baseline, and differ on Equal-Training; other rivals were not walked there." in said
     assert "Random" not in said.replace("random", "")
-    short = reference_pages._on_another_encoder(folder, short=True)
+    short = reference_pages._on_another_encoder(Kept(folder), short=True)
     assert "|" not in short and "+80.0 ± 0.0 points over Equal-Training (5 of 5 datasets ahead; 6 layers there: -5.0 ± 0.0)" in short
 
 

@@ -12,12 +12,15 @@ import pytest
 from conftest import smoke_params
 from PIL import Image
 
+from paperlib import params
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
 from paperlib.evidence import claims, comparisons, other_encoder, tables, units
+from paperlib.evidence.estimates import Results
 from paperlib.report import kept_notebooks, reference, reference_pages
+from paperlib.report.kept import Kept
 
-KEPT = {path: path.stat().st_size for path in reference.REFERENCE.rglob("*") if path.is_file()}
+FILES = {path: path.stat().st_size for path in reference.REFERENCE.rglob("*") if path.is_file()}
 PROFILES = sorted(path for path in reference.REFERENCE.glob("*") if (path / "claims.csv").exists())
 
 
@@ -29,16 +32,16 @@ def laptop():
 
 
 def test_no_texts_or_weights_are_kept() -> None:
-    assert {path.suffix for path in KEPT} - {".ipynb"} == {".csv", ".json", ".md", ".png", ".svg", ".tex", ".txt"}
+    assert {path.suffix for path in FILES} - {".ipynb"} == {".csv", ".json", ".md", ".png", ".svg", ".tex", ".txt"}
     alt_texts = {f"figure{n}{form}.alt.txt" for n in range(1, 9) for form in ("", "-narrow")} | {"compare.alt.txt"}
-    assert {path.name for path in KEPT if path.suffix == ".txt"} <= alt_texts
-    assert max(KEPT.values()) < 1_000_000 and sum(KEPT.values()) < 15_000_000
+    assert {path.name for path in FILES if path.suffix == ".txt"} <= alt_texts
+    assert max(FILES.values()) < 1_000_000 and sum(FILES.values()) < 15_000_000
 
 
 def test_executed_notebooks_are_small_and_name_no_path() -> None:
-    notebooks = [path for path in KEPT if path.suffix == ".ipynb"]
+    notebooks = [path for path in FILES if path.suffix == ".ipynb"]
     for profile in PROFILES:
-        assert sum(KEPT[path] for path in notebooks if path.is_relative_to(profile)) < 3_000_000
+        assert sum(FILES[path] for path in notebooks if path.is_relative_to(profile)) < 3_000_000
     for path in notebooks:
         notebook = json.loads(path.read_text())
         assert kept_notebooks.scrubbed(notebook) == notebook
@@ -50,8 +53,17 @@ def test_the_pages_say_what_the_files_say() -> None:
         assert path.read_text() == text, f"{path.name}: run make reference"
 
 
+@pytest.mark.parametrize("folder", PROFILES, ids=lambda folder: folder.name)
+def test_the_kept_claims_are_what_this_code_says_of_the_kept_tables(folder) -> None:
+    """Whoever changes a rule, a test or a sentence of the claims has the reference drawn again."""
+    computed = claims.evaluate(Results.from_paper(), comparisons.results_in(folder, params.load(folder.name)))
+    kept = pd.read_csv(folder / "claims.csv", keep_default_na=False)
+    same_text = pd.read_csv(io.StringIO(computed.to_csv(index=False)), keep_default_na=False)
+    pd.testing.assert_frame_equal(same_text.set_index("id"), kept.set_index("id"))
+
+
 def test_the_account_counts_what_is_there(laptop) -> None:
-    text = reference_pages.page([laptop])
+    text = reference_pages.page([Kept(laptop)])
     found = sorted(path.parent.parent.name for path in laptop.glob("*/seed-*/steps.csv"))
     datasets, seeds = sorted(set(found)), {found.count(name) for name in set(found)}
     said = re.search(r"(\d) of the paper's 9 datasets with (.+?) seeds? each \((.+?)\)", text)
@@ -65,7 +77,7 @@ def test_the_account_counts_what_is_there(laptop) -> None:
     gap = 100 * (maxima["Random-Forest"] - maxima["Equal-Training"]).mean()
     assert re.search(rf"\| Equal-Training \| {re.escape(f'{gap:+z.1f}')} ± ", text)
     assert re.search(rf"trails a model that loses no layer .+ \({re.escape(f'{gap:+z.1f}')} ± ", text) or gap > 0
-    rivals = comparisons.rivals(comparisons.Results.from_tables(**{name: tables.collect(laptop, name) for name in reference_pages.TABLES}), "Random-Forest")
+    rivals = comparisons.rivals(Results.from_tables(steps=tables.collect(laptop, "steps")), "Random-Forest")
     beside = other_encoder.beside(tables.collect(laptop, "steps"), tables.of_profile(laptop, "steps_encoder"))
     assert len(re.findall(r"^\| ", text, re.MULTILINE)) == 2 + 4 + 2 + len(table) + 2 + len(rivals) + 2 + len(beside)
 
@@ -74,15 +86,15 @@ def test_a_comparison_is_linked_where_there_is_one(laptop, tmp_path) -> None:
     copy = tmp_path / "laptop"
     shutil.copytree(laptop, copy)
     shutil.rmtree(copy / "compare", ignore_errors=True)
-    without = reference_pages.page([copy])
+    without = reference_pages.page([Kept(copy)])
     (copy / "compare").mkdir()
     (copy / "compare" / "compare.md").write_text("# Two runs\n\nThey differ.\n")
-    assert reference_pages.page([copy]) == f"{without}\n### Two runs beside each other\n\n[Two runs](laptop/compare/compare.md)\n"
+    assert reference_pages.page([Kept(copy)]) == f"{without}\n### Two runs beside each other\n\n[Two runs](laptop/compare/compare.md)\n"
 
 
 def test_what_was_run_beside_the_study_is_said(laptop, tmp_path) -> None:
-    assert reference_pages._beside(tmp_path) == ""
-    said = reference_pages._beside(laptop)
+    assert reference_pages._beside(Kept(tmp_path)) == ""
+    said = reference_pages._beside(Kept(laptop))
     axis, encoder = tables.collect(laptop, "epochs"), tables.of_profile(laptop, "transfer_encoder")
     assert all(f"{name} seed 0" in said for name in axis["dataset"].unique()) and said.count("seed 0") == axis["dataset"].nunique()
     assert f"12 layers, on {encoder['dataset'].nunique()} datasets and seeds" in said and "all-mpnet-base-v2" in said
@@ -100,8 +112,8 @@ def test_what_was_run_beside_the_study_is_said(laptop, tmp_path) -> None:
 )
 def test_the_source_of_the_texts_is_said(sources, said, monkeypatch) -> None:
     runs = [{"dataset": name, "data_dir": folder, "data_source": "auto"} for name, folder in sources.items()]
-    monkeypatch.setattr(reference_pages, "_runs", lambda folder: runs)
-    assert reference_pages.texts(None).startswith(said)
+    monkeypatch.setattr(Kept, "runs", runs)
+    assert reference_pages.texts(Kept(ROOT)).startswith(said)
 
 
 def test_keeping_replaces_what_was_kept(laptop, tmp_path) -> None:
@@ -169,7 +181,7 @@ def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> Non
     kept = sorted(str(path.relative_to(target)) for path in target.rglob("*.ipynb"))
     assert kept == ["notebooks/00_published.ipynb", "notebooks/01_signals.ipynb", "notebooks/07_figures.ipynb"]
     assert str(tmp_path) not in "".join(path.read_text() for path in target.rglob("*.ipynb"))
-    assert reference_pages.notebooks(target) == (
+    assert reference_pages.notebooks(Kept(target)) == (
         "- Of the paper's own numbers: [00_published](reference/notebooks/00_published.ipynb)\n"
         "- About all units: [07_figures](reference/notebooks/07_figures.ipynb)\n"
         "- Of newsgroup seed 0, its texts from where `make reproduce` takes them: "
@@ -217,7 +229,7 @@ def test_units_of_different_sizes_are_refused(laptop, tmp_path) -> None:
     path = next(tmp_path.glob("*/seed-*/steps.csv"))
     pd.read_csv(path).assign(test_size=1).to_csv(path, index=False)
     with pytest.raises(UserError, match="different models or sizes"):
-        reference_pages.section(tmp_path)
+        reference_pages.section(Kept(tmp_path))
 
 
 def test_what_is_no_result_is_not_kept(tmp_path) -> None:

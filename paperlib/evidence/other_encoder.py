@@ -54,15 +54,19 @@ def beside(here: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
     One row for each rival that was walked on both sides, of the datasets on which it was; the columns of
     `comparisons.rivals`, each with _here and _there.
     """
-    walked, found = [rows.groupby("dataset")["strategy"].agg(set) for rows in (here, there)], {}
+    walked = [rows.groupby("dataset")["strategy"].agg(set) for rows in (here, there)]
+    on_both, shared = walked[0].index.intersection(walked[1].index), {}
     for rival in comparisons.RIVALS:
         needed = {FOREST, *ALONE.get(rival, [rival])}
-        shared = [dataset for dataset in walked[0].index.intersection(walked[1].index) if all(needed <= side[dataset] for side in walked)]
-        if shared:
-            sides = (Results.from_tables(steps=rows[rows["dataset"].isin(shared)]) for rows in (here, there))
-            row_here, row_there = (comparisons.rivals(side, FOREST).loc[rival] for side in sides)
-            found[rival] = pd.concat([row_here.add_suffix("_here"), row_there.add_suffix("_there")])
-    return pd.DataFrame.from_dict(found, orient="index").rename_axis(index="rival")
+        shared[rival] = tuple(dataset for dataset in on_both if all(needed <= side[dataset] for side in walked))
+    found = []
+    for datasets in dict.fromkeys(shared.values()):  # most rivals share all of them
+        names = [rival for rival in shared if shared[rival] == datasets]
+        if datasets:
+            sides = [Results.from_tables(steps=rows[rows["dataset"].isin(datasets)]) for rows in (here, there)]
+            of_here, of_there = (comparisons.rivals(side, FOREST).loc[names] for side in sides)
+            found.append(of_here.add_suffix("_here").join(of_there.add_suffix("_there")))
+    return pd.concat(found).loc[[rival for rival in shared if shared[rival]]] if found else pd.DataFrame()
 
 
 def originals_differ_by(walked: pd.DataFrame) -> int | None:

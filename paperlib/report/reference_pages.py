@@ -13,19 +13,18 @@ from paperlib.common.files import atomic_write_text
 from paperlib.common.hardware import UNKNOWN
 from paperlib.common.markdown_table import markdown_table
 from paperlib.common.messages import unit_name
-from paperlib.common.places import REFERENCE, ROOT
-from paperlib.evidence import claims, comparisons, other_encoder, provenance, sentences, tables, units
-from paperlib.evidence.estimates import TABLES, Results
+from paperlib.common.places import ROOT
+from paperlib.evidence import claims, other_encoder, provenance, sentences, units
 from paperlib.params import DATASETS
 from paperlib.report import compare
+from paperlib.report.kept import Kept, profiles
 
 START, END = "<!-- from here on written by make reference -->", "<!-- up to here -->"
-ORDER = ("laptop", "base", "paper")  # of profiles; the first that is there is shown in README.md
 SHORT = {
     "claim": "claim", "paper_says": "the paper says", "verdict_table1": "by its Table 1", "ours_says": "this run says",
     "verdict_ours": "by this run",
 }  # fmt: skip
-FUSION, ABLATION, CONTROL = "Random-Forest", "Greedy-Ablation", "Equal-Training"
+ABLATION, CONTROL = "Greedy-Ablation", "Equal-Training"
 NOTEBOOKS = "notebooks"  # the folder of the executed ones
 WORDS = {claims.HOLDS: "is ahead of", claims.NOISE: "ties with", claims.FAILS: "trails", "the same models": "equals"}
 
@@ -56,27 +55,21 @@ def _between_marks(path: Path, shown: str) -> str:
     return marked.sub(lambda _: f"{START}\n{shown}{END}\n", text)
 
 
-def profiles(reference: Path = REFERENCE) -> list[Path]:
-    """List the folders of the profiles whose numbers are kept."""
-    kept = [path.parent for path in reference.glob("*/claims.csv")]
-    return sorted(kept, key=lambda path: (path.name not in ORDER, [*ORDER, path.name].index(path.name)))
-
-
-def section(folder: Path) -> str:
+def section(kept: Kept) -> str:
     """Return README.md's account of a reference as Markdown: the headline, Figure 1, what was run; all from its files."""
-    address = f"outputs/reference/{folder.name}"
+    address = f"outputs/reference/{kept.folder.name}"
     return (
-        f"{headline(folder)}\n\n"
+        f"{headline(kept)}\n\n"
         f"![Accuracy against layers removed: the walks of all strategies and controls on each dataset]"
         f"({address}/figures/figure1.png)\n\n"
-        f"Figure 1 of {account(folder)} {texts(folder)}\n\n"
-        f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(folder)}\n{_on_another_encoder(folder, short=True)}"
+        f"Figure 1 of {account(kept)} {texts(kept)}\n\n"
+        f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(kept)}\n{_on_another_encoder(kept, short=True)}"
         f"Every claim with its verdict, the comparison of two runs and the machine that ran this: "
         f"[outputs/reference](outputs/reference/README.md).\n"
     )
 
 
-def page(kept: list[Path]) -> str:
+def page(kept: list[Kept]) -> str:
     """Return the page about all references as Markdown."""
     opening = (
         "# Reference runs\n\nReal runs, kept by `make reference`, which writes this page too: tables, figures, claims, executed "
@@ -85,27 +78,26 @@ def page(kept: list[Path]) -> str:
     return "\n".join([opening, *map(_chapter, kept)])
 
 
-def _chapter(folder: Path) -> str:
-    verdicts = pd.read_csv(folder / "claims.csv", keep_default_na=False)
-    counts = pd.DataFrame({SHORT[name]: verdicts[name].value_counts() for name in ("verdict_table1", "verdict_ours")})
+def _chapter(kept: Kept) -> str:
+    verdicts, name = kept.verdicts, kept.folder.name
+    counts = pd.DataFrame({SHORT[side]: verdicts[side].value_counts() for side in ("verdict_table1", "verdict_ours")})
     counts = counts.reindex([claims.HOLDS, claims.NOISE, claims.FAILS, claims.UNTESTABLE]).fillna(0).astype(int)
     rows = [[escape.markdown(verdict), *map(str, row)] for verdict, row in zip(counts.index, counts.to_numpy())]
     every = [[escape.markdown(cell) for cell in row] for row in verdicts[list(SHORT)].to_numpy()]
     return (
-        f"## {folder.name}\n\n{headline(folder)}\n\nThis is {account(folder)} {texts(folder)} {_machine(folder)}{_beside(folder)}\n\n"
-        f"![Accuracy against layers removed]({folder.name}/figures/figure1.png)\n\n"
-        f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(folder)}\n{_on_another_encoder(folder)}"
-        f"### Notebooks, executed\n\n{notebooks(folder)}\n"
+        f"## {name}\n\n{headline(kept)}\n\nThis is {account(kept)} {texts(kept)} {_machine(kept)}{_beside(kept)}\n\n"
+        f"![Accuracy against layers removed]({name}/figures/figure1.png)\n\n"
+        f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(kept)}\n{_on_another_encoder(kept)}"
+        f"### Notebooks, executed\n\n{notebooks(kept)}\n"
         f"### Claims\n\nOf {len(verdicts)} claims, the paper's and ours about it:\n\n{markdown_table(['', *counts], rows)}\n"
         f"{markdown_table(list(SHORT.values()), every)}\n"
-        f"How each verdict is reached is in [claims.md]({folder.name}/claims.md).\n{_compared(folder)}"
+        f"How each verdict is reached is in [claims.md]({name}/claims.md).\n{_compared(kept.folder)}"
     )
 
 
-def headline(folder: Path) -> str:
+def headline(kept: Kept) -> str:
     """Say in one sentence what fusion gains over the measurement that it imitates, and over training alone."""
-    found = _rivals(folder)
-    ablation, control = found.loc[ABLATION], found.loc[CONTROL]
+    ablation, control = kept.rivals.loc[ABLATION], kept.rivals.loc[CONTROL]
     return (
         f"**Over {control['datasets']} datasets, random-forest fusion {WORDS.get(ablation['verdict'], '?')} greedy ablation, its own "
         f"target without any signal ({_points(ablation)} points of accuracy), and {WORDS.get(control['verdict'], '?')} a model that "
@@ -114,13 +106,13 @@ def headline(folder: Path) -> str:
     )
 
 
-def account(folder: Path) -> str:
+def account(kept: Kept) -> str:
     """Say in one sentence what was run, from the tables and the provenance of the units."""
-    runs, steps = _runs(folder), tables.collect(folder, "steps")
+    runs, steps = kept.runs, kept.steps
     models, trained = {run["model"] for run in runs}, {run["train_size"] for run in runs}
     layers, tested = steps["layers"].unique(), steps["test_size"].unique()
     if max(map(len, (models, trained, layers, tested))) > 1:
-        raise UserError(f"{folder.name}: units of different models or sizes make no reference")
+        raise UserError(f"{kept.folder.name}: units of different models or sizes make no reference")
     found = steps.drop_duplicates(["dataset", "seed"])
     of_dataset = found.groupby("dataset", sort=False)["seed"].nunique()
     seeds = f"{of_dataset.min()}" if of_dataset.nunique() == 1 else f"{of_dataset.min()} or {of_dataset.max()}"
@@ -132,12 +124,12 @@ def account(folder: Path) -> str:
     )
 
 
-def texts(folder: Path) -> str:
+def texts(kept: Kept) -> str:
     """Say which texts the numbers are of, and what follows for whoever compares a run with them."""
-    local = [run["dataset"] for run in _runs(folder) if _is_local(run)]
+    local = [run["dataset"] for run in kept.runs if _is_local(run)]
     if not local:
         return "The texts are those that `make reproduce` fetches."
-    all_of_them = "All texts" if len(local) == len(_runs(folder)) else f"The texts of {', '.join(dict.fromkeys(local))}"
+    all_of_them = "All texts" if len(local) == len(kept.runs) else f"The texts of {', '.join(dict.fromkeys(local))}"
     said = f"{all_of_them} were read from a local folder (`data_dir`)"
     if "newsgroup" not in local:
         return f"{said}."
@@ -151,18 +143,16 @@ def _is_local(run: dict) -> bool:
     return bool(run.get("data_dir")) and run.get("data_source") in ("auto", "data_dir")
 
 
-def _machine(folder: Path) -> str:
-    records = units.finished(folder).values()
-    machines = sorted({provenance.summary(record)[6][1] for record in records})
-    commits = sorted({record["commit"][:7] for record in records})
-    hours = sum(record["wall_seconds"] for record in records) / 3600
+def _machine(kept: Kept) -> str:
+    machines = sorted({provenance.summary(record)[6][1] for record in kept.records})
+    commits = sorted({record["commit"][:7] for record in kept.records})
+    hours = sum(record["wall_seconds"] for record in kept.records) / 3600
     return f"It took {hours:.1f} hours in all on {'; '.join(machines)}; at commit {', '.join(commits)}."
 
 
-def _beside(folder: Path) -> str:
+def _beside(kept: Kept) -> str:
     """Say what was run beside the study itself: other settings of training, another encoder; "" where nothing was."""
-    axis, encoder, walks = tables.collect(folder, "epochs"), *(tables.of_profile(folder, name) for name in ("transfer_encoder", "steps_encoder"))
-    told = ""
+    axis, encoder, told = kept.epochs, kept.first_choices, ""
     if axis is not None:
         found = ", ".join(f"{dataset} seed {seed}" for dataset, seed in axis[["dataset", "seed"]].drop_duplicates().itertuples(index=False))
         told += f" Beside it, two walks under other epochs and learning rates (07, *Is it under-training?*): {found}."
@@ -172,8 +162,8 @@ def _beside(folder: Path) -> str:
             f" And the original models of {', '.join(encoder['encoder'].unique())}, {originals['layers_left'].iloc[0]} layers, on {len(originals)} "
             "datasets and seeds, measured (09, section 4)."
         )
-    if walks is not None:
-        told += f" Walked down from them (09, section 5), {_walked(walks)}."
+    if kept.walks is not None:
+        told += f" Walked down from them (09, section 5), {_walked(kept.walks)}."
     return told
 
 
@@ -189,8 +179,9 @@ def _walked(walks: pd.DataFrame) -> str:
     return f"{', and '.join(trained)}{differ}"
 
 
-def notebooks(folder: Path, address: str = "") -> str:
+def notebooks(kept: Kept, address: str = "") -> str:
     """List the executed notebooks: of the paper's numbers, of all units, of one unit and which texts it read."""
+    folder = kept.folder
     links = {path.stem: f"[{path.stem}]({address}{path.relative_to(folder.parent)})" for path in sorted((folder / NOTEBOOKS).glob("*.ipynb"))}
     of_paper, of_unit = [[name for name in links if name in kind] for kind in ((units.BEFORE,), units.of_unit())]
     groups = {"Of the paper's own numbers": of_paper, "About all units": [name for name in links if name not in (*of_paper, *of_unit)]}
@@ -214,19 +205,9 @@ def _compared(folder: Path) -> str:
     return f"\n### Two runs beside each other\n\n[{title}]({path.relative_to(folder.parent)})\n"
 
 
-def _runs(folder: Path) -> list[dict]:
-    return [record["parameters"] for record in units.finished(folder).values()]
-
-
-def _rivals(folder: Path) -> pd.DataFrame:
-    results = Results.from_tables(**{name: tables.collect(folder, name) for name in TABLES})
-    return comparisons.rivals(results, FUSION)
-
-
-def _rivals_table(folder: Path) -> str:
+def _rivals_table(kept: Kept) -> str:
     """Tabulate what the forest's fusion gains over baseline, single signals, random order, ablation and equal training."""
-    found = _rivals(folder).iterrows()
-    rows = [[rival, _points(row), f"{row['ahead']} of {row['datasets']}", row["verdict"]] for rival, row in found]
+    rows = [[rival, _points(row), f"{row['ahead']} of {row['datasets']}", row["verdict"]] for rival, row in kept.rivals.iterrows()]
     table = markdown_table(["", "points (± s.e.m. over datasets)", "datasets ahead", "fusion is more accurate"], rows)
     return (
         f"{table}\nIt holds where fusion is ahead by twice the larger of the s.e.m. and the sampling error. Fusion, Greedy-Ablation and One-Shot choose layers by the "
@@ -234,18 +215,15 @@ def _rivals_table(folder: Path) -> str:
     )
 
 
-def _on_another_encoder(folder: Path, short: bool = False) -> str:
+def _on_another_encoder(kept: Kept, short: bool = False) -> str:
     """Set what fusion gains at another encoder beside what it gains here on the same datasets, and say where they disagree.
 
     In a table or, `short`, in a sentence.
     """
-    here, there = tables.collect(folder, "steps"), tables.of_profile(folder, "steps_encoder")
-    if there is None:
-        return ""
-    found = other_encoder.beside(here, there)
+    found, there = kept.beside, kept.walks
     if found.empty:  # nothing was walked on both
         return ""
-    layers = {side: f"{rows['layers'].iloc[0]} layers" for side, rows in (("here", here), ("there", there))}
+    layers = {side: f"{rows['layers'].iloc[0]} layers" for side, rows in (("here", kept.steps), ("there", there))}
     apart = list(found.index[found["verdict_here"] != found["verdict_there"]])
     alike = [rival for rival in found.index if rival not in apart]
     told = [f"{verb} {sentences.listed(rivals)}" for verb, rivals in (("say the same of", alike), ("differ on", apart)) if rivals]
