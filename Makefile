@@ -85,7 +85,7 @@ compress: $(STAMP) ## Make a classifier of yours smaller: MODEL=folder DATA=file
 compare: $(STAMP) ## Lay the run beside another one, the reference or WITH=outputs/bf16/laptop: what differs, and by how much
 	@$(RUN) compare $(STUDY) $(if $(WITH),--with $(call quoted,$(WITH)))
 
-reference: $(STAMP) ## Keep finished units and executed notebooks in outputs/reference, and show them (ONLY=numbers, ONLY=notebooks)
+reference: $(STAMP) ## Keep finished units and executed notebooks in outputs/reference, and show them (ONLY=numbers, ONLY=notebooks); ONLY=drawings: draw them anew
 	@$(RUN) reference $(STUDY) $(if $(ONLY),--only $(call quoted,$(ONLY)))
 
 bundle: $(STAMP) ## Gather packages, models and data in bundle/ for a machine without network (PYTHON_VERSION=3.12 ENGINE=dask); OFFLINE=1 uses it

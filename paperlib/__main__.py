@@ -81,8 +81,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--shapes", default="", help="time random weights in the shapes of bert-base or bert-tiny")
             command.add_argument("--parts", nargs="+", help="only these parts (default: all)")
         if name == "reference":
-            command.add_argument("--only", default="", choices=["numbers", "notebooks"],
-                                 help="numbers of all units, or the executed notebooks of one beside them (default: both)")
+            command.add_argument("--only", default="", choices=["numbers", "notebooks", "drawings"],
+                                 help="numbers of all units, or the executed notebooks of one beside them (default: both); or draw what is kept anew")
         if name == "bundle":
             command.add_argument("--python-version", default="", metavar="3.X", help="of the other machine (default: this one's)")
         if name == "compress":
@@ -207,7 +207,12 @@ def _compress(options: argparse.Namespace) -> int:
 
 
 def _reference(options: argparse.Namespace) -> int:
-    studies, _ = _studies(options)
+    studies, settings = _studies(options)
+    if options.only == "drawings":
+        from paperlib.driver import redrawing
+
+        print(redrawing.redraw(studies[0], settings))
+        return 0
     from paperlib.report import reference
 
     print(reference.make(studies[0], options.only))

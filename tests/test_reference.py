@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,8 @@ from PIL import Image
 from paperlib import params
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
-from paperlib.evidence import claims, comparisons, other_encoder, tables, units
+from paperlib.driver import redrawing, run
+from paperlib.evidence import claims, comparisons, other_encoder, provenance, tables, units
 from paperlib.evidence.estimates import Results
 from paperlib.report import kept_notebooks, reference, reference_pages
 from paperlib.report.kept import Kept
@@ -54,9 +56,11 @@ def test_the_pages_say_what_the_files_say() -> None:
 
 
 @pytest.mark.parametrize("folder", PROFILES, ids=lambda folder: folder.name)
-def test_the_kept_claims_are_what_this_code_says_of_the_kept_tables(folder) -> None:
+def test_the_kept_claims_are_what_this_code_says_of_the_kept_tables(folder, tmp_path) -> None:
     """Whoever changes a rule, a test or a sentence of the claims has the reference drawn again."""
-    computed = claims.evaluate(Results.from_paper(), comparisons.results_in(folder, params.load(folder.name)))
+    redrawing.lay_out(folder, tmp_path / folder.name)
+    laid = params.load(folder.name, settings={"output_dir": str(tmp_path)})
+    computed = claims.evaluate(Results.from_paper(), comparisons.results_of(laid))
     kept = pd.read_csv(folder / "claims.csv", keep_default_na=False)
     same_text = pd.read_csv(io.StringIO(computed.to_csv(index=False)), keep_default_na=False)
     pd.testing.assert_frame_equal(same_text.set_index("id"), kept.set_index("id"))
@@ -255,3 +259,60 @@ def test_a_readme_without_marks_is_left_alone(tmp_path) -> None:
     with pytest.raises(UserError, match="README.md: the marks"):
         reference_pages.show(tmp_path)
     assert (tmp_path / "README.md").read_text() == "# Nothing\n" and len(list(tmp_path.rglob("*"))) == 1
+
+
+@pytest.fixture
+def small_reference(laptop, tmp_path, monkeypatch):
+    """Keep one unit in a reference of this test, and let notebooks be executed in no time; return its folder."""
+    root = tmp_path / "reference"
+    reference.keep(laptop, [("newsgroup", 0)], root / "laptop")
+    monkeypatch.setattr(redrawing, "REFERENCE", root)
+    monkeypatch.setattr(reference, "REFERENCE", root)
+    monkeypatch.setattr(redrawing, "PLACE", str(tmp_path / "redrawn"))
+    monkeypatch.setattr(reference_pages, "show", lambda: None)
+    return root / "laptop"
+
+
+def drawn(studies, settings):
+    """Draw claims and nothing else, as the driver does; the notebooks about all units are empty ones."""
+    [study] = studies
+    for name in units.OF_PROFILE:
+        units.executed(name, study).parent.mkdir(exist_ok=True)
+        units.executed(name, study).write_text('{"cells": [], "metadata": {}}')
+    claims.write(claims.evaluate(Results.from_paper(), comparisons.results_of(study)), study.profile_dir)
+    for name, there in (("walks", other_encoder.walks(True, study)), ("choices", other_encoder.first_choices([], True, study))):
+        tables.write_for_profile(study.profile_dir, name, there)
+    provenance.write(study.profile_dir / units.PROVENANCE, {"results": run._results(study), "settings": settings})
+    return 0
+
+
+def test_what_is_kept_is_drawn_again_from_its_tables(small_reference, monkeypatch) -> None:
+    """Units of other code are taken as they were kept, walks down another encoder too; the tables stay to the byte."""
+    before = {path.relative_to(small_reference): path.read_bytes() for path in small_reference.rglob("*") if path.is_file()}
+    (small_reference / "claims.csv").write_text("of other code")
+    monkeypatch.setattr(run, "draw", drawn)
+    assert redrawing.redraw(params.load("laptop"), "data_dir=texts") == "kept 1 units in outputs/reference/laptop"
+    after = {path.relative_to(small_reference): path.read_bytes() for path in small_reference.rglob("*") if path.is_file()}
+    new = {Path("tables", f"{name}.csv") for name in ("walks", "choices")}
+    made = {Path(name) for name in ("claims.csv", "claims.md", "provenance.json")} | {Path("notebooks", f"{name}.ipynb") for name in units.OF_PROFILE}
+    assert set(after) == set(before) | new
+    assert {name for name in before if before[name] != after[name]} <= made
+    assert len(pd.read_csv(small_reference / "claims.csv")) == len(claims.load())
+    for name, kept in (("walks", "steps_encoder"), ("choices", "transfer_encoder")):
+        pd.testing.assert_frame_equal(tables.of_profile(small_reference, name), tables.of_profile(small_reference, kept))
+    assert json.loads(after[Path("provenance.json")])["settings"] == f"data_dir=texts output_dir={redrawing.PLACE}"
+    assert not Path(redrawing.PLACE, "laptop").exists()
+
+
+@pytest.mark.parametrize(("profile", "changed", "said"), [
+    ("laptop", {"train_size": 1024}, "outputs/reference/laptop: its units were run with another train_size: give it with SET"),
+    ("base", {}, "outputs/reference/base: nothing is kept of this profile"),
+    ("laptop", {}, "outputs/reference/laptop was not drawn again"),
+])  # fmt: skip
+def test_what_cannot_be_drawn_again_stays_as_it_was_kept(profile, changed, said, small_reference, monkeypatch) -> None:
+    before = {path: path.read_bytes() for path in small_reference.rglob("*") if path.is_file()}
+    monkeypatch.setattr(run, "draw", lambda studies, settings: 1)
+    with pytest.raises(UserError, match=said):
+        redrawing.redraw(params.load(profile, settings=changed), "")
+    assert {path: path.read_bytes() for path in small_reference.rglob("*") if path.is_file()} == before
+    assert not Path(redrawing.PLACE, profile).exists()

@@ -56,8 +56,13 @@ def redraw(studies: list[Params], settings: str) -> int:
     """Draw figures, claims and report again from the stored tables: never train."""
     with lock(studies[0].profile_dir):
         _say_harmed(studies)
-        with _kernel(studies[0]) as kernel:
-            failed = _show_results(studies, settings, _stale_results(studies, redo=True), kernel)
+        return draw(studies, settings)
+
+
+def draw(studies: list[Params], settings: str) -> int:
+    """Do what `redraw` does for whoever holds the lock."""
+    with _kernel(studies[0]) as kernel:
+        failed = _show_results(studies, settings, _stale_results(studies, redo=True), kernel)
     return _summary(studies, failed)
 
 

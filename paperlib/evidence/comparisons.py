@@ -1,7 +1,6 @@
 """Compare with chance: fusers on shuffled targets, models on the same texts, one order with random ones."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -136,17 +135,10 @@ def results_of(params: Params) -> Results:
     if not shown:
         where = f"profile {params.profile}"
         raise UserError(f"{where}: no finished unit has these settings: run make reproduce first")
-    return results_in(params.profile_dir, params, shown, units.comparable(params, units.EPOCHS))
-
-
-def results_in(folder: Path, params: Params, shown: list | None = None, asked: list | None = None) -> Results:
-    """Collect the tables of a profile's folder, the reference's for example, run with `params`.
-
-    Of all units in it, or of those `shown` (dataset, seed); epochs.csv of all, or of those `asked`.
-    """
-    found = {name: tables.collect(folder, name, shown) for name in TABLES}
-    found |= {name: tables.of_profile(folder, name) for name in ("transfer", "transfer_encoder", "steps_encoder")}
-    found["epochs"] = training_axis.of_units(found["steps"], tables.collect(folder, "epochs", asked), params)
+    found = {name: tables.collect(params.profile_dir, name, shown) for name in TABLES}
+    found |= {name: tables.of_profile(params.profile_dir, name) for name in ("transfer", "transfer_encoder", "steps_encoder")}
+    written = tables.collect(params.profile_dir, "epochs", units.comparable(params, units.EPOCHS))
+    found["epochs"] = training_axis.of_units(found["steps"], written, params)
     return Results.from_tables(**found)
 
 

@@ -16,6 +16,7 @@ from paperlib.params import RUN_ONLY, Params
 NOTEBOOKS = ROOT / "notebooks"
 LOCK_FILE = ROOT / "requirements.lock"
 PROVENANCE = "provenance.json"
+LAID_OUT = "kept-elsewhere"  # a file that marks a copy of a kept reference, which other code may have computed
 
 # In reading order; for each, the tables that it and no other writes, and its usual share (%) of a unit's time, for the
 # progress bar. The third one computes the records of all models.
@@ -148,14 +149,21 @@ def comparable(params: Params, asked: str = "") -> list[tuple[str, int]]:
     """List the finished units (dataset, seed) of the profile that share these parameters, but for dataset and seed.
 
     Units run with other settings stay on disk and are left out: numbers of different studies are never mixed. So are,
-    where a notebook on request is `asked` for, those for which it was not run.
+    where a notebook on request is `asked` for, those for which it was not run. A kept reference that is laid out is one
+    study, as it was when it was kept.
     """
     settings, found = settings_of(params), []
     for folder, record in finished(params.profile_dir).items():
         sound = all(_is(folder / f"{table}.csv", digest) for table, digest in record.get("tables", {}).items())
-        if record.get("settings") == settings and sound and (not asked or asked in record.get("asked", [])):
+        ours = record.get("settings") == settings and (not asked or asked in record.get("asked", []))
+        if sound and (ours or is_laid_out(params)):
             found.append((record["parameters"]["dataset"], record["parameters"]["seed"]))
     return found
+
+
+def is_laid_out(params: Params) -> bool:
+    """Say whether a profile's folder is a copy of a kept reference, to be drawn and nothing else."""
+    return (params.profile_dir / LAID_OUT).exists()
 
 
 def finished(profile_dir: Path) -> dict[Path, dict]:
@@ -177,12 +185,14 @@ def of_other_encoders(params: Params) -> dict[Path, dict]:
 
 def settings_of(params: Params) -> str:
     """Return the SHA-256 of the parameters that units must share to be shown in one figure, and of the library."""
-    own = RUN_ONLY - {"profile"} | {"dataset", "seed", "data_source"} | DATASET_FIELDS
-    shared = params.model_dump(exclude=own)
+    shared = params.model_dump(exclude=RUN_ONLY - {"profile"} | UNIT_FIELDS)
     return hashlib.sha256(json.dumps([shared, _library()], sort_keys=True).encode()).hexdigest()
 
 
-DATASET_FIELDS = {"hub_id", "hub_config", "hub_revision", "hub_slices", "text_fields", "label_field", "class_names"}
+# Parameters in which units of one study may differ.
+UNIT_FIELDS = {
+    "dataset", "seed", "data_source", "hub_id", "hub_config", "hub_revision", "hub_slices", "text_fields", "label_field", "class_names",
+}  # fmt: skip
 
 
 BESIDE = (  # no result of a study goes through them
