@@ -4,6 +4,7 @@ import argparse
 import errno
 import os
 import re
+import select
 import shlex
 import signal
 import sys
@@ -11,12 +12,12 @@ import traceback
 import warnings
 
 from paperlib import params as parameters
-from paperlib.common import places
+from paperlib.common import places, refusals
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
 from paperlib.params import Params
 
-USER_FAULT, INTERRUPTED = 2, 130
+USER_FAULT, INTERRUPTED, UNREAD = 2, 130, 141  # the last two as shells count them: 128 and the signal
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, a quota, the longest file allowed
 THREADS = re.compile(r"[1-9]\d*(,[1-9]\d*)*")  # what OMP_NUM_THREADS may be
 
@@ -36,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as on Ctrl-C: kernels stopped, lock given back
     try:
         _settle_environment(options)
-        return options.command(options)
+        status = options.command(options)
+        sys.stdout.flush()
+        return status
     except UserError as error:
         if options.debug:
             traceback.print_exc()
@@ -46,6 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         print("\npaperlib: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:  # a fault of ours: still one line, the rest on request
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            return UNREAD
         if options.debug:
             raise
         if isinstance(error, OSError) and error.errno in FULL:
@@ -54,6 +59,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"paperlib: internal error: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
               " (--debug shows where)", file=sys.stderr)
         return 1
+
+
+def _is_unread() -> bool:
+    """Say whether nobody reads any more what is printed, as after `| head`; the rest of it then goes nowhere."""
+    printed = select.poll()
+    printed.register(sys.stdout.fileno(), 0)
+    if unread := bool(printed.poll(0)):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return unread
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -121,6 +135,9 @@ def _studies(options: argparse.Namespace) -> tuple[list[Params], str]:
     if "seed" in parameters.parse_settings(settings) and len(seeds) > 1:
         raise UserError("command line: give seeds with SEEDS, or one with SET, not both")
     studies = [parameters.load(options.profile, name, seed, settings) for name in options.datasets for seed in seeds]
+    one, *other = {params.profile_dir: params.dataset for params in studies}.values()
+    if other:  # they would be two runs, of which one is drawn
+        raise UserError(f"command line: SET changes {one} and {other[0]} in different parameters, as their own files differ: run them one after another")
     for params in studies:
         places.check_links(ROOT / params.output_dir, params.profile_dir, params.unit_dir)
     places.settle_tools(studies[0].cache_path)
@@ -138,8 +155,8 @@ def _setting(word: str) -> str:
 
 
 def _seed(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise UserError(f"command line: seed {text!r} is not a whole number from 0")
+    if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+        raise UserError(f"command line: seed {refusals.quoted(text)} is not a whole number from 0")
     return int(text)
 
 
@@ -185,8 +202,8 @@ def _bench(options: argparse.Namespace) -> int:
     studies, settings = _studies(options)
     if len(studies) > 1:
         raise UserError("command line: bench takes one dataset and one seed")
-    if not options.repeats.isascii() or not options.repeats.isdigit():
-        raise UserError(f"command line: repeats {options.repeats!r} is not a whole number")
+    if not re.fullmatch(r"\d{1,6}", options.repeats, re.ASCII):
+        raise UserError(f"command line: repeats {refusals.quoted(options.repeats)} is not a whole number up to 999999")
     from paperlib.benchmark import bench
 
     return bench.main(studies[0], int(options.repeats), options.shapes, options.parts)

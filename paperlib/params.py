@@ -157,7 +157,8 @@ class Params(BaseModel):
     @property
     def profile_dir(self) -> Path:
         """Folder of everything this study writes: an experiment has one of its own, unless output_dir names a place for it."""
-        if self.output_dir != _usual(self.profile, self.dataset)["output_dir"] or not self.experiment:
+        usual = _usual(self.profile, self.dataset)["output_dir"]
+        if (ROOT / self.output_dir).resolve() != (ROOT / usual).resolve() or not self.experiment:  # ./outputs is outputs
             return self.default_dir
         return ROOT / self.output_dir / EXPERIMENTS / self.profile / self.experiment
 
@@ -210,7 +211,7 @@ def _plain(value: Any) -> str:
 
 def names(kind: Literal["profile", "dataset"]) -> list[str]:
     """List the profiles or datasets that have a file under `params/`."""
-    return sorted(path.stem for path in (PARAMS_DIR / f"{kind}s").glob("*.yaml"))
+    return sorted(path.stem for path in (PARAMS_DIR / f"{kind}s").glob("[!.]*.yaml"))
 
 
 def of_dataset(dataset: str, name: str) -> Any:
@@ -233,16 +234,41 @@ def parse_settings(text: str) -> dict[str, Any]:
             raise UserError(f"command line: {name} is given twice")
         if name in ("profile", "dataset"):
             raise UserError(f"command line: {name} is not set with SET; use {name.upper()}{'S' * (name == 'dataset')}=")
-        try:
-            settings[name] = strict_yaml.load(value) if value else ""
-        except ValueError:
-            raise UserError(f"command line: {name}: {refusals.quoted(value)} is not a YAML value") from None
+        settings[name] = parse_value(name, value)
     return settings
+
+
+def parse_value(name: str, text: str) -> Any:
+    """Return what a person wrote as the value of a parameter: where that is a text, as it stands, else what YAML reads.
+
+    A text in quotes is what stands between them.
+    """
+    if not text or _is_text(name) and not _in_quotes(text):
+        return text
+    try:
+        return strict_yaml.load(text)
+    except strict_yaml.Refused as error:
+        raise UserError(f"command line: {name}: {error}") from None
+    except ValueError:
+        raise UserError(f"command line: {name}: {refusals.quoted(text)} is not a YAML value") from None
+
+
+def write_value(name: str, value: Any) -> str:
+    """Write a value as `parse_value` reads it."""
+    return strict_yaml.dump([value])[1:-1] if _is_text(name) and _in_quotes(value) else strict_yaml.dump(value)
 
 
 def write_settings(settings: dict[str, Any]) -> str:
     """Write settings as `parse_settings` reads them."""
-    return " ".join(f"{name}={shlex.quote(strict_yaml.dump(value))}" for name, value in settings.items())
+    return " ".join(f"{name}={shlex.quote(write_value(name, value))}" for name, value in settings.items())
+
+
+def _is_text(name: str) -> bool:
+    return name in Params.model_fields and Params.model_fields[name].annotation is str
+
+
+def _in_quotes(text: str) -> bool:
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
 
 
 def _named_layer(kind: Literal["profile", "dataset"], name: str) -> tuple[str, dict]:

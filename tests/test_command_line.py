@@ -15,6 +15,8 @@ from transformers import AutoModelForSequenceClassification
 
 from paperlib import __main__ as command_line
 from paperlib import params as parameters
+from paperlib.common import places
+from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
 
 pytestmark = pytest.mark.usefixtures("process_as_before")
@@ -108,6 +110,31 @@ def test_a_value_may_hold_spaces(words):
     options = command_line._parser().parse_args(["check", "--profile", "smoke", "--set", *words])
     (study,), settings = command_line._studies(options)
     assert study.data_dir == "my data" == parameters.load("smoke", settings=settings).data_dir
+
+
+def test_one_run_has_one_folder():
+    """What SET says may be what the file of one dataset says anyway, and of the other not."""
+    parse = command_line._parser().parse_args
+    with pytest.raises(UserError, match="SET changes newsgroup and amazon in different parameters, as their own files differ: run them one after another"):
+        command_line._studies(parse(["plan", "--datasets", "newsgroup", "amazon", "--set", "text_fields=[text]"]))
+    studies, _ = command_line._studies(parse(["plan", "--datasets", "newsgroup", "amazon", "--set", "mi_bins=4"]))
+    assert [study.profile_dir.name for study in studies] == ["mi_bins=4"] * 2
+
+
+@pytest.mark.parametrize(("told", "used"), [("", "cache/ipython"), ("~/own", "home/own"), ("~nobody-of-this-name/own", "cache/ipython"), ("/own", "/own")])
+def test_tools_write_where_they_are_told_and_never_to_a_folder_called_tilde(told, used, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("IPYTHONDIR", told)
+    places.settle_tools(tmp_path / "cache")
+    assert os.environ["IPYTHONDIR"] == str(tmp_path / used)
+
+
+def test_whoever_reads_may_stop_reading(tmp_path):
+    """As `make check | head -1` does."""
+    words = ["check", "--profile", "smoke", "--set", f"output_dir={tmp_path}/out", f"cache_dir={tmp_path}/cache"]
+    with subprocess.Popen([sys.executable, "-m", "paperlib", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)
 
 
 def test_a_value_with_spaces_reaches_the_notebooks(tmp_path, capsys, monkeypatch):

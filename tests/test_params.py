@@ -1,10 +1,13 @@
 """Parameters: merged in one order, typed, strict, and every fault said in one line that can be acted on."""
 
 import re
+import shlex
 
 import pytest
 import yaml
 from conftest import smoke_params
+from hypothesis import example, given
+from hypothesis import strategies as some
 
 from paperlib import params as P
 from paperlib.common.errors import UserError
@@ -135,7 +138,13 @@ def test_a_proper_float_is_read():
         ("pool_padding=1", "pool_padding: must be a valid boolean"),
         ("pool_padding=maybe", "pool_padding: must be a valid boolean"),
         ("class_names=[1,2]", "class_names: must be a valid string"),
-        ("text_fields=[]", "text_fields: "),
+        ("text_fields=[]", "text_fields: must have at least 1 item, not []"),
+        ("model=", "model: must have at least 1 character, not ''"),
+        ("train_size=0512", "train_size: 0512 is another number to YAML; write it in plain decimals"),
+        ("max_tokens=1:30", "max_tokens: 1:30 is another number to YAML"),
+        ("weight_decay=1:30.5", "weight_decay: 1:30.5 is another number to YAML"),
+        ("seed=0x10", "seed: 0x10 is another number to YAML"),
+        ("class_names=[a,010]", "class_names: 010 is another number to YAML"),
         ("kd_alpha=1.5", "kd_alpha: must be less than or equal to 1"),
         ("signal_size=513", "signal_size: must be at most train_size = 512"),
         ("signal_split=validation signal_size=257", "signal_size: must be at most validation_size = 256"),
@@ -168,11 +177,41 @@ def test_settings_are_yaml_scalars_and_lists():
 
 
 @pytest.mark.parametrize(
-    "text", ["train_size", "=3", "a=1 a=2", "a='open", "a=[1", "profile=smoke", "dataset=imdb", "a=!!x"]
+    "text", ["train_size", "=3", "a=1 a=2", "a='open", "a=[1", "profile=smoke", "dataset=imdb", "a=!!x", "epochs=!!int",
+             "fine_tuned='!!bool maybe'", "epochs='!!timestamp x'", "class_names=[!!float]"]
 )
 def test_settings_that_are_not_settings(text):
     with pytest.raises(UserError, match="^command line: "):
         P.parse_settings(text)
+
+
+TEXTS = [name for name, field in Params.model_fields.items() if field.annotation is str and name not in ("profile", "dataset")]
+
+
+@given(name=some.sampled_from(TEXTS), text=some.text(), names=some.lists(some.text(), max_size=3))
+@example("data_dir", "my #1 data", ["007", "a, b"])
+@example("hub_config", "2022", ["yes", "null"])
+@example("output_dir", "/tmp/a: b", ["[a]"])
+@example("label_field", '"quoted"', ["'", '"'])
+def test_texts_mean_what_they_say_and_are_read_as_they_are_written(name, text, names):
+    """No text is a comment, a number or a mapping; what stands in quotes is what is between them."""
+    written = P.write_settings({name: text, "class_names": names})
+    assert P.parse_settings(written) == {name: text, "class_names": names}
+    if text[:1] not in ("'", '"'):
+        assert P.parse_settings(f"{name}={shlex.quote(text)}") == {name: text}
+    assert P.parse_settings("hub_config='\"2022\"' hub_id=\"'a b'\"") == {"hub_config": "2022", "hub_id": "a b"}
+
+
+def test_an_experiment_stays_apart_however_the_usual_place_is_written():
+    for same in ("outputs", "./outputs", "outputs/", "outputs/.", str(P.ROOT / "outputs")):
+        assert P.load(settings={"mi_bins": 4, "output_dir": same}).profile_dir == P.ROOT / "outputs/experiments/laptop/mi_bins=4"
+        assert not P.load(settings={"output_dir": same}).is_apart
+    assert not P.load(settings="mi_bins=4 output_dir=elsewhere").is_apart
+
+
+def test_what_archives_leave_is_no_dataset(project):
+    project("datasets/._agnews.yaml", "\x00")
+    assert set(P.names("dataset")) == set(P.DATASETS)
 
 
 def test_parameters_cannot_be_changed_but_replaced(tmp_path):

@@ -17,6 +17,12 @@ def test_p_never_reads_zero(p, text):
     assert sentences.p_value(p) == ("–" if np.isnan(p) else text.removeprefix("p = ").removeprefix("p "))
 
 
+def test_how_a_fine_tune_ended_is_said_where_there_was_none_too():
+    assert sentences.last_loss({"last_loss": 1.234, "diverged": False}) == "The last step of training had a loss of 1.23"
+    assert sentences.last_loss({"last_loss": None, "diverged": True}) == "The last step of training had a loss that is no number"
+    assert sentences.last_loss({"last_loss": None, "diverged": False}) == "The model was taken as it is, not trained"
+
+
 def test_walks_that_are_one_are_said_to_be():
     assert sentences.same_walks({"a": [1, 2], "b": [1, 2], "c": [1, 2]}).startswith("**All 3 walks are one walk**")
     some = sentences.same_walks({"a": [1, 2], "b": [2, 1], "c": [1, 2], "d": [2, 1], "e": [1]})

@@ -111,8 +111,8 @@ class Subject:
         return {"ours": ours, "plain": self.examples[split].select(range(size))}
 
     def few(self, batches: int) -> Params:
-        """Return the parameters of a fine-tune of so many batches and one epoch."""
-        size = min(self.params.train_size, batches * self.params.batch_size)
+        """Return the parameters of a fine-tune of so many batches and one epoch, of two examples at least."""
+        size = min(self.params.train_size, max(batches * self.params.batch_size, 2))
         return self.params.replace(train_size=size, signal_size=min(self.params.signal_size, size), epochs=1)
 
 

@@ -55,10 +55,11 @@ def check_links(output: Path, profile: Path, unit: Path) -> None:
 def settle_tools(cache: Path) -> None:
     """Let Jupyter, matplotlib and torch keep their own files in our cache, not in the home folder, unless told where.
 
-    They read this when they are imported.
+    They read this when they are imported; "~" is a folder of that name to them.
     """
     for variable, name in TOOLS.items():
-        os.environ.setdefault(variable, str(cache / name))
+        told = os.path.expanduser(os.environ.get(variable, ""))
+        os.environ[variable] = told if told and not told.startswith("~") else str(cache / name)
 
 
 def make_tool_folders(cache: Path) -> list[Path]:

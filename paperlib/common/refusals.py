@@ -23,10 +23,10 @@ def one_line(error: ValidationError, origin: Mapping[str, str], known: Collectio
     if first["type"] == "missing":
         return f"{source}: {name} is missing"
     hint = _number_hint(first["input"])
-    said = " ".join(first["msg"].split()).removeprefix("Input should be ")
+    said = " ".join(first["msg"].split()).partition(" after validation")[0]
     if first["type"] == "value_error":  # from a validator of ours, which says it all
         return f"{source}: {name}: {said.removeprefix('Value error, ')}"
-    return f"{source}: {name}: must be {said}, not {quoted(first['input'])}{hint}"
+    return f"{source}: {name}: {re.sub('^[A-Z][a-z]+ should ', 'must ', said)}, not {quoted(first['input'])}{hint}"
 
 
 def quoted(value: Any) -> str:

@@ -30,6 +30,13 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def last_loss(health: Mapping[str, float | bool | None]) -> str:
+    """Say how the fine-tune of a model (`health` of its record) ended, if there was one."""
+    if health["last_loss"] is not None:
+        return f"The last step of training had a loss of {health['last_loss']:.2f}"
+    return "The last step of training had a loss that is no number" if health["diverged"] else "The model was taken as it is, not trained"
+
+
 def leaders(values: pd.Series, most: int = 3) -> str:
     """Name who has the largest value; where several have it, all of them, or how many."""
     names = list(values.index[values >= values.max() - ALIKE])

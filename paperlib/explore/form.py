@@ -12,10 +12,9 @@ from typing import Any
 import ipywidgets as widgets
 
 from paperlib import params as P
-from paperlib.common import strict_yaml
 from paperlib.common.errors import UserError
 from paperlib.definitions import Definition, definitions
-from paperlib.params import Params, write_settings
+from paperlib.params import Params, parse_value, write_settings, write_value
 
 STUDY = ("profile", "dataset", "seed")  # chosen above the form
 WIDE = widgets.Layout(width="auto")
@@ -63,7 +62,7 @@ class Form:
         """Put values into the controls, as a person would type them."""
         for name, value in values.items():
             control = getattr(self, name) if name in STUDY else self.controls[name]
-            control.value = strict_yaml.dump(value) if isinstance(control, widgets.Text) else value
+            control.value = write_value(name, value) if isinstance(control, widgets.Text) else value
 
     def _changed(self, change: dict) -> None:
         if self._filling:
@@ -93,7 +92,7 @@ class Form:
         try:
             for name, control in self.controls.items():
                 value = getattr(params, name)
-                control.value = strict_yaml.dump(value) if isinstance(control, widgets.Text) else value
+                control.value = write_value(name, value) if isinstance(control, widgets.Text) else value
         finally:
             self._filling = False
 
@@ -129,9 +128,4 @@ def choice(name: str, options: Sequence[str], value: str | None = None, **style:
 def _value(name: str, control: widgets.Widget) -> Any:
     if not isinstance(control, widgets.Text):
         return control.value
-    if Params.model_fields[name].annotation is str or not control.value:
-        return control.value
-    try:
-        return strict_yaml.load(control.value)
-    except ValueError:
-        raise UserError(f"command line: {name}: {control.value!r} is not a YAML value") from None
+    return parse_value(name, control.value)
