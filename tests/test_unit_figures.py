@@ -193,7 +193,7 @@ def test_signal_table_says_values_spread_and_first_out():
 def test_signal_map_has_standardised_colours_and_places():
     flat = ["Weight-Sparsity", "Attention-Weight"]
     scores = made_scores(flat=flat)
-    figure, alt = signal.signal_map(scores, ("Weight-Sparsity", "Activation-Inhibition"))
+    figure, alt = signal.signal_map(scores, ("Weight-Sparsity", "Activation-Inhibition"), scores.idxmin())
     ax = figure.axes[0]
     values = cells(ax)
     texts = [text.get_text() for text in ax.texts if text.get_text().isdigit()]
@@ -211,6 +211,36 @@ def test_signal_map_has_standardised_colours_and_places():
     assert ticks(ax.yaxis) == [reversed_.get(name, name) for name in SIGNALS] and ticks(ax.xaxis) == list("123456")
     votes = scores[kept].idxmin().value_counts()
     assert f"first out for {votes.max()} of 10" in alt and "No order: Weight-Sparsity, Attention-Weight." in alt
+
+
+@pytest.mark.parametrize(("firsts", "said"), [
+    ([2, 2, 0], " Layer 3 is first out for 2 of 3."), ([2, 1, 0], " Layers 1, 2 and 3 are each first out for 1 of 3."),
+    ([1, 1, 1], " Layer 2 is first out for 3 of 3."),
+])  # fmt: skip
+def test_signal_map_counts_the_layers_that_go_where_scores_tie(firsts, said):
+    scores = pd.DataFrame({"Weight-Norm": [0.0, 0.0, 0.0, 1.0], "Weight-Entropy": [1.0, 1.0, 1.0, 2.0], "Gradient-Fisher": [0.0, 0.0, 0.0, 5.0]})
+    alt = signal.signal_map(scores, (), dict(zip(scores, firsts)))[1]
+    assert alt == f"Importance of 4 layers by 3 signals.{said}"
+    assert signal.signal_map(scores, (), {})[1] == "Importance of 4 layers by 3 signals.", "a walk that ends there removes nothing"
+
+
+def test_signal_map_leaves_blank_what_is_not_a_number():
+    scores = made_scores()
+    scores["Weight-Norm"], scores.loc[3:, "Weight-Entropy"] = np.nan, np.nan
+    figure, alt = signal.signal_map(scores, (), scores.fillna(9).idxmin())
+    figure.canvas.draw()
+    (ax, _), row = figure.axes, {name: place for place, name in enumerate(SIGNALS)}
+    assert np.isnan(cells(ax)[row["Weight-Norm"]]).all() and np.isnan(cells(ax)[row["Weight-Entropy"]]).tolist() == [False] * 3 + [True] * 3
+    texts = [text.get_text() for text in ax.texts]
+    assert "nan" not in texts and texts.count("not a number in any layer") == 1 and len(texts) == 10 * 6 + 3 + 1
+    assert alt.endswith(" of 11. No order: Weight-Norm.")
+    assert signal.signal_map(scores * np.nan, (), {})[1] == f"Importance of 6 layers by 12 signals. No order: {', '.join(SIGNALS)}."
+
+
+def test_signals_without_an_order_amount_to_an_undefined_number_of_orders():
+    correlation = unit_numbers.rank_correlation(made_scores() * np.nan)
+    alt = signal.correlation_map(correlation)[1]
+    assert alt.startswith("Rank correlations of 0 pairs of signals; the number of independent orders is undefined. No order: ")
 
 
 def test_correlation_map_is_the_lower_triangle_with_grey_where_there_is_no_order():
@@ -378,7 +408,7 @@ def test_nothing_is_clipped_and_every_figure_has_its_alt_text(layers):
     rng = np.random.default_rng(5)
     steps = made_steps({name: tuple(rng.permutation(layers)) for name in ("Random", *SIGNALS)}, layers)
     shown = [
-        signal.signal_map(scores, SIGNALS), signal.correlation_map(unit_numbers.rank_correlation(scores)),
+        signal.signal_map(scores, SIGNALS, scores.idxmin()), signal.correlation_map(unit_numbers.rank_correlation(scores)),
         signal.agreement_chart(agreement, 0.6, 0.5, layers, SIGNALS), unit.prefix_diagram(layers),
         unit.drop_chart(drops, drops.abs() / 3), unit.walk_tree(steps),
         unit.selection_chart(steps),
