@@ -127,6 +127,7 @@ def test_weights_of_a_constant_target_stay_zero():
     assert detail.weights_by_step(fusion)[1].endswith("signals that lead at some step: 0 in Linear-Regression, 0 in Random-Forest.")
     fusion.loc[fusion["signal"].isin(SIGNALS[:2]) & (fusion["step"] == 1), "weight"] = [-1.0, 1.0, 0.5, 0.5]
     assert detail.weights_by_step(fusion)[1].endswith("2 in Linear-Regression, 2 in Random-Forest."), "two of one size lead both"
+    assert detail.weights_by_step(fusion.assign(weight=-1.0))[1].endswith("0 in Linear-Regression, 0 in Random-Forest.")
 
 
 def test_loss_curves_have_a_panel_and_a_scale_each():

@@ -114,7 +114,8 @@ def weights_by_step(fusion: pd.DataFrame) -> tuple[Figure, str]:
     figure, axes = plt.subplots(1, len(fusers), figsize=size, sharey=True, squeeze=False)
     for ax, fuser in zip(axes.flat, fusers):
         table = scaled_by_step(fusion[fusion["strategy"] == fuser])
-        leading[fuser] = (table.abs() >= 1 - ALIKE).any(axis=1).sum()
+        largest = table.abs() >= 1 - ALIKE
+        leading[fuser] = largest.loc[:, ~largest.all()].any(axis=1).sum()  # where all are level, nobody leads
         seaborn.heatmap(table, ax=ax, cmap=DIVERGING, vmin=-1, vmax=1, linewidths=0.4,
                         cbar=ax is axes.flat[-1], cbar_kws={"label": "weight / largest of the step"})
         ax.set(title=fuser, xlabel="step", ylabel="")
