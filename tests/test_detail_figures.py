@@ -141,14 +141,15 @@ def test_loss_curves_have_a_panel_and_a_scale_each():
 
 
 @pytest.mark.parametrize(("losses", "limit", "text"), [
-    ([np.nan] * 4, None, "from undefined to undefined"), ([2.0, np.nan, np.inf, 1.0], 2.1, "from 2.00 to 1.00"),
-    ([2.0, 1.0, np.nan, np.nan], 2.1, "from 2.00 to undefined"), ([0.0] * 4, None, "from 0.00 to 0.00"),
+    ([np.nan] * 4, 1, "from undefined to undefined"), ([2.0, np.nan, np.inf, 1.0], 2.1, "from 2.00 to 1.00"),
+    ([2.0, 1.0, np.nan, np.nan], 2.1, "from 2.00 to undefined"), ([0.0] * 4, 1, "from 0.00 to 0.00"),
 ])  # fmt: skip
 def test_the_loss_of_a_training_that_diverged_is_drawn_as_far_as_it_is_a_number(losses, limit, text):
     curve = pd.DataFrame({"model": ["distilled"] * 4 + ["ce_control"] * 4, "step": [1, 2, 3, 4] * 2, "loss": losses + [0.4, 0.3, 0.2, 0.1]})
     figure, alt = detail.loss_curves(curve)
     figure.canvas.draw()
-    assert limit is None or figure.axes[0].get_ylim() == pytest.approx((0, limit))
+    assert figure.axes[0].get_ylim() == pytest.approx((0, limit))
+    assert [note.get_text() for note in figure.axes[0].texts] == ["undefined: the loss is no number"] * (text == "from undefined to undefined")
     assert f"distilled {text}, ce_control from 0.40 to 0.10;" in alt
 
 

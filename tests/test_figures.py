@@ -501,7 +501,7 @@ def test_long_names_of_datasets_do_not_meet(names, narrow):
         figure.draw_without_rendering()
         texts = [ax.title for ax in figure.axes] if len(figure.axes) > 1 else figure.axes[0].get_xticklabels()
         boxes = [text.get_window_extent() for text in texts]
-        assert len(boxes) == len(names) and all(text.get_text().strip() for text in texts)
+        assert len({text.get_text() for text in texts}) == len(boxes) == len(names), "each can be told from the others"
         assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
         assert min(box.x0 for box in boxes) > 0 and max(box.x1 for box in boxes) < figure.bbox.x1
 
@@ -653,6 +653,14 @@ def test_a_legend_too_wide_for_its_figure_takes_fewer_columns():
         figure, ax = plt.subplots(figsize=(width, 2))
         drawing.legend_above(ax, [drawing.note_key("a legend of some length")] * 3, columns=3)
         assert ax.get_legend()._ncols == columns
+
+
+@pytest.mark.parametrize(("text", "longest", "shown"), [
+    ("newsgroup", 14, "newsgroup"), ("customer-reviews-of-2024", 14, "customer-…2024"), ("a $ b\nc", None, r"a \$ b c"),
+    ("x" * 40, None, "x" * 40), ("x" * 41, None, "x" * 26 + "…" + "x" * 13),
+])  # fmt: skip
+def test_a_long_label_keeps_both_ends(text, longest, shown):
+    assert drawing.label(text, longest) == shown
 
 
 def test_labels_of_crowded_points_do_not_meet():

@@ -146,9 +146,10 @@ def loss_curves(curve: pd.DataFrame) -> tuple[Figure, str]:
         ax.plot(loss, color="#bbbbbb", linewidth=0.9, label="one batch")
         ax.plot(smooth, color=COLOURS[FOREST], linewidth=1.8, label="moving average")
         ax.set(title=LOSSES[model], xlabel="training step", ylabel="loss (nats)")
-        highest = loss[np.isfinite(loss)].max()
-        if highest > 0:  # no number has no limits
-            ax.set_ylim(0, 1.05 * highest)
+        finite = loss[np.isfinite(loss)]
+        ax.set_ylim(0, 1.05 * finite.max() if finite.gt(0).any() else 1)
+        if finite.empty:
+            ax.text(0.5, 0.6, "undefined: the loss is no number", transform=ax.transAxes, ha="center")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ends.append(f"{model} from {defined(smooth.iloc[0], '.2f')} to {defined(smooth.iloc[-1], '.2f')}")
     axes[0, -1].legend(loc="best")

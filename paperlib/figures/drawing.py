@@ -85,9 +85,9 @@ def style() -> None:
 
 
 def label(text: object, longest: int | None = None) -> str:
-    """Return text on one line, cut to `longest` characters (40, narrow 28), its dollar signs not read as mathematics."""
+    """Return text on one line, `longest` characters of its ends (40, narrow 28), its dollar signs not read as mathematics."""
     line, longest = " ".join(str(text).split()), longest or (NARROW_LABEL if is_narrow() else 40)
-    line = line if len(line) <= longest else line[:longest - 1] + "…"
+    line = line if len(line) <= longest else line[: longest - longest // 3 - 1] + "…" + line[-(longest // 3) :]  # names of a series differ at their ends
     return line.replace("$", r"\$")
 
 

@@ -3,6 +3,8 @@
 Layers count from 0 in what comes in and from 1 in what is shown.
 """
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -95,7 +97,7 @@ def regret_curves(regret: pd.DataFrame) -> tuple[Figure, str]:
     right.invert_yaxis()
     right.axvline(0, color="black", linewidth=0.8)
     sizes = "all sizes" if every else "the sizes of which its set was drawn"
-    right.set_xlabel(f"mean regret on test over {sizes} (points)")
+    right.set_xlabel(textwrap.fill(f"mean regret on test over {sizes} (points)", 50))
     legend_above(right, [note_key(f"0: the best {'set' if every else 'of the sets drawn'} of each size on validation")])
     ends = f"least {listed(leading(-means))} {means.min():.1f} points, most {listed(leading(means))} {means.max():.1f}"
     alike = np.ptp(means) <= ALIKE
