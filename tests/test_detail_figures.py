@@ -69,6 +69,16 @@ def test_signal_matrix_shows_every_signal_and_target_at_its_layer():
     assert "-1.0 points (layer 3)" in alt and "+5.0 (layer 4)" in alt
 
 
+@pytest.mark.parametrize(("drops", "text"), [
+    ([0.02, 0.02, -0.01, 0.02], "from -1.0 points (layer 4) to +2.0 (layer 1, layer 3 and layer 6)."),
+    ([0.0] * 4, "from +0.0 points (all 4 alike) to +0.0 (all 4 alike)."),
+    ([np.nan] * 4, "from undefined points (none) to undefined (none)."),
+])  # fmt: skip
+def test_signal_matrix_names_no_layer_alone_that_others_equal(drops, text):
+    features = made_features().assign(**{SIGNALS[0]: np.nan})
+    assert detail.signal_matrix(features, made_targets().assign(test=drops))[1].endswith(text)
+
+
 def test_predictions_in_points_with_errors_in_the_alt_text():
     table = pd.DataFrame({"target": [0.0, 0.02], "fitted": [0.0, 0.02], "left_out": [0.01, 0.0]})
     figure, alt = detail.predictions({"Linear-Regression": table})
@@ -77,6 +87,7 @@ def test_predictions_in_points_with_errors_in_the_alt_text():
     assert line(ax, "layer left out").get_ydata() == pytest.approx([1, 0])
     assert line(ax, "layer left out").get_xdata() == pytest.approx([0, 2])
     assert f"0.00 seen, {np.sqrt((1 + 4) / 2):.2f} left out" in alt
+    assert detail.predictions({"Linear-Regression": table.assign(left_out=np.nan)})[1].endswith("0.00 seen, undefined left out.")
 
 
 def test_fit_quality_draws_both_measures_by_step():
@@ -92,8 +103,9 @@ def test_fit_quality_draws_both_measures_by_step():
 
 def test_fit_quality_says_when_nothing_is_defined():
     fits = pd.DataFrame({"strategy": list(FUSERS), "step": [1, 1], "r2": np.nan, "spearman_loo": np.nan})
-    figure, _ = detail.fit_quality(fits)
+    figure, alt = detail.fit_quality(fits)
     assert all("undefined" in ax.texts[0].get_text() for ax in figure.axes)
+    assert alt.endswith("Linear-Regression undefined and undefined; Random-Forest undefined and undefined.")
 
 
 def test_weights_are_scaled_by_each_steps_largest():
@@ -112,6 +124,10 @@ def test_weights_are_scaled_by_each_steps_largest():
 def test_weights_of_a_constant_target_stay_zero():
     fusion = made_fusion().assign(weight=0.0)
     assert (detail.scaled_by_step(fusion[fusion["strategy"] == FUSERS[0]]) == 0).all(axis=None)
+    assert detail.weights_by_step(fusion)[1].endswith("signals that lead at some step: 0 in Linear-Regression, 0 in Random-Forest.")
+    fusion.loc[fusion["signal"].isin(SIGNALS[:2]) & (fusion["step"] == 1), "weight"] = [-1.0, 1.0, 0.5, 0.5]
+    assert detail.weights_by_step(fusion)[1].endswith("2 in Linear-Regression, 2 in Random-Forest."), "two of one size lead both"
+    assert detail.weights_by_step(fusion.assign(weight=-1.0))[1].endswith("0 in Linear-Regression, 0 in Random-Forest.")
 
 
 def test_loss_curves_have_a_panel_and_a_scale_each():
@@ -122,6 +138,19 @@ def test_loss_curves_have_a_panel_and_a_scale_each():
     assert list(line(figure.axes[1], "one batch").get_ydata()) == [0.4, 0.3, 0.2, 0.1]
     assert figure.axes[0].get_ylim()[1] != figure.axes[1].get_ylim()[1]
     assert "4 steps" in alt and "distilled from 2.00 to 1.00" in alt
+
+
+@pytest.mark.parametrize(("losses", "limit", "text"), [
+    ([np.nan] * 4, 1, "from undefined to undefined"), ([2.0, np.nan, np.inf, 1.0], 2.1, "from 2.00 to 1.00"),
+    ([2.0, 1.0, np.nan, np.nan], 2.1, "from 2.00 to undefined"), ([0.0] * 4, 1, "from 0.00 to 0.00"),
+])  # fmt: skip
+def test_the_loss_of_a_training_that_diverged_is_drawn_as_far_as_it_is_a_number(losses, limit, text):
+    curve = pd.DataFrame({"model": ["distilled"] * 4 + ["ce_control"] * 4, "step": [1, 2, 3, 4] * 2, "loss": losses + [0.4, 0.3, 0.2, 0.1]})
+    figure, alt = detail.loss_curves(curve)
+    figure.canvas.draw()
+    assert figure.axes[0].get_ylim() == pytest.approx((0, limit))
+    assert [note.get_text() for note in figure.axes[0].texts] == ["undefined: the loss is no number"] * (text == "from undefined to undefined")
+    assert f"distilled {text}, ce_control from 0.40 to 0.10;" in alt
 
 
 def test_model_accuracies_with_binomial_errors():

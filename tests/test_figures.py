@@ -158,7 +158,28 @@ def test_lines_that_coincide_are_named_and_a_control_is_seen_through():
     assert "coincide" not in paper.accuracy_curves(made_steps(["imdb"], seeds=1))[1]
 
 
+@pytest.mark.parametrize(("seeds", "band"), [(((0,), (1,)), False), (((0,), (0, 1)), True), (((3, 4), (3, 4)), True)])
+def test_the_band_is_explained_where_a_dataset_has_several_seeds(seeds, band):
+    steps = made_steps(["newsgroup", "imdb"], seeds=5, depth=2)
+    kept = [steps[(steps.dataset == name) & steps.seed.isin(some)] for name, some in zip(("newsgroup", "imdb"), seeds)]
+    figure, _ = paper.accuracy_curves(pd.concat(kept))
+    assert any(len(ax.collections) for ax in figure.axes) is band
+    assert ("band: ± s.e.m. over seeds" in [text.get_text() for text in figure.legends[0].get_texts()]) is band
+
+
 # ---------------------------------------------------------------- Figure 2
+
+
+@pytest.mark.parametrize(("accuracies", "said"), [
+    ([0.5, 0.4, 0.3, 0.2], "Random (4.0) and Weight-Norm (3.0) lead."),
+    ([0.2, 0.4, 0.5, 0.4], "Gradient-Fisher (4.0), Weight-Norm (2.5) and Random-Forest (2.5) lead."),
+    ([0.5, 0.5, 0.3, 0.2], "Random (3.5) and Weight-Norm (3.5) lead."),
+    ([0.5, 0.5, 0.5, 0.2], "Random (3.0), Weight-Norm (3.0) and Gradient-Fisher (3.0) lead."),
+    ([0.5, 0.5, 0.5, 0.5], "all 4 alike (2.5)."),
+])  # fmt: skip
+def test_ranks_name_all_that_are_level_with_the_second(accuracies, said):
+    maxima = pd.DataFrame({"imdb": accuracies}, index=["Random", "Weight-Norm", "Gradient-Fisher", "Random-Forest"])
+    assert paper.strategy_ranks(maxima)[1] == f"Rank of 4 strategies by maximum accuracy, 4 being best, mean over 1 dataset: {said}"
 
 
 def test_ranks_of_the_published_table_equal_counting():
@@ -244,6 +265,21 @@ def test_a_baseline_that_is_never_right_has_no_per_cent(datasets):
         figure.canvas.draw()
     if len(datasets) > 1:
         assert change["yelp"].to_numpy() == pytest.approx(100 * (maxima["yelp"] / baseline["yelp"] - 1).to_numpy())
+
+
+@pytest.mark.parametrize(("right", "tested"), [(4, False), (5, True), (0, False)])
+def test_datasets_that_take_part_in_no_test_are_not_counted(right, tested):
+    maxima, baseline = table_of_maxima(7)
+    baseline.iloc[right:] = 0.0
+    improvement = 100 * (maxima / baseline.where(baseline > 0) - 1)
+    change, gain = paper.baseline_change(maxima, baseline), paper.size_improvement(improvement)
+    for figure, alt in (change, gain):
+        said = " ".join(labels_of(axes_of(figure)[0])).replace("\n", " ")
+        assert (f"one of {right} datasets" if right else "no dataset") in said and "7" not in said
+        assert f"mean over {right} datasets" in alt or not right
+    assert ("significantly below 0" in change[1]) is tested
+    assert tested or f"n too small for a test to reach p < 0.05 (n = {right})" in change[1]
+    assert f"n too small for a test to reach p < 0.05 (n = {right})" in labels_of(axes_of(gain[0])[0]), "two-sided: six are needed"
 
 
 def test_size_improvement_marks_what_differs_from_random_in_either_direction():
@@ -344,6 +380,11 @@ def test_fuser_weights_bars_and_asterisks():
     assert "Weight-Entropy in Linear-Regression (+1.00)" in alt
 
 
+def test_weights_that_are_all_zero_have_no_largest():
+    alt = paper.fuser_weights(made_fusion().assign(weight=0.0))[1]
+    assert alt.endswith("Largest: all 12 alike in Linear-Regression (+0.00) and all 12 alike in Random-Forest (+0.00).")
+
+
 def test_fuser_weights_of_one_dataset_say_that_n_is_too_small():
     for ax in paper.fuser_weights(made_fusion(["imdb"], seeds=1))[0].axes:
         assert "n too small for a test to reach p < 0.05 (n = 1)" in labels_of(ax)
@@ -378,6 +419,15 @@ def test_removal_order_is_lighter_for_earlier_and_names_the_extremes():
     lightness = mesh.get_facecolors()[:3, :3].sum(axis=1)  # of layers 1, 2, 3, removed at steps 3, 1, 2
     assert lightness[1] > lightness[2] > lightness[0]
     assert "layer 2 goes first and layer 1 last" in alt
+
+
+@pytest.mark.parametrize(("orders", "said"), [
+    ([(0, 1, 2), (1, 0, 2)], "layer 1 and layer 2 go first and layer 3 last"), ([(0, 1, 2), (0, 2, 1)], "layer 1 goes first and layer 2 and layer 3 last"),
+    ([(0, 1, 2), (2, 1, 0)], "no layer goes before another"), ([(0,)], "no layer goes before another"),
+])  # fmt: skip
+def test_removal_order_names_no_layer_alone_that_others_equal(orders, said):
+    steps = pd.concat([walk("imdb", name, order, len(order)) for name, order in zip(FUSERS, orders)])
+    assert paper.removal_order(steps)[1].endswith(f" Over all of them {said}.")
 
 
 def test_removal_order_of_models_of_different_depth_is_refused():
@@ -435,6 +485,25 @@ def test_few_random_orders_say_that_n_is_too_small():
 
 
 # ---------------------------------------------------------------- looks
+
+
+LONG = [("customer-comments-" * 4)[:63] + last for last in "abcdefghi"]
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("names", [LONG, LONG[:4], LONG[:2], [f"{last} Movies And GAMES With {last * 40}" for last in "ABCDEFGHI"]])
+def test_long_names_of_datasets_do_not_meet(names, narrow):
+    steps = made_steps(names, seeds=1, depth=2, strategies=STRATEGIES)
+    with paper.small_screen() if narrow else contextlib.nullcontext():
+        figures = [paper.accuracy_curves(steps)[0], paper.distillation_bars(made_distillation(names, 1))[0]]
+        figures.append(paper.randomization(steps, made_randomization(names))[0])
+    for figure in figures:
+        figure.draw_without_rendering()
+        texts = [ax.title for ax in figure.axes] if len(figure.axes) > 1 else figure.axes[0].get_xticklabels()
+        boxes = [text.get_window_extent() for text in texts]
+        assert len({text.get_text() for text in texts}) == len(boxes) == len(names), "each can be told from the others"
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+        assert min(box.x0 for box in boxes) > 0 and max(box.x1 for box in boxes) < figure.bbox.x1
 
 
 def all_figures(datasets, seeds, orders=10):
@@ -586,6 +655,14 @@ def test_a_legend_too_wide_for_its_figure_takes_fewer_columns():
         assert ax.get_legend()._ncols == columns
 
 
+@pytest.mark.parametrize(("text", "longest", "shown"), [
+    ("newsgroup", 14, "newsgroup"), ("customer-reviews-of-2024", 14, "customer-…2024"), ("a $ b\nc", None, r"a \$ b c"),
+    ("x" * 40, None, "x" * 40), ("x" * 41, None, "x" * 26 + "…" + "x" * 13),
+])  # fmt: skip
+def test_a_long_label_keeps_both_ends(text, longest, shown):
+    assert drawing.label(text, longest) == shown
+
+
 def test_labels_of_crowded_points_do_not_meet():
     figure, ax = plt.subplots(figsize=(4, 4))
     points = {(x / 20, y / 20): "10" for x in range(3) for y in range(3)}
@@ -604,3 +681,23 @@ def test_figure_8_says_how_often_its_test_is_fooled():
     assert 0.2 < rate < 0.4
     assert any(f"an asterisk\nin {rate:.0%} of studies" in text for text in labels_of(ax))
     assert statistics.false_alarms(20, seeds=2) < statistics.false_alarms(20), "two walks can be lucky less easily than one"
+
+
+@pytest.mark.parametrize(("orders", "seeds", "n", "few"), [
+    (10, (1, 2), "10 to 20", ""), (5, (1, 6), "5 to 30", ""), (10, (2, 2), "20", ""),
+    (3, (1, 2), "6", "1 dataset: n too small for a test to reach p < 0.05 (n = 3)"),
+    (2, (1, 2), "", "n too small for a test to reach p < 0.05 (n = 2 to 4)"),
+])  # fmt: skip
+def test_figure_8_speaks_of_each_dataset_s_own_orders_and_seeds(orders, seeds, n, few):
+    names = ("newsgroup", "imdb")
+    steps = pd.concat([made_steps([name], seeds=some) for name, some in zip(names, seeds)])
+    drawn = pd.concat([made_randomization([name], seeds=some, orders=orders) for name, some in zip(names, seeds)])
+    said = labels_of(axes_of(paper.randomization(steps, drawn)[0])[0])
+    rates = {statistics.false_alarms(orders * some, seeds=some) for some in seeds if orders * some >= 5}
+    texts = dict.fromkeys(f"{rate:.0%}" for rate in sorted(rates))
+    assert [text.split("\n")[0].split("over ")[1] for text in said if "Wilcoxon" in text] == [f"{n} random orders,"] * bool(n)
+    assert [text.split("\nin ")[1] for text in said if "simulated" in text] == [f"{' to '.join(texts)} of studies (simulated), not in 5%"] * bool(n)
+    assert [text for text in said if "too small" in text] == [few] * bool(few)
+    assert sum("significantly above" in text for text in said) == 2 * bool(n)
+    if (orders, seeds) == (10, (1, 2)):
+        assert list(texts) == ["25%", "28%"], "20 orders of two seeds, 10 of one"

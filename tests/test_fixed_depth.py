@@ -9,6 +9,7 @@ from scipy import stats
 from paperlib import published
 from paperlib.evidence import claims, fixed_depth, truth_quantities
 from paperlib.evidence.estimates import Results, Untestable
+from paperlib.figures import over_datasets
 from paperlib.names import SIGNALS
 
 
@@ -81,6 +82,16 @@ def test_critical_differences_and_ranks_are_scikit_posthocs_and_demsar_s():
     ours = pd.DataFrame(apart, ranks.index, ranks.index).loc[maxima.index, maxima.index]
     np.testing.assert_array_equal(ours, p_values < 0.05)
     assert ranks.index[0] == "Random-Forest"
+
+
+@pytest.mark.parametrize(("accuracies", "said"), [
+    ([0.5, 0.4, 0.3], "Mean ranks: a 1.0 is best, c 3.0 worst; critical difference "), ([0.5, 0.5, 0.3], "Mean ranks: a and b 1.5 are best, c 3.0 worst; "),
+    ([0.5, 0.4, 0.4], "Mean ranks: a 1.0 is best, b and c 2.5 worst; "), ([0.5, 0.5, 0.5], "Mean ranks: all 3 alike 2.0; critical difference "),
+])  # fmt: skip
+def test_the_diagram_of_critical_differences_says_ties(accuracies, said):
+    maxima = pd.DataFrame({f"d{i}": accuracies for i in range(3)}, index=list("abc"))
+    figure, alt = over_datasets.critical_difference(maxima)
+    assert alt.startswith(said) and alt.endswith(f"critical difference {fixed_depth.critical_difference(3, 3):.2f}.")
 
 
 def results_of(gap, datasets=6):

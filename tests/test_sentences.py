@@ -50,6 +50,22 @@ def test_a_model_that_met_itself():
     assert sentences.same_model(pd.Series({"Greedy": 1}), "Forest") == ""
 
 
+@pytest.mark.parametrize(("values", "text"), [
+    ([1.0, 3.0, 2.0], "b"), ([3.0, 1.0, 3.0 + 1e-13], "a and c"), ([2.0, 2.0, 2.0], "all 3 alike"), ([np.nan, 1.0, 1.0], "b and c"),
+    ([np.nan] * 3, "none"), ([5.0, 5.0, 5.0, 5.0, 1.0], "4 alike, a among them"),
+])  # fmt: skip
+def test_leaders_are_all_who_have_the_largest_value(values, text):
+    values = pd.Series(values, index=list("abcde")[: len(values)])
+    assert sentences.leaders(values) == text
+    largest = values.max() - 1e-12
+    assert sentences.leading(values) == [name for name, value in values.items() if value >= largest]
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.256, "+0.26"), (np.nan, "undefined"), (np.inf, "undefined")])
+def test_what_is_no_number_is_undefined(value, text):
+    assert sentences.defined(value, "+.2f") == text
+
+
 def test_a_table_of_one_number():
     assert sentences.all_equal(pd.DataFrame([[0.441] * 2] * 5), "no choice") == "All 10 entries are the same number: no choice."
     assert sentences.all_equal(pd.DataFrame([[0.4, 0.425]]), "") == "The entries differ by up to 2.5 points."

@@ -181,3 +181,16 @@ def test_every_run_is_drawn_and_every_rate_has_a_mark_of_its_own():
         assert {line.get_marker() for line in lines} == {"o", "v", "^"} and {len(line.get_xdata()) for line in lines if line.get_marker() == "o"} == {2}
     assert "8 runs: +0.0 to +7.0 points" in alt
     assert [text.get_text() for text in figure.legends[0].get_texts()][2:5] == [f"learning rate {rate:g}" for rate in (5e-5, 2e-5, 1e-4)]
+
+
+def test_more_than_ten_datasets_have_lines_of_their_own():
+    rows = pd.DataFrame([
+        {"dataset": f"d{place:02d}", "seed": 0, "epochs": epochs, "learning_rate": 5e-5, "baseline": 50.0 + epochs, "gain_once": place, "gain_equal": place}
+        for place in range(23) for epochs in (1, 3)
+    ])  # fmt: skip
+    figure, _ = over_datasets.training_gain(rows)
+    drawn = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    looks = [(line.get_color(), line.get_linestyle(), line.get_fillstyle()) for line in drawn]
+    assert len(set(looks)) == len(drawn) == 23 and {look[1:] for look in looks[:10]} == {("-", "full")}
+    keys = figure.legends[0].get_lines()[:23]
+    assert [(key.get_color(), key.get_linestyle(), key.get_fillstyle()) for key in keys] == looks

@@ -151,6 +151,19 @@ def test_the_figure_shows_both(laptop):
     assert "**SMOKE RUN**" in compare.page(ours, ours, walks, alt, banner="SMOKE RUN")
 
 
+@pytest.mark.parametrize(("gaps", "text"), [
+    ([1.0, -3.0, 2.0], "the other differs by +0.0 points on average, at most by -3.0 (b)."),
+    ([2.0, 2.0, -1.0], "the other differs by +1.0 points on average, at most by +2.0 (a and b)."),
+    ([2.0, -2.0, 0.0], "the other differs by +0.0 points on average, at most by ±2.0 (a and b)."),
+    ([0.5, 0.5, 0.5], "the other differs by +0.5 points on average, at most by +0.5 (all 3 alike)."),
+    ([np.nan, -1.0, -1.0], "the other differs by -1.0 points on average, at most by -1.0 (b and c)."),
+    ([0.0, 0.0, 0.0], "two runs: the same in both."), ([np.nan] * 3, "two runs: the difference is undefined."),
+])  # fmt: skip
+def test_no_strategy_differs_most_where_several_do_or_none(gaps, text):
+    walks = pd.DataFrame({"one": 0.5, "other": 0.5 + np.array(gaps) / 100, "difference": gaps}, index=list("abc"))
+    assert draw(walks)[1].endswith(text)
+
+
 def test_what_was_changed_is_refused(laptop):
     path = laptop.profile_dir / "imdb" / "seed-0" / "steps.csv"
     path.write_bytes(path.read_bytes().replace(b"imdb,0,Random,0", b"imdb,0,Random,9", 1))

@@ -16,7 +16,7 @@ from scipy import stats
 matplotlib.use("Agg")
 
 from paperlib.evidence import unit_numbers
-from paperlib.figures import signal, unit  # noqa: E402
+from paperlib.figures import explore, signal, subsets, unit  # noqa: E402
 from paperlib.names import SIGNALS  # noqa: E402
 from paperlib.strategies import Choice  # noqa: E402
 
@@ -193,7 +193,7 @@ def test_signal_table_says_values_spread_and_first_out():
 def test_signal_map_has_standardised_colours_and_places():
     flat = ["Weight-Sparsity", "Attention-Weight"]
     scores = made_scores(flat=flat)
-    figure, alt = signal.signal_map(scores, ("Weight-Sparsity", "Activation-Inhibition"))
+    figure, alt = signal.signal_map(scores, ("Weight-Sparsity", "Activation-Inhibition"), scores.idxmin())
     ax = figure.axes[0]
     values = cells(ax)
     texts = [text.get_text() for text in ax.texts if text.get_text().isdigit()]
@@ -211,6 +211,36 @@ def test_signal_map_has_standardised_colours_and_places():
     assert ticks(ax.yaxis) == [reversed_.get(name, name) for name in SIGNALS] and ticks(ax.xaxis) == list("123456")
     votes = scores[kept].idxmin().value_counts()
     assert f"first out for {votes.max()} of 10" in alt and "No order: Weight-Sparsity, Attention-Weight." in alt
+
+
+@pytest.mark.parametrize(("firsts", "said"), [
+    ([2, 2, 0], " Layer 3 is first out for 2 of 3."), ([2, 1, 0], " Layers 1, 2 and 3 are each first out for 1 of 3."),
+    ([1, 1, 1], " Layer 2 is first out for 3 of 3."),
+])  # fmt: skip
+def test_signal_map_counts_the_layers_that_go_where_scores_tie(firsts, said):
+    scores = pd.DataFrame({"Weight-Norm": [0.0, 0.0, 0.0, 1.0], "Weight-Entropy": [1.0, 1.0, 1.0, 2.0], "Gradient-Fisher": [0.0, 0.0, 0.0, 5.0]})
+    alt = signal.signal_map(scores, (), dict(zip(scores, firsts)))[1]
+    assert alt == f"Importance of 4 layers by 3 signals.{said}"
+    assert signal.signal_map(scores, (), {})[1] == "Importance of 4 layers by 3 signals.", "a walk that ends there removes nothing"
+
+
+def test_signal_map_leaves_blank_what_is_not_a_number():
+    scores = made_scores()
+    scores["Weight-Norm"], scores.loc[3:, "Weight-Entropy"] = np.nan, np.nan
+    figure, alt = signal.signal_map(scores, (), scores.fillna(9).idxmin())
+    figure.canvas.draw()
+    (ax, _), row = figure.axes, {name: place for place, name in enumerate(SIGNALS)}
+    assert np.isnan(cells(ax)[row["Weight-Norm"]]).all() and np.isnan(cells(ax)[row["Weight-Entropy"]]).tolist() == [False] * 3 + [True] * 3
+    texts = [text.get_text() for text in ax.texts]
+    assert "nan" not in texts and texts.count("not a number in any layer") == 1 and len(texts) == 10 * 6 + 3 + 1
+    assert alt.endswith(" of 11. No order: Weight-Norm.")
+    assert signal.signal_map(scores * np.nan, (), {})[1] == f"Importance of 6 layers by 12 signals. No order: {', '.join(SIGNALS)}."
+
+
+def test_signals_without_an_order_amount_to_an_undefined_number_of_orders():
+    correlation = unit_numbers.rank_correlation(made_scores() * np.nan)
+    alt = signal.correlation_map(correlation)[1]
+    assert alt.startswith("Rank correlations of 0 pairs of signals; the number of independent orders is undefined. No order: ")
 
 
 def test_correlation_map_is_the_lower_triangle_with_grey_where_there_is_no_order():
@@ -285,6 +315,14 @@ def test_drop_chart_counts_many_layers_at_one_point():
     assert sorted(text.get_text() for text in figure.axes[1].texts) == ["11 layers", "8"]
 
 
+@pytest.mark.parametrize(("drops", "said"), [
+    ([0.1, 0.3, 0.2], "30.0 points (layer 2)"), ([0.3, 0.3, 0.2], "30.0 points (layer 1 and layer 2)"), ([0.0] * 3, "0.0 points (all 3 alike)"),
+])  # fmt: skip
+def test_drop_chart_names_all_layers_of_the_largest_drop(drops, said):
+    table = pd.DataFrame({"test": drops, "validation": drops})
+    assert f"on test at most {said};" in unit.drop_chart(table, 0 * table)[1]
+
+
 def test_drop_chart_has_points_and_standard_errors_in_accuracy_points():
     drops = made_drops()
     drops.loc[4] = drops.loc[1]
@@ -333,6 +371,14 @@ def test_walk_tree_has_one_block_per_model_as_high_as_its_walks(orders, models):
     assert alt == f"6 walks of up to {depth} steps ask for {6 * depth} models, of which {models} are distinct."
 
 
+def test_walk_tree_leaves_out_the_families():
+    steps = made_steps()
+    family = steps[steps["strategy"] == "Weight-Norm"].assign(strategy="One-Shot", removed_layer=None)
+    figure, alt = unit.walk_tree(pd.concat([steps, family, family.assign(strategy="Exact-Best")]))
+    assert sorted(ticks(figure.axes[0].yaxis)) == sorted(ORDERS)
+    assert alt == unit.walk_tree(steps)[1]
+
+
 def test_walk_tree_writes_readable_numbers_and_gives_a_layer_one_colour():
     orders = {"Weight-Norm": tuple(range(12)), "Weight-Entropy": tuple(reversed(range(12)))}
     figure, _ = unit.walk_tree(made_steps(orders, layers=12))
@@ -368,6 +414,72 @@ def test_selection_chart_shows_the_maximum_and_the_depth_chosen_on_validation():
     assert f"at most {max(gaps.values()):.1f} ({max(gaps, key=gaps.get)})" in alt
 
 
+def test_where_no_depth_was_luck_no_strategy_had_most_of_it():
+    steps = made_steps()
+    alt = unit.selection_chart(steps.assign(validation_accuracy=steps["accuracy"]))[1]
+    assert alt.endswith("adds 0.0 points, mean over 6 strategies, at most 0.0 (all 6 alike).")
+
+
+# ---------------------------------------------------------------- several settings
+
+
+@pytest.mark.parametrize(("accuracies", "said"), [
+    ([50.0, 60.0, 55.0], "at most 60.0 % (Random-Forest, 2 removed)"), ([60.0, 60.0, 55.0], "at most 60.0 % (Random, 1 removed and Random-Forest, 2 removed)"),
+    ([60.0, np.nan, 60.0], "at most 60.0 % (Random, 1 removed and Random-Forest, 3 removed)"), ([50.0] * 3, "at most 50.0 % (all 3 alike)"),
+])  # fmt: skip
+def test_curves_of_a_setting_name_all_models_of_the_highest_accuracy(accuracies, said):
+    table = pd.DataFrame({"strategy": ["Random", "Random-Forest", "Random-Forest"], "step": [1, 2, 3], "accuracy": accuracies, "error": 1.0})
+    assert explore.settings_curves({"this": table}, {})[1] == f"Accuracy against layers removed. this: {said}."
+
+
+# ---------------------------------------------------------------- all sets
+
+
+def made_subsets(layers, drawn):
+    sets = [gone for size in range(layers + 1) for gone in itertools.combinations(range(layers), size)][:drawn - 1] + [tuple(range(layers))]
+    rows = pd.DataFrame({"removed": ["-".join(map(str, gone)) for gone in sets], "size": list(map(len, sets))})
+    return rows.assign(accuracy_test=np.linspace(0.9, 0.1, len(sets))), {len(gone): gone for gone in sets[::-1]}
+
+
+@pytest.mark.parametrize("drawn", [8, 7, 4])
+def test_the_cloud_speaks_of_all_sets_where_all_were_run(drawn):
+    figure, alt = subsets.cloud(*made_subsets(3, drawn))
+    said = " ".join(legend(figure.axes[0]))
+    assert ("mean of all sets of the size (Random)" in said) == ("best set on validation (Exact-Best)" in said) == (drawn == 8)
+    assert ("mean of all sets drawn of the size (Random)" in said) == ("best on validation of the sets drawn (Exact-Best)" in said) == (drawn < 8)
+    assert alt.startswith(f"Accuracy of the model without each of {drawn} sets of layers{'' if drawn == 8 else ' drawn'}; of the best ")
+
+
+@pytest.mark.parametrize(("regret", "said"), [
+    ([[1.0, 3.0], [0.0, 0.5]], "all sizes: least b 0.2 points, most a 2.0."), ([[0.0, 0.0], [0.0, 0.0]], "all sizes: 0.0 points for all 2 alike."),
+    ([[1.0, 3.0], [1.0, 3.0], [0.0, 1.0]], "all sizes: least c 0.5 points, most a and b 2.0."),
+    ([[1.0, np.nan], [0.0, 0.5]], "the sizes of which its set was drawn: least b 0.2 points, most a 1.0."),
+])  # fmt: skip
+def test_regret_curves_say_ties_and_which_sizes(regret, said):
+    table = pd.DataFrame(regret, index=list("abc")[: len(regret)], columns=[1, 2]).rename_axis("method").rename_axis(columns="size")
+    figure, alt = subsets.regret_curves(table.stack().dropna().rename("regret_test").reset_index())
+    assert alt == f"Mean regret over {said}"
+    assert ("over all sizes" in figure.axes[1].get_xlabel()) == ("all sizes" in said) == ("the best set of each size" in legend(figure.axes[1])[0])
+
+
+@pytest.mark.parametrize(("values", "said"), [
+    ([0.1, 0.3, -0.2], "Layer 2 has the highest Shapley value, 30.0 points on validation; layer 3 the lowest, -20.0."),
+    ([0.3, 0.3, -0.2], "Layer 1 and layer 2 have the highest Shapley value, 30.0 points on validation; layer 3 the lowest, -20.0."),
+    ([0.3, 0.1, 0.1], "Layer 1 has the highest Shapley value, 30.0 points on validation; layer 2 and layer 3 the lowest, 10.0."),
+    ([0.1] * 3, "The Shapley value on validation is 10.0 points (all 3 alike)."), ([0.1], "The Shapley value on validation is 10.0 points (layer 1)."),
+])  # fmt: skip
+def test_shapley_bars_name_all_of_the_highest_value(values, said):
+    pairs = pd.DataFrame(np.where(np.eye(len(values)), np.nan, 0.01))
+    table = pd.DataFrame({"layer": range(len(values)), "accuracy_validation": values, "accuracy_test": values})
+    assert subsets.shapley_bars(table, pairs)[1] == said
+
+
+@pytest.mark.parametrize(("after", "said"), [([0.5, 0.6, 0.9], "rank correlation +1.00."), ([0.5] * 3, "rank correlation undefined."), ([0.5], "rank correlation undefined.")])
+def test_before_and_after_of_too_few_or_equal_models_have_no_correlation(after, said):
+    pairs = pd.DataFrame({"size": 1, "before": [0.1, 0.2, 0.3][: len(after)], "after": after})
+    assert subsets.before_after(pairs, {})[1].endswith(said)
+
+
 # ---------------------------------------------------------------- looks
 
 
@@ -378,7 +490,7 @@ def test_nothing_is_clipped_and_every_figure_has_its_alt_text(layers):
     rng = np.random.default_rng(5)
     steps = made_steps({name: tuple(rng.permutation(layers)) for name in ("Random", *SIGNALS)}, layers)
     shown = [
-        signal.signal_map(scores, SIGNALS), signal.correlation_map(unit_numbers.rank_correlation(scores)),
+        signal.signal_map(scores, SIGNALS, scores.idxmin()), signal.correlation_map(unit_numbers.rank_correlation(scores)),
         signal.agreement_chart(agreement, 0.6, 0.5, layers, SIGNALS), unit.prefix_diagram(layers),
         unit.drop_chart(drops, drops.abs() / 3), unit.walk_tree(steps),
         unit.selection_chart(steps),

@@ -37,9 +37,21 @@ def last_loss(health: Mapping[str, float | bool | None]) -> str:
     return "The last step of training had a loss that is no number" if health["diverged"] else "The model was taken as it is, not trained"
 
 
+def defined(value: float, form: str) -> str:
+    """Write a number in this form, or that there is none."""
+    return format(value, form) if np.isfinite(value) else "undefined"
+
+
+def leading(values: pd.Series) -> list[str]:
+    """Return who has the largest value, all of them where several have it; nobody where no value is a number."""
+    return list(values.index[values >= values.max() - ALIKE])
+
+
 def leaders(values: pd.Series, most: int = 3) -> str:
     """Name who has the largest value; where several have it, all of them, or how many."""
-    names = list(values.index[values >= values.max() - ALIKE])
+    names = leading(values)
+    if not names:
+        return "none"
     if len(names) == len(values) > 1:
         return f"all {len(names)} alike"
     return listed(names) if len(names) <= most else f"{len(names)} alike, {names[0]} among them"

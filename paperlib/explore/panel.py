@@ -169,7 +169,7 @@ def page(found: Look, params: Params) -> str:
     parts = [f"<h4>{escape(shown_label(found.node.removed))}: {found.node.accuracy:.1%} of the test texts right</h4>"]
     if found.signals is not None and len(found.signals) > 1:
         turned = found.signals * [-1 if name in highest_first(params) else 1 for name in found.signals]
-        parts.append(picture(*signal_map(turned, highest_first(params))))
+        parts.append(picture(*signal_map(turned, highest_first(params), found.next_layers)))
     if found.ablation is not None:
         parts += ["<p>Accuracy drop without one more layer (points):</p>", _grid(found.ablation.rename(index=lambda layer: layer + 1), "layer")]
     if len(found.next_layers):

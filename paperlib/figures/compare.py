@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from paperlib.evidence.sentences import ALIKE, leaders, leading
 from paperlib.figures.drawing import BLACK, RED, STYLE, legend_above, row_positions
 
 
@@ -19,7 +20,14 @@ def draw(walks: pd.DataFrame) -> tuple[Figure, str]:
     ax.invert_yaxis()
     ax.set_xlabel("maximum accuracy over 1 to L removed layers, mean over units")
     legend_above(ax, [mine, theirs], columns=2)
-    gaps = walks["difference"]
-    widest = gaps.abs().idxmax()
-    return figure, (f"Maximum accuracy of {len(walks)} strategies in two runs: the other differs by {gaps.mean():+z.1f} points "
-                    f"on average, at most by {gaps[widest]:+z.1f} ({widest}).")
+    return figure, f"Maximum accuracy of {len(walks)} strategies in two runs: {_gaps_text(walks['difference'])}."
+
+
+def _gaps_text(gaps: pd.Series) -> str:
+    far = gaps[leading(gaps.abs())]
+    if far.empty:
+        return "the difference is undefined"
+    if far.abs().max() <= ALIKE:
+        return "the same in both"
+    size = f"±{far.max():.1f}" if far.min() < 0 < far.max() else f"{far.iloc[0]:+z.1f}"
+    return f"the other differs by {gaps.mean():+z.1f} points on average, at most by {size} ({leaders(gaps.abs())})"

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from paperlib.evidence.sentences import ALIKE, defined, leaders
 from paperlib.evidence.statistics import sampling_error
 from paperlib.figures.drawing import (
     COLOURS,
@@ -40,7 +41,7 @@ def signal_matrix(features: pd.DataFrame, targets: pd.DataFrame) -> tuple[Figure
     rows = len(features)
     size = (7.6, 2.5 + 0.27 * rows)
     figure, (left, right) = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=[3, 1.3])
-    limit = max(1.0, features.abs().to_numpy().max())
+    limit = max(1.0, features.abs().max().max())
     bar = {"location": "left", "label": "standard deviations\nfrom the layers' mean", "aspect": 14}
     seaborn.heatmap(features, ax=left, cmap=DIVERGING, vmin=-limit, vmax=limit, linewidths=0.4, cbar_kws=bar)
     left.set(xlabel="", ylabel="encoder layer", title="signals $X$, standardised over the layers")
@@ -49,10 +50,10 @@ def signal_matrix(features: pd.DataFrame, targets: pd.DataFrame) -> tuple[Figure
     left.set_yticks(np.arange(rows) + 0.5, [layer + 1 for layer in features.index], rotation=0)
     _target_bars(right, 100 * targets)
     left.tick_params(length=0)
-    least = 100 * targets.iloc[:, 0]
+    drops = 100 * targets.iloc[:, 0].rename(lambda layer: f"layer {layer + 1}")
     return figure, (f"Heat map of {len(names)} standardised signals of {rows} layers, beside the accuracy "
-                    f"drop when each is skipped: from {least.min():+.1f} points (layer {least.idxmin() + 1}) "
-                    f"to {least.max():+.1f} (layer {least.idxmax() + 1}).")
+                    f"drop when each is skipped: from {defined(drops.min(), '+.1f')} points ({leaders(-drops)}) "
+                    f"to {defined(drops.max(), '+.1f')} ({leaders(drops)}).")
 
 
 @plt.rc_context(STYLE)
@@ -74,7 +75,7 @@ def predictions(tables: dict[str, pd.DataFrame]) -> tuple[Figure, str]:
         ax.set(xlabel="measured drop (points)", ylabel="predicted drop (points)" if ax is axes[0, 0] else "")
         legend_above(ax, ax.get_legend_handles_labels()[0], title=fuser)
         error = (points[["fitted", "left_out"]].sub(points["target"], axis=0) ** 2).mean() ** 0.5
-        errors.append(f"{fuser} {error['fitted']:.2f} seen, {error['left_out']:.2f} left out")
+        errors.append(f"{fuser} {defined(error['fitted'], '.2f')} seen, {defined(error['left_out'], '.2f')} left out")
     return figure, ("Predicted against measured accuracy drop; root mean square error in points: "
                     f"{'; '.join(errors)}.")
 
@@ -97,7 +98,7 @@ def fit_quality(fits: pd.DataFrame) -> tuple[Figure, str]:
     axes[1].set_ylim(-1.05, 1.05)
     figure.legend(handles=axes[0].get_legend_handles_labels()[0], loc="outside lower center", ncols=2)
     means = fits.groupby("strategy", sort=False)[list(titles)].mean()
-    numbers = "; ".join(f"{fuser} {r2:.2f} and {rho:+.2f}" for fuser, (r2, rho) in means.iterrows())
+    numbers = "; ".join(f"{fuser} {defined(r2, '.2f')} and {defined(rho, '+.2f')}" for fuser, (r2, rho) in means.iterrows())
     return figure, f"R squared in sample, rank correlation of layers left out, mean over steps: {numbers}."
 
 
@@ -108,19 +109,19 @@ def weights_by_step(fusion: pd.DataFrame) -> tuple[Figure, str]:
     Each step is divided by its largest absolute weight. `fusion`: one row per fuser, step and signal.
     """
     fusers = list(fusion["strategy"].unique())
-    steps = fusion["step"].nunique()
+    steps, leading = fusion["step"].nunique(), {}
     size = (2.6 + len(fusers) * (0.5 + 0.36 * max(steps, 4)), 4.6)
     figure, axes = plt.subplots(1, len(fusers), figsize=size, sharey=True, squeeze=False)
     for ax, fuser in zip(axes.flat, fusers):
         table = scaled_by_step(fusion[fusion["strategy"] == fuser])
+        largest = table.abs() >= 1 - ALIKE
+        leading[fuser] = largest.loc[:, ~largest.all()].any(axis=1).sum()  # where all are level, nobody leads
         seaborn.heatmap(table, ax=ax, cmap=DIVERGING, vmin=-1, vmax=1, linewidths=0.4,
                         cbar=ax is axes.flat[-1], cbar_kws={"label": "weight / largest of the step"})
         ax.set(title=fuser, xlabel="step", ylabel="")
         ax.set_yticks(np.arange(len(table)) + 0.5, [label(name) for name in table.index], rotation=0)
         ax.tick_params(length=0)
-    leaders = fusion.loc[fusion["weight"].abs().groupby([fusion["strategy"], fusion["step"]]).idxmax()]
-    leading = leaders.groupby("strategy")["signal"].nunique()
-    numbers = ", ".join(f"{leading[fuser]} in {fuser}" for fuser in fusers)
+    numbers = ", ".join(f"{number} in {fuser}" for fuser, number in leading.items())
     return figure, (f"Weights of {len(table)} signals at {count(steps, 'step')}; "
                     f"signals that lead at some step: {numbers}.")
 
@@ -144,9 +145,13 @@ def loss_curves(curve: pd.DataFrame) -> tuple[Figure, str]:
         smooth = loss.rolling(max(1, len(loss) // 8), min_periods=1, center=True).mean()
         ax.plot(loss, color="#bbbbbb", linewidth=0.9, label="one batch")
         ax.plot(smooth, color=COLOURS[FOREST], linewidth=1.8, label="moving average")
-        ax.set(title=LOSSES[model], xlabel="training step", ylabel="loss (nats)", ylim=(0, 1.05 * loss.max()))
+        ax.set(title=LOSSES[model], xlabel="training step", ylabel="loss (nats)")
+        finite = loss[np.isfinite(loss)]
+        ax.set_ylim(0, 1.05 * finite.max() if finite.gt(0).any() else 1)
+        if finite.empty:
+            ax.text(0.5, 0.6, "undefined: the loss is no number", transform=ax.transAxes, ha="center")
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ends.append(f"{model} from {smooth.iloc[0]:.2f} to {smooth.iloc[-1]:.2f}")
+        ends.append(f"{model} from {defined(smooth.iloc[0], '.2f')} to {defined(smooth.iloc[-1], '.2f')}")
     axes[0, -1].legend(loc="best")
     return figure, (f"Training loss over {count(len(loss), 'step')}: {', '.join(ends)}; "
                     "the two losses differ in kind.")

@@ -85,9 +85,9 @@ def style() -> None:
 
 
 def label(text: object, longest: int | None = None) -> str:
-    """Return text on one line, cut to `longest` characters (40, narrow 28), its dollar signs not read as mathematics."""
+    """Return text on one line, `longest` characters of its ends (40, narrow 28), its dollar signs not read as mathematics."""
     line, longest = " ".join(str(text).split()), longest or (NARROW_LABEL if is_narrow() else 40)
-    line = line if len(line) <= longest else line[:longest - 1] + "…"
+    line = line if len(line) <= longest else line[: longest - longest // 3 - 1] + "…" + line[-(longest // 3) :]  # names of a series differ at their ends
     return line.replace("$", r"\$")
 
 
@@ -114,7 +114,7 @@ def reachable(n: int, sides: int = 1) -> bool:
     return sides / 2**n < ALPHA
 
 
-def too_small(n: int) -> str:
+def too_small(n: int | str) -> str:
     """Return the note that stands where asterisks would mislead."""
     return f"n too small for a test to reach p < {ALPHA} (n = {n})"
 
@@ -129,11 +129,12 @@ def note_key(text: str) -> Line2D:
     return Line2D([], [], linestyle="none", label=text)
 
 
-def test_note(n: int, units: str, sides: int = 1) -> Line2D:
-    """Return a legend entry that names the test, or says that `n` is too small for it."""
+def test_note(n: int, units: str, sides: int = 1, most: int = 0) -> Line2D:
+    """Return a legend entry that names the test of `n` (to `most`) units, or says that `n` is too small for it."""
     if not reachable(n, sides):
         return note_key(too_small(n))
-    return note_key(f"Wilcoxon signed-rank over {n} {units},\np < {ALPHA}, not corrected for multiple tests")
+    many = f"{n} to {most}" if most > n else n
+    return note_key(f"Wilcoxon signed-rank over {many} {units},\np < {ALPHA}, not corrected for multiple tests")
 
 
 def dot_key(text: str) -> Line2D:
@@ -144,7 +145,7 @@ def dot_key(text: str) -> Line2D:
 def dataset_key(values: pd.DataFrame, bars: str = "bar: mean, whisker: s.e.m.") -> Line2D:
     """Return the legend entry for dots that stand for the columns of `values`."""
     n = values.shape[1]
-    return dot_key(f"one of {n} datasets ({bars})" if n > 1 else "one dataset only")
+    return dot_key(f"one of {n} datasets ({bars})" if n > 1 else "one dataset only" if n else "no dataset")
 
 
 def legend_above(ax: Axes, handles: Sequence, columns: int = 1, title: str | None = None) -> None:

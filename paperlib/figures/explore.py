@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from paperlib.evidence.sentences import leaders
 from paperlib.evidence.statistics import same_curves
 from paperlib.figures.drawing import STYLE, count, label, legend_above, line_look, note_key
 
@@ -94,6 +95,6 @@ def _curves_text(tables: Mapping[str, pd.DataFrame]) -> str:
     for setting, table in tables.items():
         pruned = table[table["step"] > 0]
         if len(pruned):
-            best = pruned.loc[pruned["accuracy"].idxmax()]
-            said.append(f"{setting}: at most {best['accuracy']:.1f} % ({best['strategy']}, {best['step']:.0f} removed)")
+            accuracy = pruned["accuracy"].set_axis([f"{name}, {step:.0f} removed" for name, step in zip(pruned["strategy"], pruned["step"])])
+            said.append(f"{setting}: at most {accuracy.max():.1f} % ({leaders(accuracy)})")
     return "Accuracy against layers removed. " + ("; ".join(said) or "No model has been pruned yet") + "."

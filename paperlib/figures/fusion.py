@@ -1,5 +1,7 @@
 """Figures 5, 6 and 8: the fusers looked at closely. Numbers in, a matplotlib figure and its alt text out."""
 
+from collections.abc import Iterable
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paperlib.evidence import statistics
+from paperlib.evidence.sentences import leaders
 from paperlib.figures.drawing import (  # fmt: skip
     ALPHA,
     ASTERISK,
@@ -28,6 +31,7 @@ from paperlib.figures.drawing import (  # fmt: skip
     note_key,
     reachable,
     test_note,
+    too_small,
 )
 from paperlib.figures.narrow import NARROW_WIDTH, fitting, is_narrow
 from paperlib.names import FUSERS, STRATEGIES
@@ -60,7 +64,7 @@ def distillation_bars(distillation: pd.DataFrame, test_size: int | None = None) 
     kinds = {model: look for model, look in MODELS.items() if model in set(rows["bar"])}
     figure, ax, names = _grouped_bars(rows, kinds, errorbar="se")
     handles = list(ax.containers)
-    _name_groups(ax, [f"{label(name, 18)}\n{_removed(rows[rows['dataset'] == name])}" for name in names])
+    _name_groups(ax, [f"{_group_name(name, len(names))}\n{_removed(rows[rows['dataset'] == name])}" for name in names])
     seeds = rows.groupby("dataset")["seed"].nunique()
     single = [name for name in names if seeds[name] == 1]
     several = sorted(set(seeds) - {1})
@@ -87,14 +91,14 @@ def fuser_weights(fusion: pd.DataFrame) -> tuple[Figure, str]:
         axes = np.array([part.subplots() for part in figure.subfigures(len(fusers), squeeze=False).flat])
     else:
         figure, axes = plt.subplots(1, len(fusers), figsize=(1.6 + 3.7 * len(fusers), 5.0), sharey=True, squeeze=False)
-    leaders = []
+    largest = []
     for ax, fuser in zip(axes.flat, fusers):
         table = _signal_table(weights[weights["strategy"] == fuser])
         _weight_bars(ax, table, fuser)
         mean = table.mean(axis=1)
-        leaders.append(f"{mean.idxmax()} in {fuser} ({mean.max():+.2f})")
+        largest.append(f"{leaders(mean)} in {fuser} ({mean.max():+.2f})")
     return figure, (f"Scaled weights of {len(table)} signals, mean over {count(table.shape[1])}. "
-                    f"Largest: {' and '.join(leaders)}.")
+                    f"Largest: {' and '.join(largest)}.")
 
 
 @plt.rc_context(STYLE)
@@ -131,9 +135,14 @@ def _grouped_bars(rows: pd.DataFrame, kinds: dict, errorbar: str | None) -> tupl
         plt.setp(bars.patches, **look)
     margin = max(0.55, 1.5 - len(names) / 2)  # or a single group would fill the page
     ax.set(xlabel="", ylabel="test accuracy (%)", xlim=(-margin, len(names) - 1 + margin))
-    _name_groups(ax, [label(name, 18) for name in names])
+    _name_groups(ax, [_group_name(name, len(names)) for name in names])
     ax.tick_params(axis="x", length=0)
     return figure, ax, names
+
+
+def _group_name(name: str, groups: int) -> str:
+    """Cut a name to what stands below a group without meeting the next; of many groups in the narrow form, upright."""
+    return label(name, 14 if groups > 4 and not is_narrow() else 18)
 
 
 def _name_groups(ax: Axes, names: list[str]) -> None:
@@ -211,7 +220,8 @@ def _order_names(steps: pd.DataFrame, randomization: pd.DataFrame) -> dict[str, 
 
 def _random_marks(ax: Axes, tests: pd.DataFrame, names: list[str], orders: dict[str, str]) -> list:
     """Put asterisks above Random-Forest's bars; return the legend entries that explain them."""
-    n, keys, margin = int(tests["n"].min()), [], 0.05 * ax.get_ylim()[1]
+    few = ~tests["n"].map(reachable)
+    keys, margin = [], 0.05 * ax.get_ylim()[1]
     forest_bars = _bar_places(len(names), 1 + len(orders))[0]
     for test, name in orders.items():
         _, side, colour = ORDERS[test]
@@ -220,16 +230,25 @@ def _random_marks(ax: Axes, tests: pd.DataFrame, names: list[str], orders: dict[
         shift = 0.07 if side == "right" else -0.07
         ax.plot(forest_bars[marked] + shift, (100 * rows["informed"] + margin)[marked], linestyle="none",
                 marker=ASTERISK, color=colour, markersize=7, label=f"above {name}")
-        if reachable(n):
+        if not few.all():
             keys += [asterisk_key(colour, f"{side}: significantly above {name} (one-sided)")]
-    keys.append(test_note(n, "random orders"))
-    return [*keys, note_key(_fooled(n, int(tests["seeds"].max())))] if reachable(n) else keys
+    if not few.all():
+        n = tests.loc[~few, "n"]
+        keys += [test_note(n.min(), "random orders", most=n.max()), note_key(_fooled(tests[~few]))]
+    if few.any():
+        whose = "" if few.all() else f"{count(tests[few].index.unique('dataset').size)}: "
+        keys.append(note_key(whose + too_small(_span(tests.loc[few, "n"]))))
+    return keys
 
 
-def _fooled(n: int, seeds: int) -> str:
-    """Say how often one more random order would get an asterisk."""
-    rate = statistics.false_alarms(n, seeds=seeds)
-    return f"one more random order, too, would get an asterisk\nin {rate:.0%} of studies (simulated), not in {ALPHA:.0%}"
+def _fooled(tests: pd.DataFrame) -> str:
+    """Say how often one more random order would get an asterisk: each dataset has its own number of orders and seeds."""
+    rates = [statistics.false_alarms(n, seeds=seeds) for n, seeds in set(zip(tests["n"], tests["seeds"]))]
+    return f"one more random order, too, would get an asterisk\nin {_span(rates, '.0%')} of studies (simulated), not in {ALPHA:.0%}"
+
+
+def _span(values: Iterable[float], form: str = "d") -> str:
+    return " to ".join(dict.fromkeys(format(value, form) for value in (min(values), max(values))))
 
 
 def _randomization_text(tests: pd.DataFrame, orders: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from paperlib.evidence import fixed_depth
+from paperlib.evidence.sentences import defined, leaders, leading, listed
 from paperlib.figures.drawing import (
     COLOURS,
     RED,
@@ -20,6 +21,7 @@ from paperlib.figures.drawing import (
 from paperlib.names import SIGNALS
 
 SPREADS = {"datasets": "#333333", "seeds": RED}
+FURTHER = [{"linestyle": line, "fillstyle": filling} for line, filling in zip(("-", "--", ":", "-."), ("full", "none", "left", "top"))]
 
 
 @plt.rc_context(STYLE)
@@ -34,7 +36,7 @@ def fixed_depth_curves(steps: pd.DataFrame) -> tuple[Figure, str]:
     ax.set(xlabel="layers removed (Equal-Training: more rounds)", ylabel="test accuracy (%)", xticks=list(table.columns))
     figure.legend(*ax.get_legend_handles_labels(), loc="outside right center")
     middle = table.columns[len(table.columns) // 2]
-    shown = ", ".join(f"{name} {table.loc[name, middle]:.1f} %" for name in ("Random", "Random-Forest", "Equal-Training") if name in table.index)
+    shown = ", ".join(f"{name} {defined(table.loc[name, middle], '.1f')} %" for name in ("Random", "Random-Forest", "Equal-Training") if name in table.index)
     return figure, f"Mean accuracy at fixed depth over {count(steps['dataset'].nunique())}; at {middle}: {shown}."
 
 
@@ -59,7 +61,7 @@ def improvement(table: pd.DataFrame, strategy: str = "Random-Forest") -> tuple[F
     right.plot(table["chance"], rows, linestyle="none", marker="o", color="black", markersize=5)
     right.axvline(0.5, color="grey", linewidth=0.8)
     right.set(xlabel="chance that it is better than the rival", xlim=(-0.02, 1.02))
-    shown = ", ".join(f"{name} {row['mean']:+.1f} points ({row['chance']:.0%})" for name, row in table.iterrows())
+    shown = ", ".join(f"{name} {defined(row['mean'], '+.1f')} points ({defined(row['chance'], '.0%')})" for name, row in table.iterrows())
     return figure, f"{strategy} at fixed depth against: {shown}."
 
 
@@ -83,8 +85,11 @@ def critical_difference(maxima: pd.DataFrame) -> tuple[Figure, str]:
     )  # fmt: skip
     for text in ax.texts:  # the marks have the colours: a pale name could not be read
         text.set_color("black")
-    ax.set_title(f"mean rank by maximum accuracy over {count(n)} (1 = best); critical difference {difference:.2f}")
-    return figure, f"Mean ranks: {ranks.index[0]} {ranks.iloc[0]:.1f} is best, {ranks.index[-1]} {ranks.iloc[-1]:.1f} worst; critical difference {difference:.2f}."
+    apart = f"critical difference {defined(difference, '.2f')}"
+    ax.set_title(f"mean rank by maximum accuracy over {count(n)} (1 = best); {apart}")
+    best, worst = leading(-ranks), leading(ranks)
+    ends = f"{listed(best)} {ranks.min():.1f} {'is' if len(best) == 1 else 'are'} best, {listed(worst)} {ranks.max():.1f} worst"
+    return figure, f"Mean ranks: {f'{leaders(ranks)} {ranks.max():.1f}' if len(best) == len(ranks) else ends}; {apart}."
 
 
 @plt.rc_context(STYLE)
@@ -114,24 +119,24 @@ def training_gain(rows: pd.DataFrame) -> tuple[Figure, str]:
     """Draw what the best pruned model gains (points) against how well the original is trained (its accuracy, %).
 
     `rows`: epochs.csv of any units; a line joins the runs of one dataset and learning rate, fewest epochs first. Every
-    learning rate has a mark of its own.
+    learning rate has a mark of its own; of more than ten datasets, the next ten have another line and filling.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9.2, 3.8), sharey=True)
     datasets = list(dict.fromkeys(rows["dataset"]))
-    colours = dict(zip(datasets, plt.cm.tab10.colors * (1 + len(datasets) // 10)))
+    looks = {name: {"color": plt.cm.tab10.colors[place % 10], **FURTHER[place // 10 % len(FURTHER)]} for place, name in enumerate(datasets)}
     marks = dict(zip(rows["learning_rate"].value_counts(sort=True).index, "ov^sDP" * len(rows)))
     means = rows.groupby(["dataset", "learning_rate", "epochs"])[["baseline", "gain_once", "gain_equal"]].mean()
     for ax, column, rival in zip(axes, ("gain_once", "gain_equal"), ("trained once", "trained as many rounds")):
         for dataset, rate in dict.fromkeys((d, r) for d, r, _ in means.index):
             line = means.loc[(dataset, rate)].sort_index()
-            ax.plot(line["baseline"], line[column], marker=marks[rate], color=colours[dataset])
+            ax.plot(line["baseline"], line[column], marker=marks[rate], **looks[dataset])
             for epochs, point in line.iterrows():
                 ax.annotate(f" {epochs}", (point["baseline"], point[column]), fontsize=7)
         ax.axhline(0, color="grey", linewidth=0.8)
         ax.set(xlabel="accuracy of the original (%)")
         ax.set_title(f"over the original {rival}")
     axes[0].set_ylabel("gain of the best pruned model (points)")
-    keys = [plt.Line2D([], [], color=colours[name], linewidth=3, label=label(name)) for name in datasets]
+    keys = [plt.Line2D([], [], **looks[name], linewidth=3, marker="o" * (place >= 10), label=label(name)) for place, name in enumerate(datasets)]
     keys += [plt.Line2D([], [], marker=mark, color="grey", linestyle="none", label=f"learning rate {rate:g}") for rate, mark in marks.items()]
     figure.legend(handles=[*keys, note_key("number: epochs a round")], loc="outside right center")
     spread = f"{rows['gain_once'].min():+.1f} to {rows['gain_once'].max():+.1f}"

@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 
 from paperlib.common.errors import UserError
 from paperlib.evidence import statistics
+from paperlib.evidence.sentences import ALIKE, leaders, leading, listed
 from paperlib.figures.drawing import (  # fmt: skip
     ALPHA,
     BLACK,
@@ -62,11 +63,13 @@ def accuracy_curves(steps: pd.DataFrame) -> tuple[Figure, str]:
     """
     maxima = statistics.maximum_accuracy(steps)
     figure, axes = _panels(len(maxima.columns))
+    several = bool(steps.groupby("dataset")["seed"].nunique().max() > 1)
+    longest = None if len(axes) == 1 else 17 if is_narrow() else 32  # characters of a title that does not meet the next one
     for ax, dataset in zip(axes, maxima.columns):
         _curves(ax, steps[steps["dataset"] == dataset], maxima.index)
-        ax.set_title(label(dataset))
+        ax.set_title(label(dataset, longest))
     keys = [Line2D([], [], label=label(name), **line_look(name)) for name in maxima.index]
-    bands = [Patch(color="grey", alpha=0.3, linewidth=0, label="band: ± s.e.m. over seeds")] * (steps["seed"].nunique() > 1)
+    bands = [Patch(color="grey", alpha=0.3, linewidth=0, label="band: ± s.e.m. over seeds")] * several
     baseline = Line2D([], [], color="grey", linestyle="--", label="Baseline (nothing removed)")
     alike = {dataset: statistics.same_curves(rows) for dataset, rows in steps.groupby("dataset", sort=False)}
     notes = [note_key(textwrap.fill(_one_line(group), 38, break_on_hyphens=False)) for group in alike[maxima.columns[0]]] if len(alike) == 1 else []
@@ -87,10 +90,8 @@ def strategy_ranks(maxima: pd.DataFrame) -> tuple[Figure, str]:
     ax.set(xlim=(0, len(ranks) + 0.5), xticks=range(len(ranks), 0, -2))
     x_label(ax, f"rank by maximum accuracy ({len(ranks)} = best)")
     legend_above(ax, [dataset_key(ranks, "bar: mean")])
-    mean = ranks.mean(axis=1).sort_values(ascending=False, kind="stable")
-    best = " and ".join(f"{name} ({rank:.1f})" for name, rank in mean.head(2).items())
     return figure, (f"Rank of {len(ranks)} strategies by maximum accuracy, {len(ranks)} being best, "
-                    f"mean over {count(ranks.shape[1])}: {best} lead.")
+                    f"mean over {count(ranks.shape[1])}: {_leading_two(ranks.mean(axis=1))}.")
 
 
 @plt.rc_context(STYLE)
@@ -99,7 +100,7 @@ def baseline_change(maxima: pd.DataFrame, baseline: pd.Series) -> tuple[Figure, 
 
     Black, red and green asterisks as in the paper; see the legend. None where n cannot reach significance.
     """
-    change, tests = statistics.percent_change(maxima, baseline), statistics.baseline_tests(maxima, baseline)
+    change, tests = statistics.percent_change(maxima, baseline).dropna(axis=1, how="all"), statistics.baseline_tests(maxima, baseline)
     n = change.shape[1]
     figure, ax = _strategy_bars(change)
     x_label(ax, "change of maximum accuracy against the baseline (%)")
@@ -115,6 +116,7 @@ def size_improvement(improvement: pd.DataFrame) -> tuple[Figure, str]:
 
     A red asterisk marks a two-sided difference from Random. `improvement`: `statistics.accuracy_to_size`.
     """
+    improvement = improvement.dropna(axis=1, how="all")  # without an accuracy that could be improved
     n, names = improvement.shape[1], improvement.index
     figure, ax = _strategy_bars(improvement)
     x_label(ax, "improvement of the accuracy-to-size ratio (%)")
@@ -167,9 +169,24 @@ def removal_order(steps: pd.DataFrame) -> tuple[Figure, str]:
     ax.set_yticks(np.arange(rows) + 0.5, [label(name) for name in table.index], rotation=0)
     ax.tick_params(length=0)
     ax.axhline(sum(name not in OURS for name in table.index), color="black", linewidth=1.2)
-    first, last = table.mean().idxmin(), table.mean().idxmax()
     return figure, (f"Average step at which each of {columns} layers is removed by {rows} strategies. "
-                    f"Over all of them layer {first} goes first and layer {last} last.")
+                    f"Over all of them {_ends(table.mean().rename('layer {}'.format))}.")
+
+
+def _ends(steps: pd.Series) -> str:
+    first, last = leading(-steps), leading(steps)
+    if len(first) == len(steps):
+        return "no layer goes before another"
+    return f"{listed(first)} {'goes' if len(first) == 1 else 'go'} first and {listed(last)} last"
+
+
+def _leading_two(ranks: pd.Series) -> str:
+    """Name the two strategies of the highest mean rank, and whoever is level with the second."""
+    ordered = ranks.sort_values(ascending=False, kind="stable")
+    named = ordered[ordered >= ordered.iloc[:2].min() - ALIKE]
+    if len(leading(ranks)) == len(ranks):
+        return f"{leaders(ranks)} ({ranks.max():.1f})"
+    return f"{listed([f'{name} ({rank:.1f})' for name, rank in named.items()])} lead"
 
 
 def _one_line(names: tuple[str, ...]) -> str:

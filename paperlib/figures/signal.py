@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from paperlib.evidence.sentences import leading, listed
 from paperlib.evidence.unit_numbers import effective_number
 from paperlib.figures.drawing import BLACK, BLUE, DIVERGING, RED, STYLE, count, legend_above
 from paperlib.fusers import standardise
@@ -41,21 +42,21 @@ def signal_table(signals: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.Dat
 
 
 @plt.rc_context(STYLE)
-def signal_map(scores: pd.DataFrame, reversed_: Collection[str]) -> tuple[Figure, str]:
+def signal_map(scores: pd.DataFrame, reversed_: Collection[str], firsts: Mapping[str, int]) -> tuple[Figure, str]:
     """Draw a heat map (signals, layers): colour = standardised score, number = place in order of removal.
 
-    `reversed_`: the signals whose sign the scores have turned (`strategies.highest_first`).
+    `reversed_`: the signals whose sign the scores have turned (`strategies.highest_first`); `firsts`: signal -> the layer
+    that it removes, drawn where several tie. What is not a number stays blank.
     """
-    flat = degenerate(scores)
+    flat = [*degenerate(scores), *scores.columns[scores.isna().all()]]
     places = scores.rank().T
-    figure, ax = _heat_map(standardise(scores).T, places.map("{:g}".format), flat, 2.5)
+    figure, ax = _heat_map(standardise(scores).where(scores.notna()).T, places.map("{:g}".format), flat, 2.5)
     figure.axes[-1].set_ylabel("importance (standard deviations)")
     ax.set(xlabel=LAYER_AXIS)
     ax.set_xticks(np.arange(len(scores)) + 0.5, [layer + 1 for layer in scores.index])
     ax.set_yticks(np.arange(len(places)) + 0.5, _signed(places.index, reversed_), rotation=0)
-    votes = (places.drop(index=flat).idxmin(axis=1) + 1).value_counts()
-    most = f" Layer {votes.index[0]} is first out for {votes.iloc[0]} of {votes.sum()}." if len(votes) else ""
-    return figure, f"Importance of {len(scores)} layers by {len(places)} signals.{most}{_flat_text(flat)}"
+    votes = pd.Series([firsts[name] + 1 for name in places.index.drop(flat) if name in firsts], dtype=int).value_counts()
+    return figure, f"Importance of {len(scores)} layers by {len(places)} signals.{_first_text(votes)}{_flat_text(flat)}"
 
 
 @plt.rc_context(STYLE)
@@ -68,11 +69,11 @@ def correlation_map(correlation: pd.DataFrame) -> tuple[Figure, str]:
     of_flat = np.logical_or.outer(lower.index.isin(flat), lower.columns.isin(flat))
     for row, column in np.argwhere(of_flat & np.tri(*lower.shape, dtype=bool)):
         ax.add_patch(Rectangle((column, row), 1, 1, facecolor=NO_ORDER, edgecolor="white"))
-    pairs = lower.stack().dropna()
+    pairs, orders = lower.stack().dropna(), effective_number(correlation)
     low, middle, high = pairs.quantile([0, 0.5, 1])
     numbers = f", {low:+.2f} to {high:+.2f}, median {middle:+.2f}" if len(pairs) else ""
-    return figure, (f"Rank correlations of {count(len(pairs), 'pair')} of signals{numbers}; they amount to "
-                    f"{effective_number(correlation):.1f} independent orders.{_flat_text(flat)}")
+    amount = "the number of independent orders is undefined" if np.isnan(orders) else f"they amount to {orders:.1f} independent orders"
+    return figure, f"Rank correlations of {count(len(pairs), 'pair')} of signals{numbers}; {amount}.{_flat_text(flat)}"
 
 
 @plt.rc_context(STYLE)
@@ -105,7 +106,7 @@ def agreement_chart(
 
 
 def _heat_map(values: pd.DataFrame, texts: pd.DataFrame, flat: list[str], most: float) -> tuple[Figure, Axes]:
-    """Draw a heat map with a text in each cell; rows named in `flat` are grey and say that they are flat."""
+    """Draw a heat map with a text in each cell; rows named in `flat` are grey and say why they have no order."""
     rows, columns = values.shape
     figure, ax = plt.subplots(figsize=(3.6 + 0.5 * columns, 1.5 + 0.3 * rows))
     drawn = values.astype(float)
@@ -116,7 +117,8 @@ def _heat_map(values: pd.DataFrame, texts: pd.DataFrame, flat: list[str], most: 
     for name in flat:
         row = values.index.get_loc(name)
         ax.add_patch(Rectangle((0, row), columns, 1, facecolor=NO_ORDER, edgecolor="white"))
-        ax.text(columns / 2, row + 0.5, "the same in every layer", ha="center", va="center", fontsize=7.5)
+        why = "not a number in any layer" if values.loc[name].isna().all() else "the same in every layer"
+        ax.text(columns / 2, row + 0.5, why, ha="center", va="center", fontsize=7.5)
     ax.tick_params(length=0)
     return figure, ax
 
@@ -128,6 +130,13 @@ def _distinct(values: pd.Series) -> pd.Series:
     texts = {digits: f"{{:.{digits}g}}".format for digits in range(4, 9)}
     digits = next((n for n, text in texts.items() if all(text(low) != text(high) for low, high in neighbours)), 8)
     return values.map(texts[digits])
+
+
+def _first_text(votes: pd.Series) -> str:
+    if votes.empty:
+        return ""
+    most, of = [str(layer) for layer in sorted(leading(votes))], f"first out for {votes.max()} of {votes.sum()}"
+    return f" Layer {most[0]} is {of}." if len(most) == 1 else f" Layers {listed(most)} are each {of}."
 
 
 def _first_out(choice: Choice) -> str:

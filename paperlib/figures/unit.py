@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from paperlib.evidence import statistics
+from paperlib.evidence.sentences import leaders
 from paperlib.evidence.unit_numbers import shared_models
 from paperlib.figures.drawing import (  # fmt: skip
     BLACK,
@@ -31,6 +32,7 @@ from paperlib.figures.drawing import (  # fmt: skip
     row_positions,
 )
 from paperlib.figures.signal import LAYER_AXIS, NO_ORDER, SPLITS
+from paperlib.names import FAMILIES
 
 SHARED, OWN = "#cfe1f2", "#2b7bba"  # layer passes
 LIGHT = 0.55  # luminance of a cell above which its text is black
@@ -73,8 +75,8 @@ def drop_chart(drops: pd.DataFrame, errors: pd.DataFrame) -> tuple[Figure, str]:
     left.set_xticks(points.index + 1)
     legend_above(left, [*left.containers, note_key("bars: ± 1 standard error")], columns=3)
     _against(right, points, spread)
-    worst, near = points["test"].idxmax(), int((points["test"].abs() <= 2 * spread["test"]).sum())
-    most = f"{points['test'].max():.1f} points (layer {worst + 1})"
+    on_test, near = points["test"].rename(lambda layer: f"layer {layer + 1}"), int((points["test"].abs() <= 2 * spread["test"]).sum())
+    most = f"{on_test.max():.1f} points ({leaders(on_test)})"
     return figure, (f"Accuracy drop when one of {len(points)} layers is skipped, on test at most {most}; "
                     f"{count(near, 'drop')} within two standard errors of zero.")
 
@@ -83,8 +85,10 @@ def drop_chart(drops: pd.DataFrame, errors: pd.DataFrame) -> tuple[Figure, str]:
 def walk_tree(steps: pd.DataFrame) -> tuple[Figure, str]:
     """Draw the walks of one dataset and seed as an icicle: one block is one model, as high as its walks.
 
-    The number in a block is the layer removed last. `steps`: rows of steps.csv.
+    The number in a block is the layer removed last. `steps`: rows of steps.csv, of which the families are left out: each
+    of their steps ends a walk of its own.
     """
+    steps = steps[~steps["strategy"].isin(FAMILIES)]
     paths = _paths(steps)
     depth, layers = max(map(len, paths.values())), int(steps["layers"].max())
     figure, ax = plt.subplots(figsize=(2.6 + 0.5 * depth, 1.3 + 0.27 * len(paths)))
@@ -128,7 +132,7 @@ def selection_chart(steps: pd.DataFrame) -> tuple[Figure, str]:
     legend_above(ax, _selection_keys())
     gap = best - chosen
     return figure, (f"Choosing the depth on the test subset itself adds {gap.mean():.1f} points, mean over "
-                    f"{len(gap)} strategies, at most {gap.max():.1f} ({gap.idxmax()}).")
+                    f"{len(gap)} strategies, at most {gap.max():.1f} ({leaders(gap)}).")
 
 
 def _against(ax: Axes, points: pd.DataFrame, spread: pd.DataFrame) -> None:
