@@ -255,7 +255,7 @@ def parse_value(name: str, text: str) -> Any:
 
 def write_value(name: str, value: Any) -> str:
     """Write a value as `parse_value` reads it."""
-    return strict_yaml.dump([value])[1:-1] if _is_text(name) and _in_quotes(value) else strict_yaml.dump(value)
+    return strict_yaml.dump([value])[1:-1] if _is_text(name) and _in_quotes(str(value)) else strict_yaml.dump(value)
 
 
 def write_settings(settings: dict[str, Any]) -> str:

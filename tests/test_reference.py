@@ -290,6 +290,9 @@ def test_what_is_kept_is_drawn_again_from_its_tables(small_reference, monkeypatc
     """Units of other code are taken as they were kept, walks down another encoder too; the tables stay to the byte."""
     before = {path.relative_to(small_reference): path.read_bytes() for path in small_reference.rglob("*") if path.is_file()}
     (small_reference / "claims.csv").write_text("of other code")
+    killed = Path(redrawing.PLACE, "laptop", "imdb", "seed-0")
+    killed.mkdir(parents=True)
+    (killed / "steps.csv").write_text("of a drawing that was killed")
     monkeypatch.setattr(run, "draw", drawn)
     assert redrawing.redraw(params.load("laptop"), "data_dir=texts") == "kept 1 units in outputs/reference/laptop"
     after = {path.relative_to(small_reference): path.read_bytes() for path in small_reference.rglob("*") if path.is_file()}

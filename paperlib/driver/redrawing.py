@@ -37,7 +37,9 @@ def redraw(params: Params, settings: str) -> str:
 
 
 def lay_out(kept: Path, place: Path) -> None:
-    """Copy what is kept of a profile, but for executed notebooks, and mark the copy as that."""
+    """Copy what is kept of a profile, but for executed notebooks, and mark the copy as that; nothing else is then there."""
+    for left in [path for path in place.glob("*") if path.is_dir()]:  # of a drawing that was killed
+        shutil.rmtree(left)
     shutil.copytree(kept, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns(reference.NOTEBOOKS))
     (place / units.LAID_OUT).touch()
 
