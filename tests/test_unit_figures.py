@@ -1,6 +1,7 @@
 """Numbers and figures of one dataset and seed: what is drawn equals what was computed another way."""
 
 import itertools
+import re
 from math import comb
 
 import matplotlib
@@ -430,6 +431,9 @@ def test_where_no_depth_was_luck_no_strategy_had_most_of_it():
 def test_curves_of_a_setting_name_all_models_of_the_highest_accuracy(accuracies, said):
     table = pd.DataFrame({"strategy": ["Random", "Random-Forest", "Random-Forest"], "step": [1, 2, 3], "accuracy": accuracies, "error": 1.0})
     assert explore.settings_curves({"this": table}, {})[1] == f"Accuracy against layers removed. this: {said}."
+    control = table.replace({"strategy": {"Random-Forest": "Equal-Training"}})  # it loses no layer
+    as_control = re.sub(r"Random-Forest, (.) removed", r"Equal-Training, \1 rounds", said)
+    assert explore.settings_curves({"this": control}, {})[1] == f"Accuracy against layers removed. this: {as_control}."
 
 
 # ---------------------------------------------------------------- all sets

@@ -95,6 +95,7 @@ def _curves_text(tables: Mapping[str, pd.DataFrame]) -> str:
     for setting, table in tables.items():
         pruned = table[table["step"] > 0]
         if len(pruned):
-            accuracy = pruned["accuracy"].set_axis([f"{name}, {step:.0f} removed" for name, step in zip(pruned["strategy"], pruned["step"])])
+            walked = zip(pruned["strategy"], pruned["step"])
+            accuracy = pruned["accuracy"].set_axis([f"{name}, {step:.0f} {'rounds' if name == 'Equal-Training' else 'removed'}" for name, step in walked])
             said.append(f"{setting}: at most {accuracy.max():.1f} % ({leaders(accuracy)})")
     return "Accuracy against layers removed. " + ("; ".join(said) or "No model has been pruned yet") + "."
