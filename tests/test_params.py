@@ -189,7 +189,7 @@ TEXTS = [name for name, field in Params.model_fields.items() if field.annotation
 
 
 @given(name=some.sampled_from(TEXTS), text=some.text(), names=some.lists(some.text(), max_size=3))
-@example("data_dir", "my #1 data", ["007", "a, b"])
+@example("data_dir", "my #1 data", ["007", "a, b", "\x85"])
 @example("hub_config", "2022", ["yes", "null"])
 @example("output_dir", "/tmp/a: b", ["[a]"])
 @example("label_field", '"quoted"', ["'", '"'])

@@ -42,7 +42,7 @@ def dump(value: Any) -> str:
     if isinstance(value, float):  # YAML takes 2e-05 for text
         text = repr(value)
         return text if "e" not in text or "." in text else text.replace("e", ".0e")
-    return yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True).removesuffix("\n...\n").strip()
+    return yaml.safe_dump(value, default_flow_style=True, width=float("inf")).removesuffix("\n...\n").strip()
 
 
 def load(text: str) -> Any:
