@@ -23,6 +23,9 @@ from paperlib.driver.finding import Finding
         (computer.memory("unknown"), "NOTE"),
         (computer.disk(4.0), "OK"),
         (computer.disk(3.9), "FAIL"),
+        (computer.disk(3.9, installed=False), "FAIL"),
+        (computer.disk(9.9, installed=False), "NOTE"),
+        (computer.disk(10.0, installed=False), "OK"),
     ],
 )
 def test_limits(finding, status):

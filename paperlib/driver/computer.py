@@ -10,6 +10,7 @@ from paperlib.common import hardware
 from paperlib.driver.finding import Finding
 
 OLDEST_PYTHON = (3, 11)
+ENVIRONMENT_GB = 6  # measured, with the CUDA build of PyTorch that PyPI has for Linux; 2 with the one for processors
 MEMORY_GB, DISK_GB = 6, 4  # a laptop study needs about 3 GB of memory; the rest is for the system and JupyterLab
 
 
@@ -43,12 +44,14 @@ def memory(gigabytes: float | str) -> Finding:
     return Finding("FAIL", text, f"{MEMORY_GB} GB are needed; make smoke runs with less")
 
 
-def disk(gigabytes: float) -> Finding:
-    """Check the free disk space of the project's folder, in GB."""
+def disk(gigabytes: float, installed: bool = True) -> Finding:
+    """Check the free disk space of the project's folder, in GB, and whether packages have room that are not `installed` yet."""
     text = f"{gigabytes:.1f} GB of free disk"
-    if gigabytes >= DISK_GB:
-        return Finding("OK", text)
-    return Finding("FAIL", text, f"{DISK_GB} GB are needed; make clean, or lower cache_gb")
+    if gigabytes < DISK_GB:
+        return Finding("FAIL", text, f"{DISK_GB} GB are needed; make clean, or lower cache_gb")
+    if not installed and gigabytes < DISK_GB + ENVIRONMENT_GB:
+        return Finding("NOTE", text, f"make env takes {ENVIRONMENT_GB} GB of it where pip takes PyTorch's CUDA build, as on Linux, else 2")
+    return Finding("OK", text)
 
 
 def gpu() -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # an older Python must get as far as being told that it is too old
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -35,7 +36,7 @@ def findings() -> Iterator[Finding]:
     yield from supplies.packages(wanted)
     yield computer.threads()
     yield computer.memory(hardware.memory_gb())
-    yield computer.disk(shutil.disk_usage(ROOT).free / 1e9)
+    yield computer.disk(shutil.disk_usage(ROOT).free / 1e9, installed=importlib.util.find_spec("torch") is not None)
     yield computer.gpu()
     yield computer.writable(cache)
     gathered = ROOT / "bundle" / "wheels" if os.environ.get("PIP_NO_INDEX") else None
