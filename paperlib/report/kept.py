@@ -10,7 +10,6 @@ from paperlib.common.places import REFERENCE
 from paperlib.evidence import comparisons, other_encoder, tables, units
 from paperlib.evidence.estimates import Results
 
-FUSION = "Random-Forest"
 ORDER = ("laptop", "base", "paper")  # of profiles; the first that is there is shown in README.md
 
 
@@ -43,7 +42,7 @@ class Kept:
     @cached_property
     def rivals(self) -> pd.DataFrame:
         """What the random forest's fusion gains over each rival, as `comparisons.rivals` says."""
-        return comparisons.rivals(Results.from_tables(steps=self.steps), FUSION)
+        return comparisons.rivals(Results.from_tables(steps=self.steps), other_encoder.FOREST)
 
     @cached_property
     def epochs(self) -> pd.DataFrame | None:
