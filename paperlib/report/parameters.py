@@ -21,7 +21,8 @@ Written from `defaults.yaml`, the profiles and the checks of `paperlib/params.py
 Set one for a run with `make reproduce SET="train_size=1024 epochs=2"`; for good in a file of `profiles/` or `datasets/`; in a notebook, in the
 cell marked `parameters`. Precedence: `defaults.yaml`, then the profile, then the dataset, then `SET`. Unknown names, wrong types and
 impossible values stop the run with one line that says what is allowed. A value with spaces goes in double quotes inside single ones:
-`SET='data_dir="my data"'`. Numbers such as 2e-5 are written `2.0e-5`: YAML reads the short form as text.
+`SET='data_dir="my data"'`. Texts and paths are taken as they stand, `#` and `:` included. Numbers are plain
+decimals, and such as 2e-5 are written `2.0e-5`: YAML reads the short form as text.
 """
 
 
