@@ -141,6 +141,27 @@ def params(tmp_path):
     return smoke_params(tmp_path)
 
 
+def run_cells(name, words=("",), **given):
+    """Run a notebook's parameters and the code cells that hold one of these words, without a fault; return its variables.
+
+    `given` takes the place of what its cell marked `parameters` says.
+    """
+    import nbformat
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from paperlib.evidence import units
+
+    shell, notebook = InteractiveShell(), nbformat.read(units.NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    for cell in notebook.cells:
+        of_parameters = "parameters" in cell.metadata.get("tags", [])
+        if of_parameters or cell.cell_type == "code" and any(word in cell.source for word in words):
+            done = shell.run_cell(cell.source)
+            assert done.error_before_exec is done.error_in_exec is None, cell.source
+        if of_parameters:
+            shell.user_ns.update(given)
+    return shell.user_ns
+
+
 @pytest.fixture
 def process_as_before():
     """Give back what a command changes in this process: the signal handler and the environment."""

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from paperlib.common.errors import UserError
 from paperlib.names import SIGNALS
-from tests.conftest import FAMILIES, logits_of, padded_batch, tiny_model
+from tests.conftest import FAMILIES, logits_of, padded_batch, run_cells, tiny_model
 
 # An export takes ten seconds: `make test` does it for a pre-norm encoder, beside the BERT that is compressed below, and
 # `make torture` for every family.
@@ -269,21 +269,14 @@ def test_the_example_of_the_docstring_holds(compressed):
 
 def test_the_cells_of_the_notebook_show_a_result(compressed, monkeypatch, capsys):
     """All of 10_your_model, but for the work that is done already."""
-    import nbformat
-    from IPython.core.interactiveshell import InteractiveShell
-
     import paperlib
     from paperlib.evidence import units
 
     asked = []
     monkeypatch.setattr(paperlib, "compress", lambda *given, **named: asked.append((given, named)) or compressed.first, raising=False)
-    shell, notebook = InteractiveShell(), nbformat.read(units.NOTEBOOKS / f"{units.YOURS}.ipynb", as_version=4)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            done = shell.run_cell(cell.source)
-            assert done.error_before_exec is done.error_in_exec is None, cell.source
+    variables = run_cells(units.YOURS)
     assert asked[0][0] == ("", "newsgroup") and asked[0][1]["max_drop"] == 1.0 and asked[0][1]["profile"] == "laptop"
-    assert len(shell.user_ns["made"].table) == len(compressed.first.table)
+    assert len(variables["made"].table) == len(compressed.first.table)
 
 
 def test_what_is_saved_is_scored_as_stated_without_the_library(compressed):

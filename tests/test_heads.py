@@ -1,16 +1,13 @@
 """A model that is a classifier already: whose classes its head has, in which order, and what becomes of it."""
 
-import nbformat
 import pandas as pd
 import pytest
 import torch
-from conftest import smoke_params
-from IPython.core.interactiveshell import InteractiveShell
+from conftest import run_cells, smoke_params
 
 from paperlib.common.errors import UserError
 from paperlib.compression import inputs
 from paperlib.data import made, sources
-from paperlib.evidence import units
 from paperlib.model import checkpoint, encoder
 from paperlib.params import write_settings
 
@@ -58,15 +55,8 @@ def test_a_model_taken_as_it_is_without_names_is_taken_at_its_word(classifier, t
 def test_the_notebooks_speak_of_a_model_that_is_not_trained(name, words, classifier, tmp_path, capsys):
     """The one measures a model on two classes of its own, the other shows losses and seconds: of each, the cells with such words."""
     params = smoke_params(tmp_path, model=classifier(TOPICS), fine_tuned=True)
-    shell, notebook = InteractiveShell(), nbformat.read(units.NOTEBOOKS / f"{name}.ipynb", as_version=4)
-    given = {"profile": "smoke", "dataset": "newsgroup", "seed": 0, "settings": write_settings(params.model_dump(include={"output_dir", "cache_dir", "model", "fine_tuned"}))}
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and any(word in cell.source for word in words):
-            done = shell.run_cell(cell.source)
-            assert done.error_before_exec is done.error_in_exec is None, cell.source
-        if "parameters" in cell.metadata.get("tags", []):
-            shell.user_ns.update(given)
-    assert shell.user_ns["params"].fine_tuned
+    settings = write_settings(params.model_dump(include={"output_dir", "cache_dir", "model", "fine_tuned"}))
+    assert run_cells(name, words, profile="smoke", settings=settings)["params"].fine_tuned
 
 
 def test_a_head_of_other_classes_gives_way_to_one_that_is_drawn(classifier, tmp_path):

@@ -8,7 +8,7 @@ import yaml
 MISREAD = re.compile(r"[-+]?0\w.*|.*:.*")  # to YAML 1.1 010 is 8, and 1:30 is 90
 
 
-class Refused(yaml.YAMLError, ValueError):
+class Refused(ValueError):
     """The text is YAML, but means something else than it seems to; the message says what."""
 
 
@@ -49,7 +49,5 @@ def load(text: str) -> Any:
     """Return what the text says; raises ValueError when it is no YAML, or too deeply nested to be meant, `Refused` as that says."""
     try:
         return yaml.load(text, StrictLoader)
-    except Refused:
-        raise
     except (yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError) as error:  # the last three of tags such as !!int
         raise ValueError(str(error)) from None

@@ -4,8 +4,6 @@ They are one's own units of other profiles. Where the reference run stands in fo
 `transfer.at_hand` says), its tables are returned as they were kept: own runs are never laid beside the reference's.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -22,8 +20,8 @@ ALONE = {"Baseline": (), comparisons.BEST_SINGLE: SIGNALS, comparisons.MEAN_SING
 
 def first_choices(models: list[transfer.Model], own: bool, params: Params) -> pd.DataFrame:
     """Apply what was fitted on these models to those of another encoder: rows as `transfer.judged` says, none without one."""
-    if kept := _kept_folder(own, params):
-        return _kept(kept, "transfer_encoder")
+    if (kept := _kept("transfer_encoder", own, params)) is not None:
+        return kept
     others = models_of_others(params)
     return transfer.across(models, others, params) if others else pd.DataFrame()
 
@@ -38,8 +36,8 @@ def models_of_others(params: Params) -> list[transfer.Model]:
 
 def walks(own: bool, params: Params) -> pd.DataFrame:
     """Return the rows of steps.csv of every unit that starts from another encoder, with the encoder's name; none without one."""
-    if kept := _kept_folder(own, params):
-        return _kept(kept, "steps_encoder")
+    if (kept := _kept("steps_encoder", own, params)) is not None:
+        return kept
     found = [(tables.collect(unit.parent.parent, "steps", [(run["dataset"], run["seed"])]), run["model"]) for unit, run in _others(params)]
     walked = [rows.assign(encoder=encoder) for rows, encoder in found if rows is not None]
     return pd.concat(walked, ignore_index=True) if walked else pd.DataFrame()
@@ -85,13 +83,9 @@ def _others(params: Params) -> list[tuple]:
     return sorted(found, key=lambda each: [*DATASETS, each[1]["dataset"]].index(each[1]["dataset"]))
 
 
-def _kept_folder(own: bool, params: Params) -> Path | None:
-    """Return where kept tables stand for runs: the reference instead of one's own, or laid out to be drawn again."""
-    if not own:
-        return KEPT
-    return params.profile_dir if units.is_laid_out(params) else None
-
-
-def _kept(folder: Path, name: str) -> pd.DataFrame:
-    kept = tables.of_profile(folder, name)
+def _kept(name: str, own: bool, params: Params) -> pd.DataFrame | None:
+    """Return a kept table where it stands for runs: the reference's instead of one's own, or laid out to be drawn again."""
+    if own and not units.is_laid_out(params):
+        return None
+    kept = tables.of_profile(params.profile_dir if own else KEPT, name)
     return pd.DataFrame() if kept is None else kept

@@ -152,11 +152,11 @@ def comparable(params: Params, asked: str = "") -> list[tuple[str, int]]:
     where a notebook on request is `asked` for, those for which it was not run. A kept reference that is laid out is one
     study, as it was when it was kept.
     """
-    settings, found = settings_of(params), []
+    settings, laid_out, found = settings_of(params), is_laid_out(params), []
     for folder, record in finished(params.profile_dir).items():
         sound = all(_is(folder / f"{table}.csv", digest) for table, digest in record.get("tables", {}).items())
         ours = record.get("settings") == settings and (not asked or asked in record.get("asked", []))
-        if sound and (ours or is_laid_out(params)):
+        if sound and (ours or laid_out):
             found.append((record["parameters"]["dataset"], record["parameters"]["seed"]))
     return found
 
