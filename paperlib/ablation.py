@@ -1,6 +1,8 @@
 """Measure what the accuracy loses when layers are skipped, without fine-tuning, sharing every common prefix."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,7 +27,16 @@ from paperlib.model.training import EVALUATION_CHUNK, correct
 
 HEADS_AT_ONCE = 64  # subsets whose last states wait for one pass through the head
 WHOLE_AT_ONCE = 4  # where they are whole, not their first tokens only
+BRANCHES_AFTER = 3  # layers decided on, at most: eight shares of the sets
 Scores = tuple[np.ndarray, np.ndarray]  # of each example: whether it is classified correctly, its loss
+Totals = dict[tuple[int, ...], np.ndarray]  # by removed layers: how many examples are correct, the sum of the losses
+
+
+class Share(NamedTuple):
+    """A piece of measuring sets of layers: a chunk of the examples, and which of the first layers are removed in it."""
+
+    chunk: int
+    branch: tuple[bool, ...] = ()
 
 
 def accuracy_drops(model: PreTrainedModel, batch: Batch) -> pd.Series:
@@ -62,22 +73,47 @@ def all_subsets(model: PreTrainedModel, batch: Batch) -> pd.DataFrame:
     return some_subsets(model, batch, None)
 
 
-def subsets(model: PreTrainedModel, batch: Batch, seed: int) -> pd.DataFrame:
-    """Return `all_subsets` of a model of up to `orders.ALL_UP_TO` layers; of a deeper one, those that are drawn."""
-    numbers = layer_numbers(model)
-    return some_subsets(model, batch, None if len(numbers) <= orders.ALL_UP_TO else orders.subsets(numbers, seed))
-
-
 def some_subsets(model: PreTrainedModel, batch: Batch, wanted: set[tuple[int, ...]] | None) -> pd.DataFrame:
     """Return accuracy and mean loss (nats) without each of the `wanted` sets of layers (None: all), ascending tuples."""
     numbers = layer_numbers(model)
-    totals: dict[tuple[int, ...], np.ndarray] = {}
-    for part in _chunks(batch):
-        for removed, (hits, losses) in _subsets_of(model, part, numbers, _ways_to(wanted, numbers)):
-            totals[removed] = totals.get(removed, 0) + np.array([hits.sum(), losses.sum()])
-    index = pd.Index(sorted(totals, key=lambda removed: (len(removed), removed)), tupleize_cols=False, name="removed")
-    values = np.array([totals[removed] for removed in index]) / len(batch["labels"])
+    ways = _ways_to(wanted, numbers)
+    return merged((_totals(_subsets_of(model, part, numbers, ways)) for part in _chunks(batch)), batch)
+
+
+def shares(layers: int, batch: Batch) -> list[Share]:
+    """Split the work of `all_subsets` into pieces that can be done anywhere and in any order, to be `merged` in this one.
+
+    No number depends on it: the sets of a share go through the head together as they would otherwise. Of a model of
+    more than `orders.ALL_UP_TO` layers, only the sets that are drawn are measured.
+    """
+    decided = min(BRANCHES_AFTER, max(0, layers - HEADS_AT_ONCE.bit_length() + 1)) if layers <= orders.ALL_UP_TO else 0
+    branches = list(itertools.product((False, True), repeat=decided))
+    return [Share(chunk, branch) for chunk, _ in enumerate(_chunks(batch)) for branch in branches]
+
+
+def subsets_of_share(model: PreTrainedModel, batch: Batch, seed: int, share: Share) -> Totals:
+    """Return what a share of the work comes to; `seed` draws the sets of a model too deep for all."""
+    numbers, part = layer_numbers(model), list(_chunks(batch))[share.chunk]
+    return _totals(_subsets_of(model, part, numbers, _ways_to(_drawn(numbers, seed), numbers), share.branch))
+
+
+def merged(totals: Iterable[Totals], batch: Batch) -> pd.DataFrame:
+    """Return the table of `all_subsets`, or of the sets that are drawn, from all shares in order."""
+    sums: Totals = {}
+    for of_share in totals:
+        for removed, values in of_share.items():
+            sums[removed] = sums.get(removed, 0) + values
+    index = pd.Index(sorted(sums, key=lambda removed: (len(removed), removed)), tupleize_cols=False, name="removed")
+    values = np.array([sums[removed] for removed in index]) / len(batch["labels"])
     return pd.DataFrame(values, index=index, columns=["accuracy", "loss"])
+
+
+def _drawn(numbers: list[int], seed: int) -> set[tuple[int, ...]] | None:
+    return None if len(numbers) <= orders.ALL_UP_TO else orders.subsets(numbers, seed)
+
+
+def _totals(scores: Iterable[tuple[tuple, Scores]]) -> Totals:
+    return {removed: np.array([hits.sum(), losses.sum()]) for removed, (hits, losses) in scores}
 
 
 @torch.inference_mode()
@@ -96,16 +132,22 @@ def _single_removals_of(model: PreTrainedModel, batch: Batch) -> Scores:
 
 @torch.inference_mode()
 def _subsets_of(
-    model: PreTrainedModel, batch: Batch, numbers: list[int], ways: set[tuple] | None = None
+    model: PreTrainedModel, batch: Batch, numbers: list[int], ways: set[tuple] | None = None, branch: tuple[bool, ...] = ()
 ) -> Iterator[tuple[tuple, Scores]]:
-    """Yield (removed, scores) of every subset, in the order of a depth-first walk; `ways` are the branches to take."""
+    """Yield (removed, scores) of every subset, in the order of a depth-first walk; `ways` are the branches to take.
+
+    Of the first layers, `branch` has decided which are removed.
+    """
     with first_token_only(model):
         run = _LayerwiseRun(model, batch)
         if not run.layers:
             yield (), run.scores(run.logits)
             return
         at_once = HEADS_AT_ONCE if reads_first_token(model) else WHOLE_AT_ONCE
-        pending, ended = [(0, (), run.inputs[0])], {}
+        state, ended = run.inputs[0], {}
+        for position in [position for position, gone in enumerate(branch) if not gone]:
+            state = run.apply(position, state)
+        pending = [(len(branch), tuple(itertools.compress(numbers, branch)), state)]
         while pending:
             position, removed, state = pending.pop()
             if position < len(numbers):

@@ -86,9 +86,9 @@ def block_influence(model: PreTrainedModel, batch: Batch) -> pd.Series:
 
 
 def degenerate(signals: pd.DataFrame) -> list[str]:
-    """List the signals that take the same value, up to rounding, in every layer: they cannot rank anything."""
+    """List the signals that cannot rank anything: the same value, up to rounding, in every layer, or a number in none."""
     spread = signals.max() - signals.min()
-    return list(signals.columns[spread <= TIE_TOLERANCE * signals.abs().max()]) if len(signals) > 1 else []
+    return list(signals.columns[~(spread > TIE_TOLERANCE * signals.abs().max())]) if len(signals) > 1 else []
 
 
 def _forward_backward(model: PreTrainedModel, batch: Batch, params: Params, backward: bool, size: int) -> dict:
@@ -184,10 +184,12 @@ def _task_mi(activation: torch.Tensor, tokens: torch.Tensor, labels: torch.Tenso
 def binned_mutual_information(features: torch.Tensor, labels: torch.Tensor, bins: int) -> float:
     """Plug-in estimate of I(feature; label) with equal-frequency bins, in nats, averaged over features.
 
-    `features` is (examples, features). All joint counts come from one matrix product.
+    `features` is (examples, features). Equal values share a bin, whatever the order of the examples: that of the first
+    of them. All joint counts come from one matrix product.
     """
     n, width = features.shape
-    ranks = features.argsort(dim=0).argsort(dim=0)
+    by_feature = features.T.contiguous()
+    ranks = torch.searchsorted(by_feature.sort().values, by_feature).T  # how many are smaller
     binned = F.one_hot(ranks * bins // n, bins).double().reshape(n, width * bins)
     joint = (binned.T @ F.one_hot(labels).double()).reshape(width, bins, -1) / n
     independent = joint.sum(2, keepdim=True) * joint.sum(1, keepdim=True)

@@ -1,5 +1,6 @@
 """Grow the layer-removal tree: every strategy is a walk from the original model, and walks share their nodes."""
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from paperlib.common.errors import UserError
 from paperlib.model import together
 from paperlib.names import FAMILIES
 from paperlib.nodes import parallel
-from paperlib.nodes.node import Node, Removed, label, layers_of, parse_label
-from paperlib.nodes.progress import Progress
+from paperlib.nodes.node import SUBSETS, Node, Removed, label, layers_of, parse_label
+from paperlib.nodes.progress import Progress, cost_of_sets
 from paperlib.nodes.store import store_of
 from paperlib.params import Params
 from paperlib.strategies import Choice
@@ -80,10 +81,11 @@ class Study:
     def _grow(self, names: list[str], watch: Callable[[Node], None] | None) -> None:
         """Walk level by level, computing each node that is wanted once."""
         root_parts = set().union(*(strategies.needs(name, self.params, original=True) for name in names))
-        with Progress(self.params, len(names), watch) as progress:
+        with Progress(self.params, f"{len(names)} walks", watch) as progress:
             layers = self._layers()
             walks = [walk for name in names for walk in strategies.members(name, layers, self.params)]
-            progress.expect([layers, *self._still_wanted(dict.fromkeys(walks, [()]), layers)])
+            sets = self._cost_of_sets({(): root_parts}, layers)
+            progress.expect([layers, *self._still_wanted(dict.fromkeys(walks, [()]), layers)], sets)
             root = self._ensure({(): root_parts}, progress)[()]
             paths = {walk: [root] for walk in walks}
             choices = defaultdict(list)
@@ -156,12 +158,33 @@ class Study:
         if evicted:
             self._ensure_weights(evicted)
         pending = set(missing)
-        for node in self._computed(missing):
+        for node in self._computed({removed: parts - SUBSETS for removed, parts in missing.items()}):
             pending.discard(node.removed)
             self.store.evict(keep=set(wanted) | {removed[:-1] for removed in pending} | spared)
             if progress is not None:
                 progress.done(node)
+        self._measure_sets(missing, progress)
         return {removed: self.store.read(removed) for removed in wanted}
+
+    def _measure_sets(self, wanted: dict[Removed, set[str]], progress: Progress | None) -> None:
+        """Measure what is missing of all sets of layers, each on all cores: what it takes is the longest wait of a deep study."""
+        missing = [(removed, part) for removed, parts in wanted.items() for part in sorted(parts & SUBSETS)
+                   if not self.store.read(removed).has({part})]  # fmt: skip
+        if not missing:
+            return
+        from paperlib.nodes import compute_subsets  # takes seconds to import
+
+        with contextlib.nullcontext(progress) if progress else Progress(self.params, "all sets of layers") as shown:
+            if progress is None:
+                shown.expect([], self._cost_of_sets(wanted, self._layers()))
+            for removed, part in missing:
+                compute_subsets.measure(self.params, removed, part, shown.did)
+
+    def _cost_of_sets(self, wanted: dict[Removed, set[str]], layers: int) -> float:
+        """Return what it costs at most to measure what is missing of all sets of layers."""
+        known = {removed: self.store.read(removed) for removed in wanted}
+        missing = [part for removed, parts in wanted.items() for part in parts & SUBSETS if not (known[removed] and known[removed].has({part}))]
+        return sum(cost_of_sets(layers, getattr(self.params, f"{part.removeprefix('subsets_')}_size"), self.params) for part in missing)
 
     def _ensure_weights(self, nodes: list[Removed]) -> None:
         """Rebuild evicted weights by replaying their paths, shallow ones first so that deep ones find them."""

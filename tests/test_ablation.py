@@ -3,12 +3,14 @@
 from itertools import chain, combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import FAMILIES, logits_of, logits_skipping, padded_batch, tiny_model
 from torch.nn import functional as F
 
 from paperlib import ablation
+from paperlib.data import orders
 from paperlib.model import encoder
 
 
@@ -84,6 +86,28 @@ def test_all_subsets_of_twelve_layers_on_a_sample():
         accuracy, loss = scores_skipping(model, batch, removed)
         assert table["accuracy"].iloc[row] == pytest.approx(accuracy, abs=1e-6), removed
         assert table["loss"].iloc[row] == pytest.approx(loss, abs=1e-5), removed
+
+
+@pytest.mark.parametrize("kind, layers, many", [
+    ("bert", 2, 1), ("bert", 6, 1), ("bert", 7, 2), ("mpnet", 8, 4), ("distilbert", 9, 8), ("bert", 11, 8), ("modernbert", 8, 4),
+])  # fmt: skip
+def test_shares_make_up_all_subsets_to_the_bit(kind, layers, many):
+    model, batch = tiny_model(kind, layers=layers, hidden=8), padded_batch(kind, examples=70)
+    shares = ablation.shares(layers, batch)
+    assert len(shares) == 2 * many, "two chunks of examples"
+    found = {share: ablation.subsets_of_share(model, batch, 0, share) for share in reversed(shares)}
+    table = ablation.merged((found[share] for share in shares), batch)
+    pd.testing.assert_frame_equal(table, ablation.all_subsets(model, batch), check_exact=True)
+
+
+def test_shares_of_a_model_too_deep_for_all_sets_are_those_drawn():
+    layers = orders.ALL_UP_TO + 1
+    model, batch = tiny_model(layers=layers, hidden=8), padded_batch(examples=70)
+    shares = ablation.shares(layers, batch)
+    table = ablation.merged((ablation.subsets_of_share(model, batch, 5, share) for share in shares), batch)
+    drawn = orders.subsets(list(range(layers)), 5)
+    assert set(table.index) == drawn
+    pd.testing.assert_frame_equal(table, ablation.some_subsets(model, batch, drawn), check_exact=True)
 
 
 def test_subsets_of_a_pruned_model_carry_original_numbers():

@@ -1,6 +1,7 @@
 """What a run is said to cost: the count by hand, the time by what was calibrated."""
 
 import pytest
+import torch
 from conftest import smoke_params
 
 from paperlib.driver import plan
@@ -26,6 +27,12 @@ def seconds_by_hand(params, levels: list[int], alone: float, in_batch: float, wo
     spread += original * alone * 4 + first * alone * 3
     subsets = 15 / 4 * (24 + 16) / 16 / 3 * alone * 4  # 15 of four layer passes, over test and validation
     return max(chain, (chain + spread) / workers) + rounds * alone * 4 + plan.NOTEBOOK_SECONDS + subsets
+
+
+@pytest.mark.parametrize(("workers", "at_once"), [(1, 1), (3, 3), (99, 2 * 8)])
+def test_all_sets_of_layers_are_shared_out(workers: int, at_once: int) -> None:
+    batch = {name: torch.zeros(70) for name in ("input_ids", "attention_mask", "labels")}  # two chunks
+    assert plan._sets(12, batch, workers) == pytest.approx((2**12 - 1) * 70 / 3 / at_once)
 
 
 @pytest.mark.parametrize(("together", "workers"), [(0, 1), (1, 3), (5, 1)], ids=["one core", "three cores", "batches"])

@@ -140,6 +140,19 @@ def test_binned_mutual_information_of_known_cases():
     assert signals.binned_mutual_information(both, labels, 4) == pytest.approx(math.log(2) / 2)
 
 
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), min_size=2, max_size=40), st.integers(2, 8), st.randoms())
+def test_equal_features_share_a_bin(examples, bins, random):
+    def estimate(pairs):
+        values, labels = (torch.tensor(column) for column in zip(*pairs))
+        return signals.binned_mutual_information(values.float()[:, None], labels, bins)
+
+    shuffled = random.sample(examples, len(examples))
+    assert estimate(shuffled) == pytest.approx(estimate(examples), abs=1e-12), "the order of the examples says nothing"
+    assert estimate([(7, label) for _, label in examples]) == pytest.approx(0.0, abs=1e-12), "a constant tells nothing"
+    smaller = [sum(other < value for other, _ in examples) * bins // len(examples) for value, _ in examples]
+    assert estimate(examples) == pytest.approx(mutual_info_score(smaller, [label for _, label in examples]), abs=1e-12)
+
+
 @pytest.mark.parametrize("pool_padding", [False, True])
 def test_flow_mutual_information_by_least_squares(kind, pool_padding, tmp_path):
     model, batch = tiny_model(kind), padded_batch(kind)
@@ -347,6 +360,7 @@ def test_degenerate_signals_are_found(tmp_path):
     assert signals.degenerate(measured.iloc[:1]) == [], "one layer needs no ranking"
     close = pd.DataFrame({"a": [1.0, 1.0 + 1e-9], "b": [1.0, 1.001], "c": [-5.0, -5.0]})
     assert signals.degenerate(close) == ["a", "c"]
+    assert signals.degenerate(close.assign(a=math.nan, b=[1.0, math.nan])) == ["a", "b", "c"], "no number, no ranking"
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 37, 1000])

@@ -6,12 +6,12 @@ import pytest
 import torch
 from conftest import smoke_params
 
-from paperlib import names, strategies
+from paperlib import ablation, names, strategies
 from paperlib.common.errors import UserError
 from paperlib.evidence import tables
 from paperlib.model import training
 from paperlib.names import CONTROLS, FAMILIES, RIVALS, SIGNALS, STRATEGIES
-from paperlib.nodes import compute
+from paperlib.nodes import compute, progress
 from paperlib.tree import Study
 
 TINY = {
@@ -171,6 +171,41 @@ def test_measuring_later_trains_nothing(tiny, fine_tunes):
         (2,), EVERY_PART
     )
     assert all(at_once.record[part] == node.record[part] for part in EVERY_PART)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("lost", [False, True], ids=["weights kept", "weights lost"])
+def test_all_sets_are_measured_in_shares(tmp_path, workers, lost, fine_tunes):
+    params = smoke_params(tmp_path, **TINY, workers=workers).replace(test_size=80)  # two chunks
+    study = Study(params)
+    before = study.node((2,), {"signals"})
+    if lost:
+        for path in study.store.weights.glob("*"):
+            path.unlink()
+    fine_tunes.clear()
+    node = study.node((2,), {"subsets_test", "subsets_validation"})
+    assert fine_tunes == ([4, 3] if lost else []), "once, here, and not in every process"
+    assert node.record["signals"] == before.record["signals"] and node.record["seconds"]["subsets_test"] > 0
+    bench, model = compute.bench_of(params), compute.model_of(params, (2,))
+    for split in ("test", "validation"):
+        expected = ablation.all_subsets(model, getattr(bench.dataset, split))
+        pd.testing.assert_frame_equal(node.subsets(split), expected, check_exact=True)
+    assert node.subsets("test")["accuracy"][()] == node.accuracy
+    written = (study.store.folder / "2.json").stat().st_mtime_ns
+    study.node((2,), {"subsets_test"})
+    assert (study.store.folder / "2.json").stat().st_mtime_ns == written, "measured once"
+    assert not (params.unit_dir / "progress.json").exists()
+
+
+def test_the_bar_counts_all_sets_of_layers(tiny, monkeypatch):
+    said, write = [], progress.Progress._write
+    monkeypatch.setattr(progress.Progress, "_write", lambda bar: (write(bar), said.append(progress.read(tiny))))
+    Study(tiny).grow(["Exact-Best"])
+    sets = progress.cost_of_sets(4, tiny.validation_size, tiny)
+    assert sets == (2**4 - 1) * 16 / (3 * 32)
+    whole = progress.cost(4)
+    assert said[1]["made"] == pytest.approx(whole) and said[2]["made"] == pytest.approx(whole + sets)
+    assert said[0]["total"] >= round(whole + sets) and said[-1]["total"] == round(said[-1]["made"])
 
 
 def test_a_deep_node_brings_its_parents(tiny, fine_tunes):

@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from paperlib import strategies
+from paperlib import ablation, strategies
 from paperlib.data import orders
+from paperlib.data.subsets import Batch
 from paperlib.driver.simulate import NOTEBOOK_SECONDS
 from paperlib.evidence import training_axis
 from paperlib.evidence.provenance import duration
@@ -55,9 +56,8 @@ def plan(studies: list[Params]) -> Plan:
     spread += sum(_measuring(left, count, params) * alone(left) for left, count in levels[:-1] if left > 1)
     workers = parallel.workers_of(params)
     seconds = max(chain, (chain + spread) / workers) + rounds * alone(total) + NOTEBOOK_SECONDS
-    # All sets of layers of the original model, on both splits.
-    subsets = orders.passes(total) * (params.test_size + params.validation_size) / params.batch_size
-    seconds += FORWARD_SHARE * subsets * (alone(total) - alone(0)) / total
+    sets = sum(_sets(total, getattr(bench.dataset, split), workers) for split in ("test", "validation"))
+    seconds += sets / params.batch_size * (alone(total) - alone(0)) / total
     model_gb = encoder.count_parameters(bench.pretrained) * WEIGHT_BYTES / 1e9
     fine_tunes = sum(count for _, count in levels) + rounds_of_control + 2  # and the student's and its control's
     # The weights of a unit go when it is done; its student stays.
@@ -119,6 +119,12 @@ def _measuring(left: int, count: int, params: Params, names: Sequence[str] = WAL
     }
     asking = [part for name in names for part in strategies.needs(name, params)]
     return sum(cost * min(count, asking.count(part)) for part, cost in steps.items())
+
+
+def _sets(layers: int, batch: Batch, workers: int) -> float:
+    """Return what all sets of layers of the original model cost at most, in training steps of one layer and one example."""
+    at_once = min(workers, len(ablation.shares(layers, batch)))
+    return FORWARD_SHARE * orders.passes(layers) * len(batch["labels"]) / at_once
 
 
 def _prefixes(order: list[int]) -> Iterator[Removed]:

@@ -48,7 +48,7 @@ def signal_map(scores: pd.DataFrame, reversed_: Collection[str], firsts: Mapping
     `reversed_`: the signals whose sign the scores have turned (`strategies.highest_first`); `firsts`: signal -> the layer
     that it removes, drawn where several tie. What is not a number stays blank.
     """
-    flat = [*degenerate(scores), *scores.columns[scores.isna().all()]]
+    flat = degenerate(scores)
     places = scores.rank().T
     figure, ax = _heat_map(standardise(scores).where(scores.notna()).T, places.map("{:g}".format), flat, 2.5)
     figure.axes[-1].set_ylabel("importance (standard deviations)")

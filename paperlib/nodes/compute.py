@@ -17,7 +17,7 @@ from paperlib.model.device import device_of, forward_context
 from paperlib.names import SIGNALS
 from paperlib.nodes import contract
 from paperlib.nodes.fingerprint import of_study
-from paperlib.nodes.node import Node, Removed, columns, label, layers_of, pack, seed_of, subset_columns
+from paperlib.nodes.node import Node, Removed, columns, label, layers_of, pack, seed_of
 from paperlib.nodes.store import KNOWN_SIGNALS, Store, store_of
 from paperlib.params import Params
 
@@ -143,9 +143,6 @@ def _measure(part: str, model: PreTrainedModel, bench: Bench, record: dict) -> d
         influence = signals.block_influence(model, signal_batch(bench.params, bench.dataset))
         return columns(influence.to_frame())
     with forward_context(bench.params):  # as in the evaluation, so that A_orig is the node's accuracy
-        if part.startswith("subsets_"):
-            batch = getattr(bench.dataset, part.removeprefix("subsets_"))
-            return subset_columns(ablation.subsets(model, batch, bench.params.seed))
         return columns(ablation.single_removals(model, getattr(bench.dataset, part.removeprefix("ablation_"))))
 
 

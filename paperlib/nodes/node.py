@@ -18,6 +18,9 @@ def label(removed: Removed) -> str:
     return "-".join(map(_word, removed))
 
 
+SUBSETS = frozenset({"subsets_test", "subsets_validation"})  # measurements of all sets of layers
+
+
 def parse_label(text: str) -> Removed:
     """Read what `label` wrote."""
     return tuple(map(_round, text.split("-"))) if text else ()

@@ -42,9 +42,12 @@ def workers_of(params: Params) -> int:
 
 
 def run(function: Callable, arguments: list[tuple], params: Params) -> Iterator:
-    """Yield `function(*arguments[i])` as each ends, in any order; in this process when there is one worker."""
-    workers = min(workers_of(params), len(arguments))
-    if workers <= 1:
+    """Yield `function(*arguments[i])` as each ends, in any order; in this process when there is one worker, or one thing to do.
+
+    There are as many processes however little there is to do: other numbers would end those that run, and wait for `ahead`.
+    """
+    workers = workers_of(params)
+    if min(workers, len(arguments)) <= 1:
         yield from (function(*each) for each in arguments)
         return
     function = _anywhere(function, params)

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from paperlib.common.files import atomic_write_json
+from paperlib.data.orders import passes
 from paperlib.nodes.node import Node
 from paperlib.params import Params
 
 HEADLESS = "PAPERLIB_HEADLESS"  # set by the driver, which draws the one bar itself
 FILE = "progress.json"
+PASSES_OF_TRAINING = 3  # of an example through a layer: the backward pass costs twice the forward pass
 
 
 def cost(layers: int) -> float:
@@ -21,17 +23,23 @@ def cost(layers: int) -> float:
     return layers + 0.3
 
 
-class Progress:
-    """Counts fine-tunes, weighted by their layers; what is still expected shrinks when walks meet.
+def cost_of_sets(layers: int, examples: int, params: Params) -> float:
+    """Return at most the relative cost of measuring all sets of so many layers."""
+    return passes(layers) * examples / (PASSES_OF_TRAINING * params.epochs * params.train_size)
 
+
+class Progress:
+    """Counts fine-tunes, weighted by their layers, and what costs as much; what is still expected shrinks when walks meet.
+
+    `what` says what is computed.
     `watch` is called with each computed node.
     """
 
-    def __init__(self, params: Params, walks: int, watch: Callable[[Node], None] | None = None):
+    def __init__(self, params: Params, what: str, watch: Callable[[Node], None] | None = None):
         self.watch = watch
         self.path = params.unit_dir / FILE
         hidden = bool(os.environ.get(HEADLESS)) or not (sys.stderr.isatty() or "ipykernel" in sys.modules)
-        self.bar = tqdm(total=None, unit=" layers", disable=hidden, desc=f"{params.dataset}: {walks} walks", leave=False)
+        self.bar = tqdm(total=None, unit=" layers", disable=hidden, desc=f"{params.dataset}: {what}", leave=False)
         self.made, self.nodes, self.started = 0.0, 0, time.time()
 
     def __enter__(self) -> "Progress":
@@ -43,16 +51,20 @@ class Progress:
 
     def done(self, node: Node) -> None:
         """Count one computed node."""
-        self.made += cost(len(node.remaining))
         self.nodes += 1
-        self.bar.update(round(self.made) - self.bar.n)
-        self._write()
+        self.did(cost(len(node.remaining)))
         if self.watch is not None:
             self.watch(node)
 
-    def expect(self, layers: list[int]) -> None:
-        """State the layers of the models still to come, at most."""
-        self.bar.total = round(self.made + sum(map(cost, layers)))
+    def did(self, cost: float) -> None:
+        """Count work on a node that is not done."""
+        self.made += cost
+        self.bar.update(round(self.made) - self.bar.n)
+        self._write()
+
+    def expect(self, layers: list[int], more: float = 0.0) -> None:
+        """State the layers of the models still to come, at most, and the cost of what is done beside them."""
+        self.bar.total = round(self.made + sum(map(cost, layers)) + more)
         self.bar.refresh()
         self._write()
 
