@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from conftest import padded_batch, smoke_params, tiny_model
 
 from paperlib import __main__ as command_line
 from paperlib import ablation, strategies
-from paperlib.benchmark import bench, levels, memory, session, study, subsets, table, unit
+from paperlib.benchmark import bench, levels, limit, memory, session, study, subsets, table, unit
 from paperlib.benchmark.session import Session, cost
 from paperlib.benchmark.subject import CLASSES, Subject
 from paperlib.common.errors import UserError
@@ -293,6 +294,29 @@ def test_results_are_compared():
     difference, note = unit.differences("signals", found, (expected, {}))
     assert difference == pytest.approx(1.0) and note.endswith("of 11 signals (Weight-Norm)")
     assert unit.differences("fine-tune", None, None) == (None, "")
+
+
+def test_linear_maps_of_a_step_are_counted(tmp_path):
+    subject = tiny_subject(tmp_path, max_tokens=8)
+    batch = {name: tensor[:3] for name, tensor in subject.dataset.train.items()}
+    attending = 4 + 3  # queries, keys, values and the output of the first layer; of the last, only its first token goes on
+    expected = {(24, 128, 128): attending, (24, 128, 512): 1, (24, 512, 128): 1,
+                (3, 128, 128): 2, (3, 128, 512): 1, (3, 512, 128): 1, (3, 128, CLASSES): 1}  # fmt: skip
+    assert limit.maps_of(subject.cut, batch) == expected
+
+
+def test_the_limit_of_a_fine_tune(tmp_path, monkeypatch):
+    monkeypatch.setattr(limit, "_process", lambda kept: ThreadPoolExecutor(1))
+    subject = tiny_subject(tmp_path)
+    kept, products = limit.rows(Session(subject, repeats=2))
+    assert kept["repeats"] == 2 and kept["ratio"] > 0 and "2 layers" in kept["setting"]
+    timed = []
+    monkeypatch.setattr(limit, "_seconds_of", lambda kind, subject: timed.append(kind) or 0.5)
+    seconds, operations = limit._products(subject.params.model_dump_json(), subject.shapes)
+    steps = [limit.maps_of(subject.cut, {name: tensor[:4] for name, tensor in subject.dataset.train.items()})] * 2  # of 8 texts
+    assert seconds == 0.5 * sum(step.total() for step in steps) and len(timed) == len(steps[0])
+    assert operations == sum(number * 6 * rows * width * out for step in steps for (rows, width, out), number in step.items())
+    assert products["ours"] > 0 and "TFLOP/s" in products["note"]
 
 
 def test_memory_of_both_ways(tmp_path, monkeypatch):

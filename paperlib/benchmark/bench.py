@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from paperlib.benchmark import levels, memory, study, subsets, table, unit
+from paperlib.benchmark import levels, limit, memory, study, subsets, table, unit
 from paperlib.benchmark.session import Session
 from paperlib.benchmark.subject import SHAPES, Subject
 from paperlib.benchmark.table import Row
@@ -18,6 +18,7 @@ from paperlib.params import Params
 
 PARTS: dict[str, tuple[str, Callable[[Session], list[Row]]]] = {  # in this order: the study needs the times before it
     "unit": ("The unit of the study", unit.rows),
+    "limit": ("The fine-tune and its matrix products", limit.rows),
     "levels": ("The models of a level together", levels.rows),
     "study": ("The whole study of one dataset", study.rows),
     "subsets": ("All subsets of layers", subsets.rows),
