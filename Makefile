@@ -75,7 +75,9 @@ bench: $(STAMP) ## Time the study beside a plain version, here (DEVICE=cuda REPE
 		$(if $(PARTS),--parts $(call each,$(PARTS)))
 
 compress: $(STAMP) ## Make a classifier of yours smaller: MODEL=folder DATA=file [KEEP=4 | LATENCY_MS=3 | MAX_DROP=1] [OUT=folder] [VOCABULARY=used]
-	@$(RUN) compress --profile $(call quoted,$(PROFILE)) --seed $(call quoted,$(firstword $(SEEDS))) \
+	@$(if $(filter command,$(origin DATASETS)),$(error compress: name the texts by DATA=, not by DATASETS=))\
+		$(if $(word 2,$(SEEDS)),$(error compress: takes one seed, not SEEDS="$(SEEDS)"))\
+		$(RUN) compress --profile $(call quoted,$(PROFILE)) --seed $(call quoted,$(firstword $(SEEDS))) \
 		$(if $(strip $(SET)),--set $(call quoted,$(SET))) \
 		$(if $(MODEL),--model $(call quoted,$(MODEL))) $(if $(DATA),--data $(call quoted,$(DATA))) \
 		$(if $(KEEP),--keep $(call quoted,$(KEEP))) $(if $(LATENCY_MS),--latency-ms $(call quoted,$(LATENCY_MS))) \

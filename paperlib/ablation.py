@@ -70,23 +70,19 @@ def all_subsets(model: PreTrainedModel, batch: Batch) -> pd.DataFrame:
     Index `removed`: tuples of original layer numbers, in ascending order. Depth first, so that at most L activations
     of a chunk are held at a time.
     """
-    return some_subsets(model, batch, None)
-
-
-def some_subsets(model: PreTrainedModel, batch: Batch, wanted: set[tuple[int, ...]] | None) -> pd.DataFrame:
-    """Return accuracy and mean loss (nats) without each of the `wanted` sets of layers (None: all), ascending tuples."""
     numbers = layer_numbers(model)
-    ways = _ways_to(wanted, numbers)
-    return merged((_totals(_subsets_of(model, part, numbers, ways)) for part in _chunks(batch)), batch)
+    return merged((_totals(_subsets_of(model, part, numbers)) for part in _chunks(batch)), batch)
 
 
 def shares(layers: int, batch: Batch) -> list[Share]:
     """Split the work of `all_subsets` into pieces that can be done anywhere and in any order, to be `merged` in this one.
 
-    No number depends on it: the sets of a share go through the head together as they would otherwise. Of a model of
-    more than `orders.ALL_UP_TO` layers, only the sets that are drawn are measured.
+    No number depends on it: the sets of a share go through the head together as they would otherwise. On a GPU, which
+    does one thing at a time, there is one. Of a model of more than `orders.ALL_UP_TO` layers, only the sets that are
+    drawn are measured.
     """
-    decided = min(BRANCHES_AFTER, max(0, layers - HEADS_AT_ONCE.bit_length() + 1)) if layers <= orders.ALL_UP_TO else 0
+    all_of_them = layers <= orders.ALL_UP_TO and batch["labels"].device.type == "cpu"
+    decided = min(BRANCHES_AFTER, max(0, layers - HEADS_AT_ONCE.bit_length() + 1)) if all_of_them else 0
     branches = list(itertools.product((False, True), repeat=decided))
     return [Share(chunk, branch) for chunk, _ in enumerate(_chunks(batch)) for branch in branches]
 
@@ -94,7 +90,8 @@ def shares(layers: int, batch: Batch) -> list[Share]:
 def subsets_of_share(model: PreTrainedModel, batch: Batch, seed: int, share: Share) -> Totals:
     """Return what a share of the work comes to; `seed` draws the sets of a model too deep for all."""
     numbers, part = layer_numbers(model), list(_chunks(batch))[share.chunk]
-    return _totals(_subsets_of(model, part, numbers, _ways_to(_drawn(numbers, seed), numbers), share.branch))
+    ways = None if len(numbers) <= orders.ALL_UP_TO else _ways_to(orders.subsets(numbers, seed), numbers)
+    return _totals(_subsets_of(model, part, numbers, ways, share.branch))
 
 
 def merged(totals: Iterable[Totals], batch: Batch) -> pd.DataFrame:
@@ -106,10 +103,6 @@ def merged(totals: Iterable[Totals], batch: Batch) -> pd.DataFrame:
     index = pd.Index(sorted(sums, key=lambda removed: (len(removed), removed)), tupleize_cols=False, name="removed")
     values = np.array([sums[removed] for removed in index]) / len(batch["labels"])
     return pd.DataFrame(values, index=index, columns=["accuracy", "loss"])
-
-
-def _drawn(numbers: list[int], seed: int) -> set[tuple[int, ...]] | None:
-    return None if len(numbers) <= orders.ALL_UP_TO else orders.subsets(numbers, seed)
 
 
 def _totals(scores: Iterable[tuple[tuple, Scores]]) -> Totals:
@@ -163,10 +156,8 @@ def _subsets_of(
                 ended = {}
 
 
-def _ways_to(wanted: set[tuple[int, ...]] | None, numbers: list[int]) -> set[tuple] | None:
-    """Return every (layers decided on, those of them removed) on the way to a wanted set; None stands for all."""
-    if wanted is None:
-        return None
+def _ways_to(wanted: set[tuple[int, ...]], numbers: list[int]) -> set[tuple]:
+    """Return every (layers decided on, those of them removed) on the way to a wanted set."""
     stages = range(1, len(numbers) + 1)
     return {(stage, tuple(n for n in numbers[:stage] if n in removed)) for removed in wanted for stage in stages}
 

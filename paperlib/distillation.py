@@ -25,19 +25,22 @@ STUDENT = "student"
 LATENCY_REPEATS = 30
 
 
-def distil(study: Study, student: Node) -> dict:
+def distil(study: Study, student: Node, place: Path | None = None) -> dict:
     """Return the record of teacher, pruned, distilled and CE-only models, training the last two if need be.
+
+    Both the record and the distilled model are kept in `place`, where none is named in the study's own folder.
 
     The CE-only control starts from the same pruned weights and takes as many steps with the same batches. The
     distilled model is saved, with its full vocabulary and tokeniser, in the folder `student`.
     """
-    path = study.params.unit_dir / RECORD
+    place = place or study.params.unit_dir
+    path, folder = place / RECORD, place / STUDENT
     fingerprint = _fingerprint(study.params, student.removed)
-    record, folder = _read(path), study.params.unit_dir / STUDENT
+    record = _read(path)
     if record.get("fingerprint") == fingerprint and record["student_sha256"] == sha256_folder(folder):
         return record
     pruned, root = (study.node(removed, {"validation_correct"}) for removed in (student.removed, ()))
-    arguments = [(study.params, student.removed, with_teacher) for with_teacher in (True, False)]
+    arguments = [(study.params, student.removed, into) for into in (folder, None)]
     trained = sorted(parallel.run(_train, arguments, study.params), key=lambda row: row["model"] != "distilled")
     models = [_known("teacher", root), _known("pruned", pruned), *trained]
     for row, latency in zip(models, _latencies(study.params, student.removed)):
@@ -73,9 +76,9 @@ def same_logits(params: Params) -> float:
     return (logits.nan_to_num() - torch.tensor(stored)).abs().max().item()
 
 
-def _train(params: Params, removed: Removed, with_teacher: bool) -> dict:
-    """Train one copy of the pruned model further; save it when it is the student."""
-    bench = compute.bench_of(params)
+def _train(params: Params, removed: Removed, into: Path | None) -> dict:
+    """Train one copy of the pruned model further: the student, with a teacher, is saved into a folder; none is the control's."""
+    bench, with_teacher = compute.bench_of(params), into is not None
     teacher_logits = training.predict(compute.model_of(params, ()), bench.dataset.train, params) if with_teacher else None
     model = compute.model_of(params, removed)
     seed = seed_of(params.seed, params.dataset, removed, "distillation")
@@ -90,7 +93,7 @@ def _train(params: Params, removed: Removed, with_teacher: bool) -> dict:
     if with_teacher:
         first = {name: tensor[:8] for name, tensor in bench.dataset.test.items()}
         row["first_logits"] = training.predict(model, first).nan_to_num().tolist()
-        _save(model, params)
+        save_whole(model, params, into)
     return row
 
 
@@ -99,16 +102,11 @@ def _known(name: str, node: Node) -> dict:
     return {"model": name, **{field: node.record[field] for field in fields}}
 
 
-def _save(model: PreTrainedModel, params: Params) -> None:
-    """Save the student whole: written beside its place and moved there when complete.
-
-    Raises UserError when the folder cannot be written or the disk is full; the old student then stays.
-    """
-    save_whole(model, params, params.unit_dir / STUDENT)
-
-
 def save_whole(model: PreTrainedModel, params: Params, folder: Path) -> None:
-    """Save a study's model with its full vocabulary and the tokeniser, whole or not at all, as a folder of plain transformers."""
+    """Save a study's model with its full vocabulary and the tokeniser, whole or not at all, as a folder of plain transformers.
+
+    Raises UserError when the folder cannot be written or the disk is full; what was there then stays.
+    """
     bench, tokenizer = compute.bench_of(params), encoder.load_tokenizer(params)
     original = encoder.load_model(params, bench.dataset.class_names, tokenizer)
     full_table = original.get_input_embeddings().weight.detach()

@@ -19,7 +19,7 @@ from paperlib import distillation, params, strategies, tree
 from paperlib.common import files
 from paperlib.driver import execution, run
 from paperlib.evidence import provenance, subset_numbers, tables, units
-from paperlib.nodes import fingerprint, store
+from paperlib.nodes import compute_subsets, fingerprint, store
 from paperlib.nodes.node import Node, label, layers_of, subset_columns
 from paperlib.tree import DISTILLED, Study
 
@@ -102,6 +102,13 @@ class Bench:
         fresh |= {"parameters": 100 * left, "health": HEALTH, "seconds": {"fine_tune": 1.0}, "trained_on": "nothing"}
         return kept.write({**(node.record if node else fresh), **{part: made[part] for part in parts}})
 
+    def measure(self, params, removed, part, did):
+        """Stand for `compute_subsets.measure`, which needs the weights."""
+        kept = store.store_of(params)
+        if not kept.has_weights(removed):
+            self.train(kept, removed)
+        return kept.write({**kept.read(removed).record, part: made_up(removed).record[part]})
+
     def train(self, kept, removed):
         """Fine-tune a model, which needs the weights of the one before."""
         if removed and kept.load_weights(removed[:-1]) is None:
@@ -109,20 +116,20 @@ class Bench:
         self.fine_tunes.append(label(removed))
         kept.save_weights(removed, {"weight": torch.ones(2)})
 
-    def distil(self, params, removed, with_teacher):
+    def distil(self, params, removed, into):
         """Stand for `distillation._train`, which needs the weights of the teacher and of the pruned model."""
         kept = store.store_of(params)
         for needed in ((), removed):
             if kept.load_weights(needed) is None:
                 self.train(kept, needed)
-        name = "distilled" if with_teacher else "ce_control"
+        name = "distilled" if into else "ce_control"
         self.fine_tunes.append(name)
-        if with_teacher:
-            with files.in_one_piece(params.unit_dir / distillation.STUDENT) as partial:
+        if into:
+            with files.in_one_piece(into) as partial:
                 partial.mkdir()
                 (partial / "config.json").write_text("{}")
                 (partial / "model.safetensors").write_bytes(b"weights")
-        made = made_up(removed, 1 + with_teacher).record
+        made = made_up(removed, 1 + bool(into)).record
         hits = {f"{split}_correct": made[f"{split}_correct"] for split in ("test", "validation")}
         return {"model": name, "parameters": 100, "losses": [2.0, 1.0], "health": HEALTH, "seconds": 1.0, **hits}
 
@@ -162,6 +169,7 @@ def set_up(monkeypatch) -> Bench:
         (execution, "execute", made.execute),
         (tree, "_compute", made.compute),
         (tree.Study, "_layers", lambda study: LAYERS),
+        (compute_subsets, "measure", made.measure),
         (distillation, "_train", made.distil),
         (distillation, "_latencies", lambda *arguments: [4.0, 3.0, 3.0, 3.0]),
         (files, "put", made.put),

@@ -105,9 +105,9 @@ def test_shares_of_a_model_too_deep_for_all_sets_are_those_drawn():
     model, batch = tiny_model(layers=layers, hidden=8), padded_batch(examples=70)
     shares = ablation.shares(layers, batch)
     table = ablation.merged((ablation.subsets_of_share(model, batch, 5, share) for share in shares), batch)
-    drawn = orders.subsets(list(range(layers)), 5)
-    assert set(table.index) == drawn
-    pd.testing.assert_frame_equal(table, ablation.some_subsets(model, batch, drawn), check_exact=True)
+    assert set(table.index) == orders.subsets(list(range(layers)), 5)
+    for removed in table.index[::40]:
+        assert tuple(table.loc[[removed]].iloc[0]) == pytest.approx(scores_skipping(model, batch, removed), abs=1e-5)
 
 
 def test_subsets_of_a_pruned_model_carry_original_numbers():

@@ -628,6 +628,12 @@ def test_what_a_person_put_beside_a_saved_model_is_not_deleted(compressed, tmp_p
     with pytest.raises(UserError, match="OUT: mine is there already"):
         made.save(tmp_path / "mine")
     assert (tmp_path / "mine" / "notes" / "thesis.txt").read_text() == "precious"
+    made.save(tmp_path / "edited")
+    (tmp_path / "edited" / "README.md").write_text("my own card")
+    with pytest.raises(UserError, match="OUT: edited is there already and holds what .* was changed since"):
+        made.save(tmp_path / "edited")
+    assert (tmp_path / "edited" / "README.md").read_text() == "my own card"
+    assert not (made.params.unit_dir / "student").exists(), "that is where `make reproduce` keeps its own"
 
 
 @pytest.mark.parametrize(("out", "what"), [("small", "MODEL"), (".", "MODEL"), ("texts", "DATA")])
@@ -643,6 +649,10 @@ def test_what_is_read_is_not_written_over(out, what, compressed, tmp_path, monke
     monkeypatch.setattr("paperlib.compression.result._is_ours", lambda folder: True)
     with pytest.raises(UserError, match=f"OUT: {'root' if out == '.' else out} is or holds what {what} names"):
         compress("small", "texts/train.csv", out=out, profile="smoke", settings=compressed.settings)
+    if what == "MODEL":
+        named = {"model": str(tmp_path / "root" / "small"), **compressed.settings}
+        with pytest.raises(UserError, match="is or holds what the parameter model names"):
+            compress("", "texts/train.csv", out=out, profile="smoke", settings=named)
 
 
 def test_a_latency_is_that_of_the_fastest_form(monkeypatch):

@@ -135,6 +135,50 @@ def test_a_run_can_be_stopped_and_goes_on(at_home):
     assert not again.stopped and preview(at_home, WALKS).fine_tunes == 0
 
 
+def test_looking_writes_nothing(at_home, tmp_path):
+    Study(at_home).grow(["Random"])
+
+    def there():
+        return {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}, list((tmp_path / "out").rglob("*"))
+
+    before = there()
+    shown = panel("smoke")
+    shown.walks.value = ("Random",)
+    for epochs in (2, 3, 4, 5):
+        shown.form.set(epochs=str(epochs))
+    preview(at_home.replace(seed=1), WALKS)
+    others = at_home.replace(data_source="made", class_names=["a", "b"])  # other texts, whose results have the same place
+    panel("smoke", settings="train_size=12").draw()
+    assert curves.paths(others.replace(output_dir=at_home.output_dir), ("Random",)) == []
+    assert there() == before, "no folder of what was typed, no record moved aside"
+    assert known.titles(known.known(at_home)) == ["default"] and "nothing to train" in str(preview(at_home, ("Random",)))
+    assert "nothing to train" in str(preview(at_home, ())), "no walk, no model"
+
+
+def test_what_a_study_reads_and_where_it_lies_is_kept_where_others_are_sought(at_home, tmp_path):
+    moved = at_home.replace(output_dir=str(tmp_path / "elsewhere"))
+    Growth(moved, WALKS, lambda node: None).run()
+    assert [each.output_dir for each in known.known(moved)] == [moved.output_dir] and known.known(at_home) == []
+    assert preview(moved.replace(epochs=3), WALKS).seconds > 0, "the default study of the same place tells them"
+
+
+def test_settings_that_are_asked_for_are_not_crowded_out(at_home):
+    for rate in ("1.0e-5", "2.0e-5", "3.0e-5", "4.0e-5", "5.0e-6"):
+        params = P.load("smoke", settings=f"learning_rate={rate}")
+        (params.unit_dir / "nodes").mkdir(parents=True)
+        (params.unit_dir / "nodes" / "original.json").write_text("{}")
+    assert "learning_rate=5.0e-06" in known.titles(panel("smoke", settings="learning_rate=5.0e-6").shown)
+
+
+def test_a_profile_whose_sizes_do_not_fit_is_refused_in_place(at_home):
+    form = Form(at_home, lambda: None)
+    form.set(signal_size="16")
+    form.profile.value = "laptop"
+    form.set(train_size="512", signal_size="300")
+    form.profile.value = "smoke"
+    assert "signal_size" in form.fault or form.params.profile == "smoke"
+
+
 def test_a_changed_training_says_its_time_before_it_starts(at_home):
     Growth(at_home, WALKS, lambda node: None).run()
     usual = preview(P.load("smoke", settings="learning_rate=1.0e-4"), WALKS)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import runpy
+import sys
 
 import pytest
 from jupyterlab.labapp import LabApp
@@ -30,6 +32,17 @@ def test_it_listens_on_this_computer_and_keeps_its_token():
 
 def test_copies_outside_of_the_project_are_in_reach(tmp_path):
     assert f"--ServerApp.root_dir={tmp_path}" in lab.options(tmp_path)
+
+
+def test_a_fault_of_a_persons_is_said_in_a_line(tmp_path, monkeypatch, capsys, process_as_before):
+    def faulty():
+        raise UserError("profiles/laptop.yaml: epochs: must be\na number")
+
+    monkeypatch.setattr("paperlib.params.load", faulty)
+    monkeypatch.delitem(sys.modules, "paperlib.driver.lab")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("paperlib.driver.lab", run_name="__main__")
+    assert ended.value.code == 2 and capsys.readouterr().err == "paperlib: profiles/laptop.yaml: epochs: must be a number\n"
 
 
 @pytest.mark.parametrize("user, allowed", [(0, True), (1000, False)])

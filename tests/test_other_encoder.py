@@ -52,6 +52,9 @@ def test_claims_on_twelve_layers_are_of_one_encoder_that_has_them(there):
 def test_parameters_of_a_layer_are_counted_where_there_are_twelve():
     assert walk_quantities.layer_parameters(results(walked([0.6] * 5, [0.7] * 5))).value == published.LAYER_PARAMETERS
     assert verdict_of("layer-size", results(None)) == claims.UNTESTABLE
+    two = pd.concat([walked([0.6] * 5), walked([0.6] * 5, encoder="deep as well").assign(parameters=lambda steps: 2 * steps["parameters"])])
+    counted = walk_quantities.layer_parameters(results(two))
+    assert (counted.value, counted.spread) == (1.5 * published.LAYER_PARAMETERS, 0.5 * published.LAYER_PARAMETERS), "each encoder by itself"
     assert verdict_of("layer-size", results(walked([0.6] * 5))) == claims.HOLDS
 
 

@@ -29,10 +29,10 @@ def seconds_by_hand(params, levels: list[int], alone: float, in_batch: float, wo
     return max(chain, (chain + spread) / workers) + rounds * alone * 4 + plan.NOTEBOOK_SECONDS + subsets
 
 
-@pytest.mark.parametrize(("workers", "at_once"), [(1, 1), (3, 3), (99, 2 * 8)])
-def test_all_sets_of_layers_are_shared_out(workers: int, at_once: int) -> None:
-    batch = {name: torch.zeros(70) for name in ("input_ids", "attention_mask", "labels")}  # two chunks
-    assert plan._sets(12, batch, workers) == pytest.approx((2**12 - 1) * 70 / 3 / at_once)
+@pytest.mark.parametrize(("workers", "share"), [(1, 1), (3, 6 / 16), (99, 1 / 16)])
+def test_all_sets_of_layers_are_shared_out(workers: int, share: float) -> None:
+    batch = {name: torch.zeros(70) for name in ("input_ids", "attention_mask", "labels")}  # two chunks of eight shares
+    assert plan._sets(12, batch, workers) == pytest.approx((2**12 - 1) * 70 / 3 * share)
 
 
 @pytest.mark.parametrize(("together", "workers"), [(0, 1), (1, 3), (5, 1)], ids=["one core", "three cores", "batches"])

@@ -119,10 +119,13 @@ def test_layers_of_several_at_once():
     assert node.remaining == [0, 2, 3, 5] and label(node.removed) == "1+4-none"
 
 
-def test_drawn_sets_have_the_numbers_of_all_sets():
+def test_drawn_sets_have_the_numbers_of_all_sets(monkeypatch):
     model, batch = tiny_model(layers=4), padded_batch(examples=9)
     every, wanted = ablation.all_subsets(model, batch), {(), (1,), (0, 2), (1, 2, 3)}
-    some_of_them = ablation.some_subsets(model, batch, wanted)
+    monkeypatch.setattr(orders, "ALL_UP_TO", 3)
+    monkeypatch.setattr(orders, "subsets", lambda numbers, seed: wanted)
+    (share,) = ablation.shares(4, batch)
+    some_of_them = ablation.merged([ablation.subsets_of_share(model, batch, 0, share)], batch)
     assert set(some_of_them.index) == wanted
     pd.testing.assert_frame_equal(some_of_them, every.loc[list(some_of_them.index)], rtol=1e-6)
 

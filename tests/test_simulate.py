@@ -62,6 +62,9 @@ def test_records_say_what_was_measured_too(tmp_path):
         (tmp_path / "nodes" / f"{name}.json").write_text(json.dumps(seal({"removed": removed, "seconds": seconds})))
     (tmp_path / "nodes" / "study.json").write_text(json.dumps(seal({})))
     assert stages_of(tmp_path) == [[NOTEBOOK_SECONDS], [6.0], [2.5]]
+    record = {"removed": "", "seconds": {"fine_tune": 3.0, "evaluate": 1.0, "subsets_test": 8.0}, "shares": {"subsets_test": 4}}
+    (tmp_path / "nodes" / "original.json").write_text(json.dumps(seal(record)))
+    assert stages_of(tmp_path) == [[NOTEBOOK_SECONDS, 2.0, 2.0, 2.0, 2.0], [4.0], [2.5]], "shares are tasks of their own"
 
 
 def test_the_table_is_printed(tmp_path, monkeypatch, capsys, process_as_before):

@@ -1,5 +1,7 @@
 """The tree: whoever asks, in whatever order, however often interrupted, a node has the same numbers."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from paperlib.common.errors import UserError
 from paperlib.evidence import tables
 from paperlib.model import training
 from paperlib.names import CONTROLS, FAMILIES, RIVALS, SIGNALS, STRATEGIES
-from paperlib.nodes import compute, progress
+from paperlib.nodes import compute, parallel, progress
 from paperlib.tree import Study
 
 TINY = {
@@ -195,6 +197,35 @@ def test_all_sets_are_measured_in_shares(tmp_path, workers, lost, fine_tunes):
     study.node((2,), {"subsets_test"})
     assert (study.store.folder / "2.json").stat().st_mtime_ns == written, "measured once"
     assert not (params.unit_dir / "progress.json").exists()
+
+
+@pytest.mark.parametrize("diverged", [False, True])
+def test_shares_that_are_done_outlive_an_interruption(tmp_path, monkeypatch, diverged):
+    params = smoke_params(tmp_path, **TINY).replace(test_size=80 if diverged else 200)
+    study, asked, run = Study(params), [], parallel.run
+    study.node(())
+    if diverged:
+        weights = compute.model_of(params, ()).state_dict()
+        study.store.save_weights((), {name: tensor * math.nan if "classifier" in name else tensor for name, tensor in weights.items()})
+
+    def interrupted(function, arguments, params):
+        asked.append([share.chunk for *_, share in arguments])
+        for number, result in enumerate(run(function, arguments, params)):
+            if number == len(asked):
+                raise KeyboardInterrupt
+            yield result
+
+    monkeypatch.setattr(parallel, "run", interrupted)
+    for _ in asked or range(1 if diverged else 2):
+        with pytest.raises(KeyboardInterrupt):
+            study.node((), {"subsets_test"})
+    monkeypatch.setattr(parallel, "run", lambda function, arguments, params: asked.append([share.chunk for *_, share in arguments]) or run(function, arguments, params))
+    node = Study(params).node((), {"subsets_test"})
+    assert asked == ([[0, 1], [1]] if diverged else [[0, 1, 2, 3], [1, 2, 3], [3]])
+    expected = ablation.all_subsets(compute.model_of(params, ()), compute.bench_of(params).dataset.test)
+    pd.testing.assert_frame_equal(node.subsets("test"), expected, check_exact=True)
+    assert node.record["shares"] == {"subsets_test": len(asked[0])}
+    assert not list(study.store.weights.glob("*.json")), "nothing is left beside the weights"
 
 
 def test_the_bar_counts_all_sets_of_layers(tiny, monkeypatch):

@@ -13,7 +13,7 @@ from paperlib.compression.costs import Costs, about
 from paperlib.compression.wish import Wish
 from paperlib.evidence import transfer
 from paperlib.evidence.transfer_file import Stored
-from paperlib.nodes.node import Node, Removed, parse_label
+from paperlib.nodes.node import Node, Removed
 from paperlib.tree import Study
 
 GREEDY, EXACT, FUSER, TOP = "greedy ablation", "exact subsets", "the transferred fuser", "from the top"
@@ -59,9 +59,7 @@ def walk(study: Study, keep: int | None, fuser: Stored | None, costs: Costs, say
     study.node((), {"validation_correct"})
     orders = _orders(study, deepest, keep, fuser, costs, say)
     left = [layers - step for step in range(1, deepest + 1)] * len(orders)
-    known = sum(bool(name) and None not in parse_label(name) for name in study.store.labels())  # of walks, not of the control
-    say(f"walking down {deepest} layers, {', '.join(orders)}: at most {len(left)} fine-tunes, {costs.fine_tunes(left)}"
-        + f" less {known} that are at hand" * bool(known))
+    say(f"walking down {deepest} layers, {', '.join(orders)}: at most {len(left)} fine-tunes, {costs.fine_tunes(left)}, less what is at hand")
     paths = {name: [study.node(())] for name in orders}
     for step in range(1, deepest + 1):
         chosen = {name: (*paths[name][-1].removed, order.next_layer(paths[name])) for name, order in orders.items()}

@@ -36,6 +36,9 @@ def inputs_of(model: str | Path, data: str | Path, profile: str, seed: int, sett
 
     A model that is a classifier of these very classes is taken as fine-tuned. Raises UserError in one line.
     """
+    own = parameters.parse_settings(settings) if isinstance(settings, str) else settings
+    if own.get("selection_split", "validation") != "validation":
+        raise UserError("selection_split: a model to keep is chosen by validation texts, lest the test texts flatter it")
     named = str(data) in parameters.names("dataset")
     study = parameters.load(profile, str(data) if named else parameters.DATASETS[0], seed, settings)
     usual = study.replace(model=_model(model) if model else study.model, selection_split="validation")
@@ -46,7 +49,7 @@ def inputs_of(model: str | Path, data: str | Path, profile: str, seed: int, sett
         frames, names = sources.read(params)
     else:
         path = _there(data)
-        frames, names, remarks = _table(path, usual, settings)
+        frames, names, remarks = _table(path, usual, own)
         params, said = _of_table(_name_of(path), frames, names, str(path), usual)
         remarks = [*remarks, *said]
     params, head = _with_head(params, frames, names, numbered=named)
@@ -54,9 +57,8 @@ def inputs_of(model: str | Path, data: str | Path, profile: str, seed: int, sett
     return Inputs(params, fuser, [*remarks, *head, *found])
 
 
-def _table(path: Path, usual: Params, settings: str | dict) -> sources.Reading:
+def _table(path: Path, usual: Params, own: dict) -> sources.Reading:
     """Read a table of a person's own, by the columns and class names of the settings."""
-    own = parameters.parse_settings(settings) if isinstance(settings, str) else settings
     fields = {"text_fields": own.get("text_fields", ["text"]), "label_field": own.get("label_field", "label")}
     shares = usual.test_size / (usual.train_size + usual.validation_size + usual.test_size)
     return sources.read_table(path, **fields, class_names=own.get("class_names", ()), test_share=shares)
@@ -71,14 +73,16 @@ def _of_table(name: str, frames: sources.Frames, names: list[str], origin: str, 
     """Keep rows split and with their classes by name in the cache, and fit the sizes of the subsets to them.
 
     By name, as a number means one class to the data and may mean another to a model. The study has a folder of its own
-    there, for these rows, where they are from, and the model: nothing that another run still reads is written over.
+    there, for these rows, where they are from, and the model: nothing that another run still reads is written over. Where
+    `output_dir` is given, it is there instead.
     """
     if len(set(names)) == len(names):
         frames = {split: frame.assign(label=frame["label"].map(dict(enumerate(names)))) for split, frame in frames.items()}
     digest = hashlib.sha256(f"{origin} {usual.model}".encode())
     for frame in frames.values():
         digest.update(pd.util.hash_pandas_object(frame[["text", "label"]], index=False).to_numpy().tobytes())
-    folder = usual.cache_path / LATENT / digest.hexdigest()[:12]
+    place = usual.cache_path if usual.output_dir == parameters.load(usual.profile).output_dir else ROOT / usual.output_dir
+    folder = place / LATENT / digest.hexdigest()[:12]
     for split, frame in frames.items():
         path = folder / TABLES / name / f"{split}.parquet"
         if not path.exists():

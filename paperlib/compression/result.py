@@ -86,7 +86,7 @@ def check_target(folder: Path) -> Path:
     except ValueError as error:
         raise UserError(f"OUT: {error}") from None
     if target.exists() and not _is_ours(target):
-        raise UserError(f"OUT: {target.name} is there already and was not written by this command: name another folder")
+        raise UserError(f"OUT: {target.name} is there already and holds what was not written by this command, or was changed since: name another folder")
     try:
         with tempfile.TemporaryDirectory(dir=next(parent for parent in target.parents if parent.exists())):
             return target
@@ -105,12 +105,12 @@ def check_apart(target: Path, read: Path | str, what: str) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Say whether a folder is empty, or holds what we wrote and nothing else."""
+    """Say whether a folder is empty, or holds what we wrote, as we wrote it, and nothing else."""
     if not folder.is_dir():
         return False
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     try:
         record = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        return record["made_by"] == MAKER and there <= {*record["files"], METRICS}
+        return record["made_by"] == MAKER and all(name == METRICS or sha256_file(path) == record["files"][name] for name, path in there.items())
     except (OSError, ValueError, KeyError, TypeError):
         return not any(folder.iterdir())

@@ -64,6 +64,9 @@ def compress(
         for what, path in (("MODEL", model), ("DATA", data)):
             result.check_apart(target, path, what)
     found = inputs.inputs_of(model, data, profile, seed, settings)
+    if out is not None:
+        for what, path in (("the parameter model", found.params.model), ("the parameter data_dir", found.params.data_dir)):
+            result.check_apart(target, path, what)
     for remark in found.remarks:
         say(remark)
     with lock(found.params.profile_dir):
@@ -149,7 +152,7 @@ def _exported(work: Work, depths: list[choose.Depth]) -> list[Form]:
     """Save the best model of each depth, as ONNX too; return them in the first form of those that are measured."""
     folders, layers = [work.version(depth.best.removed) for depth in depths], depths[0].best.original_layers
     missing = sum(not export.is_there(folder) for folder in folders)
-    if missing:
+    if missing and not work.no_onnx:
         work.say(f"writing {missing} models as ONNX, fp32 and int8: about {3 * layers + 4 * missing} s of one core")
     work.write_onnx(folders)
     return [Form(_name(depth, layers), work.kinds[0], folder, tuple(depth.best.remaining)) for depth, folder in zip(depths, folders)]
@@ -207,7 +210,7 @@ def _distilled(work: Work, student: Node, costs: Costs) -> tuple[Path, dict]:
         return work.version(()), {}
     length = costs.fine_tunes([len(student.remaining)] * 2)
     work.say(f"distilling the original into it, beside the same training without a teacher: {length}")
-    record = distillation.distil(work.study, student)
+    record = distillation.distil(work.study, student, work.folder)  # a study of `make reproduce` may have one of its own
     rows = {row["model"]: row for row in record["models"]}
     before, (after, alone) = student.validation_accuracy, [float(unpack(rows[name]["validation_correct"]).mean()) for name in ("distilled", "ce_control")]
     about = {
@@ -219,7 +222,7 @@ def _distilled(work: Work, student: Node, costs: Costs) -> tuple[Path, dict]:
     folder = work.folder / f"distilled-{record['student_sha256'][:12]}"
     if not (folder / "config.json").exists():
         with in_one_piece(folder) as partial:
-            shutil.copytree(work.params.unit_dir / distillation.STUDENT, partial, dirs_exist_ok=True)
+            shutil.copytree(work.folder / distillation.STUDENT, partial, dirs_exist_ok=True)
     return folder, about
 
 

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_bytes, atomic_write_json, sha256_file
 from paperlib.common.messages import shown
 from paperlib.common.places import ROOT, settle_tools
@@ -71,4 +72,8 @@ def _read(path: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        print(f"paperlib: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)

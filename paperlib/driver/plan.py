@@ -123,8 +123,8 @@ def _measuring(left: int, count: int, params: Params, names: Sequence[str] = WAL
 
 def _sets(layers: int, batch: Batch, workers: int) -> float:
     """Return what all sets of layers of the original model cost at most, in training steps of one layer and one example."""
-    at_once = min(workers, len(ablation.shares(layers, batch)))
-    return FORWARD_SHARE * orders.passes(layers) * len(batch["labels"]) / at_once
+    shares = len(ablation.shares(layers, batch))
+    return FORWARD_SHARE * orders.passes(layers) * len(batch["labels"]) * math.ceil(shares / workers) / shares
 
 
 def _prefixes(order: list[int]) -> Iterator[Removed]:

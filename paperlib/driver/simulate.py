@@ -19,6 +19,7 @@ from paperlib.params import Params
 
 NOTEBOOK_SECONDS = 45  # starting kernels, drawing and the report, per unit
 
+Spent = tuple[float, float, list[float]]  # on a model: seconds of its fine-tune, of measurements, of each share of what was shared out
 Stages = list[list[float]]  # of a unit: seconds of tasks that need nothing of each other, stage after stage
 
 
@@ -66,19 +67,21 @@ def schedule(units: Sequence[Stages], workers: int) -> Schedule:
 
 
 def stages_of(unit_dir: Path) -> Stages | None:
-    """Read what a finished unit took: its notebooks, then the models of each level; None where nothing was recorded.
+    """Read what a finished unit took: its notebooks and what was shared out, then the models of each level; None where nothing was recorded.
 
     Node records hold all seconds of a model, measurements too; where they were not kept, the table of steps holds those
     of its fine-tune. A fine-tune counts as the median of those with as many layers: a computer that slept, or was busy
     with something else, says nothing of another.
     """
     found = _of_records(unit_dir / "nodes") or _of_steps(unit_dir / "steps.csv")
-    alike, levels = defaultdict(list), defaultdict(list)
-    for removed, (fine_tune, _) in found.items():
+    alike, levels, shared = defaultdict(list), defaultdict(list), []
+    for removed, (fine_tune, *_) in found.items():
         alike[len(layers_of(removed))].append(fine_tune)
-    for removed, (_, rest) in found.items():
+    for removed, (_, rest, shares) in found.items():
         levels[len(removed)].append(statistics.median(alike[len(layers_of(removed))]) + rest)
-    return [[float(NOTEBOOK_SECONDS)], *(levels[depth] for depth in sorted(levels))] if found else None
+        shared += shares
+    # What is shared out waits for the original, and level 1 for it: in its place, beside the notebooks, it takes as long.
+    return [[float(NOTEBOOK_SECONDS), *shared], *(levels[depth] for depth in sorted(levels))] if found else None
 
 
 def report(studies: Sequence[Params], most: int) -> str:
@@ -110,18 +113,22 @@ def _recorded(params: Params) -> Stages | None:
     return stages_of(params.unit_dir) or stages_of(REFERENCE / params.profile / params.unit_dir.relative_to(params.profile_dir))
 
 
-def _of_records(folder: Path) -> dict[Removed, tuple[float, float]]:
-    """Return the seconds of each model's fine-tune, and of what was measured on it."""
-    records = [read_sealed(path) for path in sorted(folder.glob("*.json")) if is_node(path.stem)]
-    seconds = {parse_label(record["removed"]): record["seconds"] for record in filter(None, records)}
-    return {removed: (parts["fine_tune"], sum(parts.values()) - parts["fine_tune"]) for removed, parts in seconds.items()}
+def _of_records(folder: Path) -> dict[Removed, Spent]:
+    """Return the seconds of each model's fine-tune, of what was measured on it, and of the shares of what was shared out."""
+    found = {}
+    for record in filter(None, (read_sealed(path) for path in sorted(folder.glob("*.json")) if is_node(path.stem))):
+        seconds, shares = record["seconds"], record.get("shares", {})
+        rest = sum(spent for part, spent in seconds.items() if part != "fine_tune" and part not in shares)
+        shared = [seconds[part] / number for part, number in shares.items() for _ in range(number)]
+        found[parse_label(record["removed"])] = (seconds["fine_tune"], rest, shared)
+    return found
 
 
-def _of_steps(path: Path) -> dict[Removed, tuple[float, float]]:
+def _of_steps(path: Path) -> dict[Removed, Spent]:
     if not path.exists():
         return {}
     steps = pd.read_csv(path, usecols=["removed", "seconds"], dtype={"removed": str}, keep_default_na=False)
-    return {parse_label(removed): (float(seconds), 0.0) for removed, seconds in steps.drop_duplicates("removed").itertuples(index=False)}
+    return {parse_label(removed): (float(seconds), 0.0, []) for removed, seconds in steps.drop_duplicates("removed").itertuples(index=False)}
 
 
 def _doubled(most: int) -> list[int]:

@@ -49,7 +49,7 @@ def walks_here(own: bool, params: Params) -> pd.DataFrame:
 
 
 def beside(here: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
-    """Set what the random forest gains over each rival here beside what it gains there.
+    """Set what the random forest gains over each rival here beside what it gains there, on one other encoder.
 
     One row for each rival that was walked on both sides, of the datasets on which it was; the columns of
     `comparisons.rivals`, each with _here and _there.

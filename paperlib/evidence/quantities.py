@@ -52,7 +52,7 @@ def strategies_differ(results: Results) -> Estimate:
     table = _rounded(results)
     chi2, p = statistics.friedman(table)
     if pd.isna(p):
-        raise Untestable("needs several datasets as blocks")
+        raise Untestable("all strategies are equal on every dataset" if table.shape[1] > 1 else "needs several datasets as blocks")
     return Estimate(chi2, p_two_sided=p, datasets=table.shape[1])
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
@@ -154,9 +155,8 @@ def comparable(params: Params, asked: str = "") -> list[tuple[str, int]]:
     """
     settings, laid_out, found = settings_of(params), is_laid_out(params), []
     for folder, record in finished(params.profile_dir).items():
-        sound = all(_is(folder / f"{table}.csv", digest) for table, digest in record.get("tables", {}).items())
         ours = record.get("settings") == settings and (not asked or asked in record.get("asked", []))
-        if sound and (ours or laid_out):
+        if _is_sound(folder, record) and (ours or laid_out):
             found.append((record["parameters"]["dataset"], record["parameters"]["seed"]))
     return found
 
@@ -173,14 +173,24 @@ def finished(profile_dir: Path) -> dict[Path, dict]:
 
 
 def of_other_encoders(params: Params) -> dict[Path, dict]:
-    """Return the provenance of finished units of other profiles that start from another encoder than this study's, by folder."""
+    """Return the provenance of finished units of other profiles that start from another encoder than this study's, by folder.
+
+    Of a profile whose units have several settings, those are taken that most have: they are one study.
+    """
     found = {}
     for profile_dir in sorted(path for path in params.default_dir.parent.glob("*") if path != params.default_dir):
-        there = finished(profile_dir)
+        sound = {folder: record for folder, record in finished(profile_dir).items() if _is_sound(folder, record)}
+        settings = Counter(record.get("settings") for record in sound.values()).most_common(1)
+        there = {folder: record for folder, record in sound.items() if record.get("settings") == settings[0][0]}
         encoders = {record["parameters"]["model"] for record in there.values()}
         if len(encoders) == 1 and not encoders & {params.model, "random-bert"}:
             found |= there
     return found
+
+
+def _is_sound(folder: Path, record: dict) -> bool:
+    """Say whether a unit's tables are, to the byte, those that were recorded."""
+    return all(_is(folder / f"{table}.csv", digest) for table, digest in record.get("tables", {}).items())
 
 
 def settings_of(params: Params) -> str:

@@ -16,12 +16,12 @@ FOREST = FUSERS[1]
 
 def layer_parameters(results: Results) -> Estimate:
     """Return the parameters that leave with one layer of a 12-layer model: the study's own, or another that was walked beside it."""
-    whole = pd.concat([results.table("steps"), results.steps_encoder])
+    whole = pd.concat([results.table("steps").assign(encoder=""), results.steps_encoder])
     steps = whole.query("layers == @published.LAYERS and strategy != 'Equal-Training'")
     if steps.empty:
         found = ", ".join(map(str, sorted(whole["layers"].unique())))
         raise Untestable(f"the model has {found} layers, not {published.LAYERS}")
-    removed = -steps.groupby(statistics.WALK)["parameters"].diff().dropna()
+    removed = -steps.groupby([*statistics.WALK, "encoder"])["parameters"].diff().dropna()
     return Estimate(removed.mean(), removed.std(ddof=0), datasets=steps["dataset"].nunique())
 
 

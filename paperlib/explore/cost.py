@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paperlib import params as P
 from paperlib import strategies
 from paperlib.common.messages import shown
 from paperlib.evidence.provenance import duration
 from paperlib.explore import curves
+from paperlib.explore.known import usual_of
 from paperlib.nodes import parallel
 from paperlib.nodes.node import Node
 from paperlib.nodes.progress import cost
@@ -39,11 +39,13 @@ def preview(params: Params, names: Sequence[str] = curves.USUAL) -> Preview:
     those of the default study on the same encoder, scaled to the texts trained on.
     """
     known = store_of(params).known()
+    if not names:
+        return Preview(known, 0, None, shown(params.unit_dir))
     found = curves.paths(params, names)
     if found:
         left = [layers for path in found for layers in _still_wanted(path, params)]
         return _priced(params, known, left, found, 1.0)
-    usual = P.load(params.profile, params.dataset, params.seed)
+    usual = usual_of(params)
     found = curves.paths(usual, names) if usual.model == params.model else []
     if not found:
         return Preview(known, None, None, shown(params.unit_dir))

@@ -1,4 +1,4 @@
-"""Read from the store how far walks have come under some settings, and compare settings; nothing here trains."""
+"""Read from the store how far walks have come under some settings, and compare settings; nothing here trains, or writes."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ from paperlib.evidence.unit_numbers import paired_difference
 from paperlib.explore.known import titles
 from paperlib.nodes import fingerprint
 from paperlib.nodes.node import Node, Removed, label
+from paperlib.nodes.store import Store, store_of
 from paperlib.params import Params
-from paperlib.tree import Study
 
 USUAL = ("Random-Forest", "Greedy-Ablation", "Random", "Equal-Training")  # walks shown unless others are asked for
 # The parameters by which strategies choose; what else they go by is in the nodes.
@@ -33,9 +33,9 @@ class Path:
 
 def paths(params: Params, names: Sequence[str] = USUAL) -> list[Path]:
     """Follow walks as far as their models are known, here or in a study that trains the same ones."""
-    study = Study(params)
-    root = study.store.adopt(())
-    return [_follow(study, name, [root]) for name in names] if root else []
+    store = store_of(params)
+    root = store.look(())
+    return [_follow(params, store, name, [root]) for name in names] if root else []
 
 
 def table(params: Params, names: Sequence[str] = USUAL) -> pd.DataFrame:
@@ -52,7 +52,8 @@ def table(params: Params, names: Sequence[str] = USUAL) -> pd.DataFrame:
 def differences(one: Params, other: Params, names: Sequence[str] = USUAL) -> pd.DataFrame:
     """Compare two settings at each depth that both have reached: strategy, step, points (the other minus the one), error, same.
 
-    The error is that of a paired comparison where both were tested on the same texts, else of a difference of two shares.
+    The error is that of a paired comparison where both were tested on the same texts, else of two independent shares: too
+    large where one's texts are among the other's.
     `same` says that it is one model in both.
     """
     rows = []
@@ -67,15 +68,15 @@ def models(params: Params, names: Sequence[str] = USUAL) -> dict[Removed, Node]:
     return {node.removed: node for path in paths(params, names) for node in path.nodes}
 
 
-def _follow(study: Study, name: str, nodes: list[Node]) -> Path:
+def _follow(params: Params, store: Store, name: str, nodes: list[Node]) -> Path:
     while True:
         try:
-            removed = _next(name, nodes, study.params)
+            removed = _next(name, nodes, params)
         except (KeyError, TypeError, UserError):  # the model is there, what the strategy goes by is not measured yet
             return Path(name, nodes, ended=False)
         if removed is None:
             return Path(name, nodes, ended=True)
-        node = study.store.adopt(removed)
+        node = store.look(removed)
         if node is None:
             return Path(name, nodes, ended=False)
         nodes = [*nodes, node]

@@ -67,10 +67,10 @@ class Form:
     def _changed(self, change: dict) -> None:
         if self._filling:
             return
-        if change["owner"] in (self.profile, self.dataset):  # its defaults are others
-            self._fill(self._usual().replace(**self._kept()))
         self.fault = ""
         try:
+            if change["owner"] in (self.profile, self.dataset):  # its defaults are others
+                self._fill(self._usual().replace(**self._kept()))
             self.params = P.load(self.profile.value, self.dataset.value, self.seed.value, self.settings())
         except UserError as error:
             self.fault = str(error)

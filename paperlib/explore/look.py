@@ -34,7 +34,7 @@ class Look:
 def look(params: Params, removed: Removed) -> Look | None:
     """Return what is known of a model, None when neither it nor the original is there."""
     store = store_of(params)
-    node, original = store.adopt(removed), store.adopt(())
+    node, original = store.look(removed), store.look(())
     if node is None or original is None:
         return None
     frames, names, _ = sources.reading(params)

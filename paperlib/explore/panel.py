@@ -57,7 +57,9 @@ class Panel(widgets.VBox):
         self.earlier, self.later = _button("Previous model", lambda _: self._turn(-1)), _button("Next model", lambda _: self._turn(1))
         self.looked = widgets.HTML()
         self.model.observe(lambda _: self._look(), "value")
-        self.shown = known(params)[:MOST]
+        found = known(params)
+        asked = [each for each in found if params.experiment and each.unit_dir == params.unit_dir]  # it must not be crowded out
+        self.shown = [*[each for each in found if each not in asked][: MOST - len(asked)], *asked]
         buttons, models = widgets.HBox([self.run, self.stop, self.keep, self.clear]), widgets.HBox([self.model, self.earlier, self.later])
         super().__init__([self.form.view, self.cost, self.command, buttons, self.state, self.walks, self.picture, self.order, models, self.looked])
         self._changed()

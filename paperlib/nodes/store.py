@@ -67,14 +67,27 @@ class Store:
         """Return a node; where only another study trained the same model, take over all it recorded but what it measured otherwise."""
         if (node := self.read(removed)) is not None:
             return node
+        found = self._elsewhere(removed)
+        return self.write(found) if found else None
+
+    def look(self, removed: Removed) -> Node | None:
+        """Return a node as `adopt` does, but claim, write and delete nothing: for who only looks."""
+        record = read_sealed(self._record_path(removed)) or {}
+        if (record.get("fingerprint"), record.get("removed")) == (self.fingerprint, label(removed)):
+            return Node(record)
+        found = self._elsewhere(removed)
+        return Node(found) if found else None
+
+    def _elsewhere(self, removed: Removed) -> dict:
+        """Return what other studies recorded of the same model, but what they measured otherwise; {} where none trained it."""
         found = {}
         for folder, measuring in self.relatives.items():
             record = read_sealed(folder / self._record_path(removed).name) or {}
             if (record.get("training"), record.get("removed")) == (self.training, label(removed)):
                 if record["fingerprint"] == self.fingerprint:
-                    return self.write(record)
+                    return record
                 found = _together(found, self._measured_alike(record, measuring))
-        return self.write(found) if found else None
+        return found
 
     def _measured_alike(self, record: dict, measuring: dict[str, str]) -> dict:
         """Return another study's record of the same model without the measurements that this one makes in another way."""

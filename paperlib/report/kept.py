@@ -60,9 +60,10 @@ class Kept:
         return tables.of_profile(self.folder, "steps_encoder")
 
     @cached_property
-    def beside(self) -> pd.DataFrame:
-        """What fusion gains here beside what it gains at the other encoder, as `other_encoder.beside` says; empty without walks."""
-        return pd.DataFrame() if self.walks is None else other_encoder.beside(self.steps, self.walks)
+    def beside(self) -> dict[str, pd.DataFrame]:
+        """What fusion gains here beside what it gains at each other encoder, by its name, as `other_encoder.beside` says."""
+        by_encoder = {} if self.walks is None else dict(list(self.walks.groupby("encoder", sort=False)))
+        return {encoder: other_encoder.beside(self.steps, walks) for encoder, walks in by_encoder.items()}
 
 
 def profiles(reference: Path = REFERENCE) -> list[Kept]:

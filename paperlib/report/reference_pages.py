@@ -216,20 +216,23 @@ def _rivals_table(kept: Kept) -> str:
 
 
 def _on_another_encoder(kept: Kept, short: bool = False) -> str:
-    """Set what fusion gains at another encoder beside what it gains here on the same datasets, and say where they disagree.
+    """Set what fusion gains at each other encoder beside what it gains here on the same datasets, and say where they disagree.
 
     In a table or, `short`, in a sentence.
     """
-    found, there = kept.beside, kept.walks
-    if found.empty:  # nothing was walked on both
-        return ""
+    walked = {encoder: kept.walks[kept.walks["encoder"] == encoder] for encoder, found in kept.beside.items() if not found.empty}  # on both
+    return "".join(_at(kept, encoder, there, short) for encoder, there in walked.items())
+
+
+def _at(kept: Kept, encoder: str, there: pd.DataFrame, short: bool) -> str:
+    found = kept.beside[encoder]
     layers = {side: f"{rows['layers'].iloc[0]} layers" for side, rows in (("here", kept.steps), ("there", there))}
     apart = list(found.index[found["verdict_here"] != found["verdict_there"]])
     alike = [rival for rival in found.index if rival not in apart]
     told = [f"{verb} {sentences.listed(rivals)}" for verb, rivals in (("say the same of", alike), ("differ on", apart)) if rivals]
     agreed = f"By these verdicts {layers['here']} and {layers['there']} {', and '.join(told)}; other rivals were not walked there.\n\n"
     cells = {rival: {side: _cells(row, side) for side in layers} for rival, row in found.iterrows()}
-    encoder = f"{layers['there']}, of {', '.join(there['encoder'].unique())}"
+    encoder = f"{layers['there']}, of {encoder}"
     if short:
         gains = [f"{cell['there'][0]} points over {rival} ({cell['there'][1]} datasets ahead; {layers['here']} there: {cell['here'][0]})" for rival, cell in cells.items()]
         return f"On {encoder}, fusion gains {sentences.listed(gains)}. {agreed}"
