@@ -649,7 +649,7 @@ def test_what_is_read_is_not_written_over(out, what, compressed, tmp_path, monke
     monkeypatch.setattr("paperlib.compression.result._is_ours", lambda folder: True)
     with pytest.raises(UserError, match=f"OUT: {'root' if out == '.' else out} is or holds what {what} names"):
         compress("small", "texts/train.csv", out=out, profile="smoke", settings=compressed.settings)
-    if what == "MODEL":
+    if out == "small":
         named = {"model": str(tmp_path / "root" / "small"), **compressed.settings}
         with pytest.raises(UserError, match="is or holds what the parameter model names"):
             compress("", "texts/train.csv", out=out, profile="smoke", settings=named)

@@ -33,7 +33,8 @@ def measure(params: Params, removed: Removed, part: str, did: Callable[[float], 
     of_each = cost_of_sets(len(node.remaining), len(batch["labels"]), params) / len(shares)
     path = bench.store.weights / f"{label(removed) or ORIGINAL}.{part}.json"
     done = _read(path, shares)
-    did(of_each * len(done))
+    if done:
+        did(of_each * len(done))
     for share, *result in parallel.run(_of_share, [(params, removed, split, share) for share in shares if share not in done], params):
         done[share] = result
         _write(path, done)
