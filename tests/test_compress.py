@@ -620,6 +620,8 @@ def test_a_model_that_another_run_has_changed_is_not_saved_as_this_one(compresse
 
 
 def test_what_a_person_put_beside_a_saved_model_is_not_deleted(compressed, tmp_path):
+    from paperlib.compression import result
+
     made = compressed.first
     made.save(tmp_path / "mine")
     made.save(tmp_path / "mine")  # over what is ours alone
@@ -633,6 +635,10 @@ def test_what_a_person_put_beside_a_saved_model_is_not_deleted(compressed, tmp_p
     with pytest.raises(UserError, match="OUT: edited is there already and holds what .* was changed since"):
         made.save(tmp_path / "edited")
     assert (tmp_path / "edited" / "README.md").read_text() == "my own card"
+    result.check_same(tmp_path / "edited", made.params)
+    for other in ({"dataset": "others"}, {"model": "/somewhere/my-bert"}):
+        with pytest.raises(UserError, match=f"OUT: edited holds what was made of {os.path.basename(made.params.model)} for {made.params.dataset}: name"):
+            result.check_same(tmp_path / "edited", made.params.model_copy(update=other))
     assert not (made.params.unit_dir / "student").exists(), "that is where `make reproduce` keeps its own"
 
 

@@ -104,6 +104,14 @@ def check_apart(target: Path, read: Path | str, what: str) -> None:
         raise UserError(f"OUT: {target.name} is or holds what {what} names: name another folder")
 
 
+def check_same(target: Path, params: Params) -> None:
+    """Raise UserError when a folder holds what was made of another model or of other texts."""
+    if (target / METRICS).exists():
+        was = json.loads((target / METRICS).read_text(encoding="utf-8"))["run"]["parameters"]
+        if (was["model"], was["dataset"]) != (provenance.scrub(params.model), params.dataset):
+            raise UserError(f"OUT: {target.name} holds what was made of {Path(was['model']).name} for {was['dataset']}: name another folder, or remove it")
+
+
 def _is_ours(folder: Path) -> bool:
     """Say whether a folder is empty, or holds what we wrote, as we wrote it, and nothing else."""
     if not folder.is_dir():

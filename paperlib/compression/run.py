@@ -67,6 +67,7 @@ def compress(
     if out is not None:
         for what, path in (("the parameter model", found.params.model), ("the parameter data_dir", found.params.data_dir)):
             result.check_apart(target, path, what)
+        result.check_same(target, found.params)
     for remark in found.remarks:
         say(remark)
     with lock(found.params.profile_dir):
