@@ -421,7 +421,7 @@ def check_written(folder: Path):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["--parts", "unit", "units"], "unknown part 'units'; there are: unit, levels"),
+        (["--parts", "unit", "units"], "unknown part 'units'; there are: unit, limit"),
         (["--parts", "study"], "the part study needs unit"),
         (["--repeats", "0"], "repeats must be at least 1"),
         (["--repeats", "few"], "repeats 'few' is not a whole number"),
