@@ -84,7 +84,7 @@ class Study:
         with Progress(self.params, f"{len(names)} walks", watch) as progress:
             layers = self._layers()
             walks = [walk for name in names for walk in strategies.members(name, layers, self.params)]
-            sets = self._cost_of_sets({(): root_parts}, layers)
+            sets = self._cost_of_sets(self._missing_sets({(): root_parts}), layers)
             progress.expect([layers, *self._still_wanted(dict.fromkeys(walks, [()]), layers)], sets)
             root = self._ensure({(): root_parts}, progress)[()]
             paths = {walk: [root] for walk in walks}
@@ -168,8 +168,7 @@ class Study:
 
     def _measure_sets(self, wanted: dict[Removed, set[str]], progress: Progress | None) -> None:
         """Measure what is missing of all sets of layers on all cores: in a deep study they take as long as a hundred fine-tunes."""
-        missing = [(removed, part) for removed, parts in wanted.items() for part in sorted(parts & SUBSETS)
-                   if not self.store.read(removed).has({part})]  # fmt: skip
+        missing = self._missing_sets(wanted)
         if not missing:
             return
         from paperlib.nodes import compute_subsets  # takes seconds to import
@@ -177,15 +176,18 @@ class Study:
         ahead.finish()  # what goes wrong in a process that runs ahead would end the others
         with contextlib.nullcontext(progress) if progress else Progress(self.params, "all sets of layers") as shown:
             if progress is None:
-                shown.expect([], self._cost_of_sets(wanted, self._layers()))
+                shown.expect([], self._cost_of_sets(missing, self._layers()))
             for removed, part in missing:
                 compute_subsets.measure(self.params, removed, part, shown.did)
 
-    def _cost_of_sets(self, wanted: dict[Removed, set[str]], layers: int) -> float:
-        """Return what it costs at most to measure what is missing of all sets of layers."""
-        known = {removed: self.store.read(removed) for removed in wanted}
-        missing = [part for removed, parts in wanted.items() for part in parts & SUBSETS if not (known[removed] and known[removed].has({part}))]
-        return sum(cost_of_sets(layers, getattr(self.params, f"{part.removeprefix('subsets_')}_size"), self.params) for part in missing)
+    def _missing_sets(self, wanted: dict[Removed, set[str]]) -> list[tuple[Removed, str]]:
+        """List what is asked for of all sets of layers and not measured yet."""
+        asked = [(removed, part) for removed, parts in wanted.items() for part in sorted(parts & SUBSETS)]
+        return [(removed, part) for removed, part in asked if not self._complete(removed, {part})]
+
+    def _cost_of_sets(self, missing: list[tuple[Removed, str]], layers: int) -> float:
+        """Return what it costs at most to measure these."""
+        return sum(cost_of_sets(layers, getattr(self.params, f"{part.removeprefix('subsets_')}_size"), self.params) for _, part in missing)
 
     def _ensure_weights(self, nodes: list[Removed]) -> None:
         """Rebuild evicted weights by replaying their paths, shallow ones first so that deep ones find them."""

@@ -9,10 +9,11 @@ import torch
 from paperlib.common.errors import UserError
 from paperlib.model import batched_training, encoder, together, training
 from paperlib.nodes import compute
+from paperlib.nodes.progress import PASSES_OF_TRAINING
 from paperlib.params import Params
 
 CALIBRATION_STEPS = 3
-FORWARD_SHARE = 1 / 3  # of a training step: the backward pass costs twice the forward pass
+FORWARD_SHARE = 1 / PASSES_OF_TRAINING  # of a training step
 
 
 def calibrate(params: Params, total: int, models: int = 1) -> Callable[[int], float]:

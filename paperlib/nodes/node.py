@@ -11,14 +11,12 @@ import pandas as pd
 BYTES_PER_PARAMETER = 4  # the paper's GB: 32-bit weights (section 3.1)
 Round = int | None | tuple[int, ...]  # what goes before a fine-tune: a layer, none, or several at once
 Removed = tuple[Round, ...]  # by original layer numbers, in order
+SUBSETS = frozenset({"subsets_test", "subsets_validation"})  # measurements of all sets of layers
 
 
 def label(removed: Removed) -> str:
     """Write a node's tuple as in the tables: "3-1", "none-none", "1+4-none", "" for the original model."""
     return "-".join(map(_word, removed))
-
-
-SUBSETS = frozenset({"subsets_test", "subsets_validation"})  # measurements of all sets of layers
 
 
 def parse_label(text: str) -> Removed:

@@ -44,7 +44,7 @@ def workers_of(params: Params) -> int:
 def run(function: Callable, arguments: list[tuple], params: Params) -> Iterator:
     """Yield `function(*arguments[i])` as each ends, in any order; in this process when there is one worker, or one thing to do.
 
-    There are as many processes however little there is to do: other numbers would end those that run, and wait for `ahead`.
+    There are as many processes however little there is to do: another number would end some, with what they have loaded.
     """
     workers = workers_of(params)
     if min(workers, len(arguments)) <= 1:

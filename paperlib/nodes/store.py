@@ -60,8 +60,7 @@ class Store:
             path.unlink(missing_ok=True)
         if record is None:
             return None
-        wanted = (self.fingerprint, label(removed))
-        return Node(record) if (record.get("fingerprint"), record.get("removed")) == wanted else None
+        return self._own(record, removed)
 
     def adopt(self, removed: Removed) -> Node | None:
         """Return a node; where only another study trained the same model, take over all it recorded but what it measured otherwise."""
@@ -72,11 +71,15 @@ class Store:
 
     def look(self, removed: Removed) -> Node | None:
         """Return a node as `adopt` does, but claim, write and delete nothing: for who only looks."""
-        record = read_sealed(self._record_path(removed)) or {}
-        if (record.get("fingerprint"), record.get("removed")) == (self.fingerprint, label(removed)):
-            return Node(record)
+        if (node := self._own(read_sealed(self._record_path(removed)) or {}, removed)) is not None:
+            return node
         found = self._elsewhere(removed)
         return Node(found) if found else None
+
+    def _own(self, record: dict, removed: Removed) -> Node | None:
+        """Return the node of a record, None where it is another study's or another node's."""
+        wanted = (self.fingerprint, label(removed))
+        return Node(record) if (record.get("fingerprint"), record.get("removed")) == wanted else None
 
     def _elsewhere(self, removed: Removed) -> dict:
         """Return what other studies recorded of the same model, but what they measured otherwise; {} where none trained it."""
