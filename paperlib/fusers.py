@@ -12,6 +12,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from paperlib.names import SIGNALS
+from paperlib.signals import degenerate
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Fit:
 def standardise(signals: pd.DataFrame) -> pd.DataFrame:
     """Return (x - mean) / sd over the layers of one model; a signal equal in all layers, or not a number, becomes 0."""
     spread = signals.std(ddof=0)
-    degenerate = spread <= 1e-6 * signals.abs().max()
-    return ((signals - signals.mean()) / spread.mask(degenerate, np.inf)).astype(float).fillna(0.0)
+    says_nothing = spread.index.isin(degenerate(signals))
+    return ((signals - signals.mean()) / spread.mask(says_nothing, np.inf)).astype(float).fillna(0.0)
 
 
 def fit(name: str, models: list[tuple[pd.DataFrame, pd.Series]], trees: int, seed: int) -> Fit:

@@ -90,7 +90,7 @@ class Params(BaseModel):
     forest_trees: Positive
 
     kd_alpha: Annotated[float, Field(ge=0, le=1)]
-    kd_temperature: Annotated[float, Field(gt=0)]
+    kd_temperature: Annotated[float, Field(ge=0.01, le=1000)]  # beyond, logits over it are no longer finite, or all alike
     kd_t_squared: bool
 
     random_orders: Positive

@@ -1,4 +1,4 @@
-"""A disk that fills up during a study, really: a file system in memory, of a size that is set."""
+"""A disk that fills up during a study, really: a file system in memory, of a size that is set; and how what is whole takes its place."""
 
 import io
 import json
@@ -13,6 +13,7 @@ import pytest
 from conftest import smoke_params
 from full_disk import WALKS
 
+from paperlib.common import files
 from paperlib.common.places import ROOT
 from paperlib.evidence import tables
 from paperlib.tree import Study
@@ -56,3 +57,41 @@ def test_a_study_goes_on_when_there_is_room_again(tmp_path):
     expected = pd.read_csv(io.StringIO(tables.steps(study, WALKS).to_csv(index=False)))
     steps = pd.read_csv(io.StringIO(told["steps"]))
     pd.testing.assert_frame_equal(steps.drop(columns="seconds"), expected.drop(columns="seconds"), check_exact=True)
+
+
+def folder_with(path: Path, name: str) -> Path:
+    path.mkdir()
+    (path / name).write_text(name)
+    return path
+
+
+@pytest.mark.parametrize("what", ["nothing", "a folder", "a file", "a link"])
+def test_a_folder_takes_the_place_of_what_stood_there(what, tmp_path):
+    path, new = tmp_path / "kept", folder_with(tmp_path / ".kept.partial", "new")
+    if what == "a folder":
+        folder_with(path, "old")
+    elif what == "a file":
+        path.write_text("old")
+    elif what == "a link":
+        path.symlink_to(folder_with(tmp_path / "elsewhere", "old"))
+    folder_with(tmp_path / ".kept.partial-before", "of a killed run")
+    files.put(new, path)
+    assert [each.name for each in path.iterdir()] == ["new"] and not path.is_symlink()
+    files.sweep(tmp_path)
+    assert {each.name for each in tmp_path.iterdir()} == {"kept"} | ({"elsewhere"} if what == "a link" else set())
+    assert what != "a link" or (tmp_path / "elsewhere" / "old").read_text() == "old"
+
+
+def test_what_stood_there_stays_when_it_cannot_be_replaced(tmp_path, monkeypatch):
+    path, new = folder_with(tmp_path / "kept", "old"), folder_with(tmp_path / ".kept.partial", "new")
+    rename = os.replace
+
+    def refuse(source, target):
+        if Path(source) == new:
+            raise OSError("no")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="no"):
+        files.put(new, path)
+    assert [each.name for each in path.iterdir()] == ["old"]

@@ -146,6 +146,7 @@ def test_a_proper_float_is_read():
         ("seed=0x10", "seed: 0x10 is another number to YAML"),
         ("class_names=[a,010]", "class_names: 010 is another number to YAML"),
         ("kd_alpha=1.5", "kd_alpha: must be less than or equal to 1"),
+        ("kd_temperature=1.0e-38", "kd_temperature: must be greater than or equal to 0.01"),
         ("signal_size=513", "signal_size: must be at most train_size = 512"),
         ("signal_split=validation signal_size=257", "signal_size: must be at most validation_size = 256"),
         ("data_source=data_dir", "data_dir: must name a folder when data_source is data_dir"),

@@ -56,9 +56,18 @@ def in_one_piece(path: Path) -> Iterator[Path]:
 
 def put(partial: Path, path: Path) -> None:
     """Move a file or a folder that is written whole to its place. Everything that is kept comes through here."""
-    if partial.is_dir():
-        _remove(path)
-    os.replace(partial, path)
+    if not partial.is_dir() or not os.path.lexists(path):
+        os.replace(partial, path)
+        return
+    before = partial.with_name(f"{partial.name}-before")  # a folder cannot be renamed onto another: there is none for a moment
+    _remove(before)
+    os.replace(path, before)
+    try:
+        os.replace(partial, path)
+    except OSError:
+        os.replace(before, path)
+        raise
+    _remove(before)
 
 
 def atomic_write_text(path: Path | str, text: str) -> Path:

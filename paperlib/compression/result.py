@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from paperlib.common import places
 from paperlib.common.errors import UserError
-from paperlib.common.files import atomic_write_text, sha256_file, sha256_folder
+from paperlib.common.files import atomic_write_text, put, sha256_file, sha256_folder
 from paperlib.common.places import ROOT
 from paperlib.compression import card, tradeoff
 from paperlib.evidence import provenance
@@ -56,9 +56,7 @@ class Result:
             self._write_beside(partial, target.name)
             for path in (path for path in partial.rglob("*") if path.is_file()):
                 shutil.copymode(partial / METRICS, path)  # weights are saved as private files; these are for sharing
-            if target.exists():
-                shutil.rmtree(target)
-            partial.replace(target)
+            put(partial, target)
         except OSError as error:
             raise UserError(f"OUT: {target.name} cannot be written ({error.strerror or error})") from None
         finally:

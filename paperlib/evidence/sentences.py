@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from paperlib.strategies import SAME_RELATIVE
+from paperlib.signals import TIE_TOLERANCE
 
 ALIKE = 1e-12  # accuracies closer than this are equal
 FEW_PER_CENT = 0.01  # of its own size: a decision by less turns on a hair
@@ -158,7 +158,7 @@ def closest_calls(scores: pd.DataFrame, level: float = FEW_PER_CENT) -> str:
     for name, column in scores.items():
         (first, second), (least, next_least) = column.nsmallest(2).index, column.nsmallest(2)
         ahead = (next_least - least) / max(abs(least), abs(next_least), 1e-300)
-        if ahead <= SAME_RELATIVE:
+        if ahead <= TIE_TOLERANCE:
             ties.append(name)
         elif ahead < level:
             calls.append(f"{name} (layer {first + 1} before layer {second + 1} by {ahead:.2g} of the value)".replace("e-0", "e-"))

@@ -18,7 +18,7 @@ from paperlib.evidence.sentences import leading, listed
 from paperlib.evidence.unit_numbers import effective_number
 from paperlib.figures.drawing import BLACK, BLUE, DIVERGING, RED, STYLE, count, legend_above
 from paperlib.fusers import standardise
-from paperlib.signals import degenerate
+from paperlib.signals import TIE_TOLERANCE, degenerate
 from paperlib.strategies import Choice
 
 NO_ORDER = "#e6e6e6"  # fills what a signal that is the same in every layer leaves open
@@ -126,7 +126,7 @@ def _heat_map(values: pd.DataFrame, texts: pd.DataFrame, flat: list[str], most: 
 def _distinct(values: pd.Series) -> pd.Series:
     """Write numbers with four digits, or with as many as it takes (up to 8) to tell the two lowest and the two highest apart."""
     ordered = np.sort(values.to_numpy(dtype=float))
-    neighbours = [pair for pair in (ordered[:2], ordered[-2:]) if not np.isclose(*pair, rtol=1e-6, atol=0)]
+    neighbours = [pair for pair in (ordered[:2], ordered[-2:]) if not np.isclose(*pair, rtol=TIE_TOLERANCE, atol=0)]
     texts = {digits: f"{{:.{digits}g}}".format for digits in range(4, 9)}
     digits = next((n for n, text in texts.items() if all(text(low) != text(high) for low, high in neighbours)), 8)
     return values.map(texts[digits])
