@@ -4,8 +4,9 @@ import torch
 
 from paperlib.benchmark import study, unit
 from paperlib.benchmark.session import Session, cost, side_by_side
-from paperlib.benchmark.table import Row, count, row, skipped
+from paperlib.benchmark.table import Row, row, skipped
 from paperlib.common.errors import UserError
+from paperlib.common.messages import count
 from paperlib.model import memory, together
 from paperlib.nodes.node import seed_of
 

@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 from paperlib.benchmark import unit
 from paperlib.benchmark.session import Session, side_by_side, stopwatch
 from paperlib.benchmark.subject import Subject, subject_of
-from paperlib.benchmark.table import Row, count, row
+from paperlib.benchmark.table import Row, row
+from paperlib.common.messages import count
 from paperlib.data.subsets import Batch
 from paperlib.model import memory, training
 from paperlib.model.device import precision_of

@@ -55,11 +55,6 @@ def spread(middle: float, low: float, high: float) -> str:
     return shown if EMPTY in (shown, *ends) or ends == (shown, shown) else f"{shown} ({ends[0]} to {ends[1]})"
 
 
-def count(n: int, unit: str) -> str:
-    """Write a number with its unit, in the plural where it needs one."""
-    return f"{n} {unit}{'' if n == 1 else 's'}"
-
-
 def _summary(name: str, values: Sequence[float]) -> Row:
     if not values:
         return {}

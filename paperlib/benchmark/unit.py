@@ -13,7 +13,8 @@ from paperlib import ablation, signals
 from paperlib.benchmark import plain_study
 from paperlib.benchmark.session import Prepare, Session, on, side_by_side, stopwatch
 from paperlib.benchmark.subject import PLAIN_THREADS, Subject, subject_of
-from paperlib.benchmark.table import Row, count, row
+from paperlib.benchmark.table import Row, row
+from paperlib.common.messages import count
 from paperlib.data import subsets
 from paperlib.model import training
 from paperlib.model.device import forward_context

@@ -1,4 +1,4 @@
-"""What the driver tells a person: names of units and files, and faults."""
+"""What a person is told: names of units and files, numbers with their units, and faults."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,3 +21,8 @@ def shown(path: Path) -> str:
 def unit_name(dataset: str, seed: int) -> str:
     """Name a unit as messages do."""
     return f"{dataset} seed {seed}"
+
+
+def count(n: int, unit: str = "dataset") -> str:
+    """Return a number with its unit, in the plural where it needs one."""
+    return f"{n} {unit}{'' if n == 1 else 's'}"

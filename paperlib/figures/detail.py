@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from paperlib.common.messages import count
 from paperlib.evidence.sentences import ALIKE, defined, leaders
 from paperlib.evidence.statistics import sampling_error
 from paperlib.figures.drawing import (
@@ -17,7 +18,6 @@ from paperlib.figures.drawing import (
     DIVERGING,
     STYLE,
     UNKNOWN_COLOUR,
-    count,
     label,
     legend_above,
     line_look,

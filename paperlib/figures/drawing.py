@@ -104,11 +104,6 @@ def line_look(strategy: str) -> dict:
     }
 
 
-def count(n: int, unit: str = "dataset") -> str:
-    """Return a number with its unit, in the plural where it needs one."""
-    return f"{n} {unit}{'' if n == 1 else 's'}"
-
-
 def reachable(n: int, sides: int = 1) -> bool:
     """Say whether a signed-rank test of `n` pairs can reach p < 0.05: its smallest p-value is sides / 2^n."""
     return sides / 2**n < ALPHA

@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from paperlib.common.messages import count
 from paperlib.evidence.sentences import leaders
 from paperlib.evidence.statistics import same_curves
-from paperlib.figures.drawing import STYLE, count, label, legend_above, line_look, note_key
+from paperlib.figures.drawing import STYLE, label, legend_above, line_look, note_key
 
 LINES = ("-", "--", "-.", ":")  # one for each of up to four settings
 DRAWN = {"linewidth": 1.5, "markersize": 4.5, "alpha": 1.0}

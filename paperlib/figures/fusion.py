@@ -9,6 +9,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from paperlib.common.messages import count
 from paperlib.evidence import statistics
 from paperlib.evidence.sentences import leaders
 from paperlib.figures.drawing import (  # fmt: skip
@@ -22,7 +23,6 @@ from paperlib.figures.drawing import (  # fmt: skip
     STYLE,
     asterisk_key,
     bar_rows,
-    count,
     dataset_key,
     dot_key,
     label,

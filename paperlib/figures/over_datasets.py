@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from paperlib.common.messages import count
 from paperlib.evidence import fixed_depth
 from paperlib.evidence.sentences import defined, leaders, leading, listed
 from paperlib.figures.drawing import (
@@ -12,7 +13,6 @@ from paperlib.figures.drawing import (
     RED,
     STYLE,
     UNKNOWN_COLOUR,
-    count,
     label,
     legend_above,
     line_look,

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from paperlib.common.errors import UserError
+from paperlib.common.messages import count
 from paperlib.evidence import statistics
 from paperlib.evidence.sentences import ALIKE, leaders, leading, listed
 from paperlib.figures.drawing import (  # fmt: skip
@@ -29,7 +30,6 @@ from paperlib.figures.drawing import (  # fmt: skip
     UNKNOWN_COLOUR,
     asterisk_key,
     bar_rows,
-    count,
     dataset_key,
     label,
     legend_above,

@@ -14,9 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from paperlib.common.messages import count
 from paperlib.evidence.sentences import leading, listed
 from paperlib.evidence.unit_numbers import effective_number
-from paperlib.figures.drawing import BLACK, BLUE, DIVERGING, RED, STYLE, count, legend_above
+from paperlib.figures.drawing import BLACK, BLUE, DIVERGING, RED, STYLE, legend_above
 from paperlib.fusers import standardise
 from paperlib.signals import TIE_TOLERANCE, degenerate
 from paperlib.strategies import Choice

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from paperlib.common.messages import count
 from paperlib.evidence import statistics
 from paperlib.evidence.sentences import leaders
 from paperlib.evidence.unit_numbers import shared_models
@@ -24,7 +25,6 @@ from paperlib.figures.drawing import (  # fmt: skip
     RED,
     STYLE,
     UNKNOWN_COLOUR,
-    count,
     label,
     legend_above,
     note_key,
