@@ -107,8 +107,8 @@ distclean: clean ## Remove .venv, downloads, model weights and every result but 
 
 # Written last, so that an interrupted installation is taken up again.
 $(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo 'make: $(PYTHON) is missing or older than Python 3.11: install it, or name another with PYTHON=...' >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null || \
+		{ echo 'make: $(PYTHON) is missing, or none of Python 3.11 to 3.14, which requirements.lock is for: name another with PYTHON=...' >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo 'make: $(PYTHON) lacks venv or ensurepip: install them (Debian, Ubuntu: the package python3-venv)' >&2; exit 2; }
 	@echo 'Installing the environment into $(VENV): once, a few minutes.'

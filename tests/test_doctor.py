@@ -18,6 +18,8 @@ from paperlib.driver.finding import Finding
     [
         (computer.python((3, 11, 0)), "OK"),
         (computer.python((3, 10, 9)), "FAIL"),
+        (computer.python((3, 14, 10)), "OK"),
+        (computer.python((3, 15, 0)), "FAIL"),
         (computer.memory(8.0), "OK"),
         (computer.memory(5.9), "FAIL"),
         (computer.memory("unknown"), "NOTE"),

@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from paperlib.common.places import ROOT
+from paperlib.driver import computer
 from paperlib.driver.supplies import LOCK, locked
 
 CONDA_NAMES = {"torch": "pytorch"}  # where conda's name differs
@@ -46,6 +47,16 @@ def _conda() -> dict[str, Requirement]:
 
 def _pins() -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in locked(LOCK).items()}
+
+
+def test_the_versions_of_python_are_stated_alike():
+    oldest, too_new = (".".join(map(str, version)) for version in (computer.OLDEST_PYTHON, computer.TOO_NEW_PYTHON))
+    stated = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert stated == f">={oldest},<{too_new}" and str(_conda()["python"].specifier) == str(Requirement(f"python{stated}").specifier)
+    newest = f"{computer.TOO_NEW_PYTHON[0]}.{computer.TOO_NEW_PYTHON[1] - 1}"
+    assert f"{computer.OLDEST_PYTHON} <= sys.version_info < {computer.TOO_NEW_PYTHON}" in (ROOT / "Makefile").read_text()
+    for text in ((ROOT / "Makefile").read_text(), (ROOT / "README.md").read_text(), computer.python((3, 9, 0)).advice):
+        assert f"{oldest} to {newest}" in text
 
 
 def test_lock_pins_every_dependency_inside_its_range():
@@ -242,7 +253,7 @@ def _fake_python(folder: Path, version: str = "exit 0", venv: str = "exit 0") ->
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ({"version": "exit 1"}, "older than Python 3.11: install it, or name another with PYTHON=..."),
+        ({"version": "exit 1"}, "none of Python 3.11 to 3.14, which requirements.lock is for: name another with PYTHON=..."),
         ({"venv": "exit 1"}, "lacks venv or ensurepip: install them (Debian, Ubuntu: the package python3-venv)"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from paperlib.common import hardware
 from paperlib.driver.finding import Finding
 
-OLDEST_PYTHON = (3, 11)
+OLDEST_PYTHON, TOO_NEW_PYTHON = (3, 11), (3, 15)  # for what lies between, all of requirements.lock is to be had
 ENVIRONMENT_GB = 6  # measured, with the CUDA build of PyTorch that PyPI has for Linux; 2 with the one for processors
 MEMORY_GB, DISK_GB = 6, 4  # a laptop study needs about 3 GB of memory; the rest is for the system and JupyterLab
 
@@ -17,9 +17,9 @@ MEMORY_GB, DISK_GB = 6, 4  # a laptop study needs about 3 GB of memory; the rest
 def python(version: tuple[int, ...]) -> Finding:
     """Check the version of Python."""
     text = "Python " + ".".join(map(str, version))
-    if version >= OLDEST_PYTHON:
+    if OLDEST_PYTHON <= version < TOO_NEW_PYTHON:
         return Finding("OK", text)
-    return Finding("FAIL", text, "3.11 or newer is needed; make env PYTHON=... names another one")
+    return Finding("FAIL", text, "3.11 to 3.14 is needed; make env PYTHON=... names another one")
 
 
 def threads() -> Finding:
