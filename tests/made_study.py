@@ -204,4 +204,4 @@ def copied(source: Path, folder: Path):
 
 def told(params) -> dict[str, str]:
     """Return the tables of a unit as they stand on disk."""
-    return {name: (params.unit_dir / f"{name}.csv").read_text() for name in tables.UNIT_TABLES}
+    return {name: (params.unit_dir / f"{name}.csv").read_text() for names, _ in units.UNIT_NOTEBOOKS.values() for name in names}

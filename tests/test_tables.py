@@ -170,7 +170,7 @@ def test_a_table_is_whole_or_made_whole(tmp_path):
 
 def test_each_table_has_one_writer():
     written = [table for names, _ in units.of_unit().values() for table in names]
-    assert sorted(written) == sorted(tables.UNIT_TABLES | tables.ON_REQUEST)
+    assert sorted(written) == sorted(tables.UNIT_TABLES)
 
 
 @pytest.mark.parametrize("notebook", units.of_unit())

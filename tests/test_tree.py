@@ -419,7 +419,7 @@ def test_a_training_that_gives_no_numbers_goes_through_and_says_so(tiny, monkeyp
     assert walks["Gradient-Fisher"].choices[0].ties == 4, "no number, no ranking"
     distillation.distil(study, walks["Random-Forest"].best)
     study.node((), {"subsets_test"})
-    frames = tables.write(study, *tables.UNIT_TABLES)
+    frames = tables.write(study, *tables.UNIT_TABLES.keys() - {"epochs"})
     assert frames["steps"]["diverged"].all() and frames["steps"]["first_loss"].isna().all()
     assert np.isnan(frames["signals"]["Gradient-Fisher"]).all()
     for name, frame in frames.items():

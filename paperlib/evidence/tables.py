@@ -135,14 +135,13 @@ def epochs(study: Study) -> pd.DataFrame:
 UNIT_TABLES = {
     "steps": steps, "signals": signals, "ablation": ablation, "fusion": fusion, "fusion_fit": fusion_fit,
     "distillation": distilled, "distillation_curve": distillation_curve, "randomization": randomization, "subsets": subsets, "shapley": shapley,
-    "regret": regret,
+    "regret": regret, "epochs": epochs,
 }  # fmt: skip
-ON_REQUEST = {"epochs": epochs}
 
 
 def write(study: Study, *names: str) -> dict[str, pd.DataFrame]:
     """Make these tables, whole, and write them as CSV into the unit's folder."""
-    frames = {name: (UNIT_TABLES | ON_REQUEST)[name](study) for name in names}
+    frames = {name: UNIT_TABLES[name](study) for name in names}
     for name, frame in frames.items():
         atomic_write_text(study.params.unit_dir / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
     return frames
