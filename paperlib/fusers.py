@@ -12,7 +12,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from paperlib.names import SIGNALS
-from paperlib.signals import degenerate
+
+TIE_TOLERANCE = 1e-6  # relative, as in signals.py, which takes torch; below it, differences are rounding
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Fit:
 def standardise(signals: pd.DataFrame) -> pd.DataFrame:
     """Return (x - mean) / sd over the layers of one model; a signal equal in all layers, or not a number, becomes 0."""
     spread = signals.std(ddof=0)
-    says_nothing = spread.index.isin(degenerate(signals))
-    return ((signals - signals.mean()) / spread.mask(says_nothing, np.inf)).astype(float).fillna(0.0)
+    degenerate = spread <= TIE_TOLERANCE * signals.abs().max()
+    return ((signals - signals.mean()) / spread.mask(degenerate, np.inf)).astype(float).fillna(0.0)
 
 
 def fit(name: str, models: list[tuple[pd.DataFrame, pd.Series]], trees: int, seed: int) -> Fit:

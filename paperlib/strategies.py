@@ -10,7 +10,6 @@ from paperlib import fusers
 from paperlib.names import CONTROLS, FAMILIES, FIXED_ORDERS, FUSERS, RIVALS, SIGNALS, STRATEGIES, WALKS
 from paperlib.nodes.node import Node, Round, layers_of
 from paperlib.params import Params
-from paperlib.signals import TIE_TOLERANCE
 
 __all__ = ["CONTROLS", "FUSERS", "RIVALS", "SIGNALS", "STRATEGIES", "Choice", "every_walk", "next_layer", "needs", "random_tests"]
 
@@ -184,11 +183,11 @@ def fitted_fuser(strategy: str, path: list[Node], params: Params) -> fusers.Fit:
 def _scores(strategy: str, node: Node, fit: fusers.Fit | None, params: Params) -> tuple[pd.Series, float, float]:
     """Return the scores whose least is removed, and the relative and absolute difference below which they tie."""
     if strategy in SIGNALS:
-        return node.signals[strategy] * (-1 if strategy in highest_first(params) else 1), TIE_TOLERANCE, 0.0
+        return node.signals[strategy] * (-1 if strategy in highest_first(params) else 1), fusers.TIE_TOLERANCE, 0.0
     if strategy == "Block-Influence":
-        return node.block_influence, TIE_TOLERANCE, 0.0
+        return node.block_influence, fusers.TIE_TOLERANCE, 0.0
     if strategy == "Rank-Mean":
-        return rank_mean(node.signals, params), TIE_TOLERANCE, 0.0
+        return rank_mean(node.signals, params), fusers.TIE_TOLERANCE, 0.0
     if strategy.startswith("Greedy-Ablation"):
         return node.ablation(_target(strategy, params))["drop"], 0.0, SAME_DROP
     if fit is not None:

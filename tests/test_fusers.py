@@ -7,7 +7,7 @@ from conftest import made_node
 from scipy.stats import rankdata
 from sklearn.ensemble import RandomForestRegressor
 
-from paperlib import fusers
+from paperlib import fusers, signals
 from paperlib.names import FUSERS, SIGNALS
 
 
@@ -30,6 +30,10 @@ def test_standardising_by_hand():
     sd = np.sqrt((4 + 1 + 9) / 3)
     expected = pd.DataFrame({"a": [-2 / sd, -1 / sd, 3 / sd], "b": [0.0] * 3, "c": [0.0] * 3, "d": [0.0] * 3})
     pd.testing.assert_frame_equal(fusers.standardise(signals), expected, atol=1e-6)
+
+
+def test_what_ties_is_the_same_wherever_it_is_asked():
+    assert fusers.TIE_TOLERANCE == signals.TIE_TOLERANCE
 
 
 def test_units_of_a_signal_do_not_matter():

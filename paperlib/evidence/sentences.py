@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from paperlib.signals import TIE_TOLERANCE
+from paperlib.fusers import TIE_TOLERANCE
 
 ALIKE = 1e-12  # accuracies closer than this are equal
 FEW_PER_CENT = 0.01  # of its own size: a decision by less turns on a hair

@@ -22,7 +22,6 @@ from paperlib.evidence import statistics, tables, units
 from paperlib.names import SIGNALS
 from paperlib.nodes.node import layers_of, parse_label
 from paperlib.params import Params
-from paperlib.signals import TIE_TOLERANCE
 
 REFERENCE_ENCODER = "all-MiniLM-L6-v2"  # of the profile laptop
 POSITION = ("layer", "rank_left", "share_left")
@@ -181,7 +180,7 @@ def judged(model: Model, method: str, scores: pd.Series | None) -> dict:
     """
     drop = model.drops["test"].to_numpy()
     given = np.zeros(len(drop)) if scores is None else scores.to_numpy()
-    least = np.isclose(given, np.fmin.reduce(given), rtol=TIE_TOLERANCE, atol=1e-12, equal_nan=True)
+    least = np.isclose(given, np.fmin.reduce(given), rtol=fusers.TIE_TOLERANCE, atol=1e-12, equal_nan=True)
     ranked = np.ptp(given) > 0 and np.ptp(drop) > 0
     rho = np.corrcoef(rankdata(given), rankdata(drop))[0, 1] if ranked else float("nan")
     return {
