@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import warnings
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -190,18 +191,26 @@ def test_a_cut_vocabulary_tokenises_its_texts_as_before(tmp_path):
 class Waiting:
     """Stands in for a form that takes some milliseconds for each text, on however many threads, by a clock of its own."""
 
-    now = 0.0
+    now, loaded, most_loaded = 0.0, 0, 0
 
-    def __init__(self, ms, called):
-        self.ms, self.called, self.folder = ms, called, ms
+    def __init__(self, ms, called, megabytes=1.0):
+        self.ms, self.called, self.folder, self.megabytes = ms, called, ms, megabytes
 
     def runner(self, threads=1):
+        Waiting.loaded += 1
+        Waiting.most_loaded = max(Waiting.most_loaded, Waiting.loaded)
+
         def run(rows):
             assert (rows["input_ids"] == self.ms).all()  # numbered as in its own folder
             self.called.append((self.ms, len(rows["input_ids"]), threads))
             Waiting.now += self.ms * len(rows["input_ids"]) / 1000
 
+        weakref.finalize(run, Waiting.unload)
         return run
+
+    @classmethod
+    def unload(cls):
+        cls.loaded -= 1
 
 
 def test_latencies_are_measured_in_turn_for_a_planned_time(monkeypatch):
@@ -221,6 +230,28 @@ def test_latencies_are_measured_in_turn_for_a_planned_time(monkeypatch):
     assert planned == pytest.approx(2 * (0.2 + (latency.FEWEST + 1) * 0.160))
     assert Waiting.now - started == pytest.approx(planned, abs=2 * 0.005)  # a last round in either number of threads
     assert [ms for ms, *_ in called] == [1, 4] * (len(called) // 2)
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=8), st.integers(0, 1000))
+def test_no_more_forms_are_loaded_than_memory_holds(megabytes, free):
+    from paperlib.compression import latency
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency, "BUDGET_SECONDS", 0)
+        patch.setattr(latency.hardware, "free_memory_gb", lambda: free / 1000)
+        patch.setattr(latency.time, "perf_counter", lambda: Waiting.now)
+        forms = [Waiting(1 + i, [], size) for i, size in enumerate(megabytes)]
+        groups = latency.groups(forms)
+        assert [form for group in groups for form in group] == forms
+        held = [latency.LOADED * sum(form.megabytes for form in group) for group in groups]
+        assert all(size <= free or len(group) == 1 for size, group in zip(held, groups))
+        assert all(size + latency.LOADED * group[0].megabytes > free for size, group in zip(held, groups[1:])), "as few as can be"
+        Waiting.most_loaded = Waiting.loaded = 0
+        numbered = lambda folder: {"input_ids": np.full((5, 4), folder)}
+        latency.planned_seconds(forms, numbered)
+        table = latency.measure(forms, numbered)
+        assert Waiting.loaded == 0 and Waiting.most_loaded == max(map(len, groups))
+        assert table["batch1_threads1_p50_ms"].tolist() == pytest.approx([form.ms for form in forms])
 
 
 TOPICS = ["weather", "kitchen", "harbour", "garden"]

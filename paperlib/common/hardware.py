@@ -50,6 +50,14 @@ def memory_gb() -> float | str:
     return round((min(total, int(limit)) if limit.isdigit() else total) / 1e9, 1)
 
 
+def free_memory_gb() -> float:
+    """Return the memory in GB that this process can still have: what the machine, or a container's limit, leaves."""
+    import psutil  # not of the standard library, and `doctor` may run before it is there
+
+    free, limit = psutil.virtual_memory().available / 1e9, memory_gb()
+    return free if limit == UNKNOWN else max(0.0, min(free, limit - psutil.Process().memory_info().rss / 1e9))
+
+
 def peak_memory_gb() -> float:
     """Return the largest memory in GB that this process, or one of its finished children, has held."""
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -15,6 +15,7 @@ from paperlib.compression.forms import Form
 BATCHES = (1, 32)
 BUDGET_SECONDS = 15.0  # for one batch size and number of threads: as many rounds as it takes
 FEWEST, MOST = 3, 200  # rounds, one call of every form; a round before them warms up
+LOADED = 2  # memory of a form in sizes of its file, while it is loaded: once as it is read, once as it is laid out
 
 
 def settings() -> list[tuple[int, int]]:
@@ -27,27 +28,50 @@ def columns(batch: int, threads: int) -> list[str]:
     return [f"batch{batch}_threads{threads}_{p}_ms" for p in ("p50", "p95")]
 
 
+def groups(forms: list[Form]) -> list[list[Form]]:
+    """Split forms, in their order, into groups that the free memory holds; one group where it holds all."""
+    room, found, taken = 1000 * hardware.free_memory_gb(), [[]], 0.0
+    for form in forms:
+        if found[-1] and taken + LOADED * form.megabytes > room:
+            found, taken = [*found, []], 0.0
+        found[-1].append(form)
+        taken += LOADED * form.megabytes
+    return found
+
+
 def measure(forms: list[Form], rows_of: Callable[[Path], Rows], which: list[tuple[int, int]] | None = None) -> pd.DataFrame:
     """Return milliseconds for a batch of texts of full length: index as `forms`, columns as `columns` names them.
 
-    `rows_of` numbers the texts as the tokeniser in a form's folder does.
+    `rows_of` numbers the texts as the tokeniser in a form's folder does. Groups that memory holds take turns within.
     """
-    table, before = {}, torch.get_num_threads()
+    which, before = which or settings(), torch.get_num_threads()
+    parts = []
     try:
-        for threads in sorted({threads for _, threads in which or settings()}):
-            torch.set_num_threads(threads)
-            runners = [form.runner(threads) for form in forms]
-            for batch in [batch for batch, n in which or settings() if n == threads]:
-                seconds = _interleaved(runners, _batches(forms, rows_of, batch))
-                for name, percentile in zip(columns(batch, threads), (50, 95)):
-                    table[name] = 1000 * np.percentile(seconds, percentile, axis=0)
+        for group in groups(forms):
+            by_threads = [_timed(group, rows_of, threads, which) for threads in sorted({threads for _, threads in which})]
+            parts.append(pd.concat(by_threads, axis=1))
     finally:
         torch.set_num_threads(before)
-    return pd.DataFrame(table)
+    return pd.concat(parts, ignore_index=True)
 
 
 def planned_seconds(forms: list[Form], rows_of: Callable[[Path], Rows]) -> float:
     """Return how long `measure` will take in all settings at most, as one call of each form on one thread tells."""
+    return sum(_planned(group, rows_of) for group in groups(forms))
+
+
+def _timed(forms: list[Form], rows_of: Callable[[Path], Rows], threads: int, which: list[tuple[int, int]]) -> pd.DataFrame:
+    """Time these forms with so many threads; they are in memory until it returns, and no longer."""
+    torch.set_num_threads(threads)
+    runners, table = [form.runner(threads) for form in forms], {}
+    for batch in [batch for batch, n in which if n == threads]:
+        seconds = _interleaved(runners, _batches(forms, rows_of, batch))
+        for name, percentile in zip(columns(batch, threads), (50, 95)):
+            table[name] = 1000 * np.percentile(seconds, percentile, axis=0)
+    return pd.DataFrame(table)
+
+
+def _planned(forms: list[Form], rows_of: Callable[[Path], Rows]) -> float:
     runners = [form.runner() for form in forms]
     rounds = {batch: sum(map(_seconds, runners, _batches(forms, rows_of, batch))) for batch in BATCHES}
     return sum(max((FEWEST + 1) * rounds[batch], min(MOST * rounds[batch], BUDGET_SECONDS)) for batch, _ in settings())

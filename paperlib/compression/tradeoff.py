@@ -66,7 +66,8 @@ def measure(forms: list[Form], texts: Texts, controls: list[tuple[str, Node]], s
     for row in left_out:
         say(f"{row['form']} is {row['remark']}")
     seconds = max(1, latency.planned_seconds(forms, texts.test_rows))
-    say(f"timing {len(forms)} forms of the models, one call of each in turn: about {seconds:.0f} s")
+    several = f", in {parts} parts, as the free memory does not hold all," if (parts := len(latency.groups(forms))) > 1 else ","
+    say(f"timing {len(forms)} forms of the models{several} one call of each in turn: about {seconds:.0f} s")
     timed = latency.measure(forms, texts.test_rows)
     say(f"looking at the {len(texts.texts['test'])} test texts, once, with all of them: about {_scoring_seconds(forms, timed, texts):.0f} s")
     table = pd.concat([pd.DataFrame([_named(form) | _scored(form, texts) for form in forms]), timed], axis=1)
