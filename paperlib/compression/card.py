@@ -66,7 +66,7 @@ Layers kept, counted from 1: {kept}. {_how(table, params, about)}
 
 {_table(table)}
 Accuracy on the test texts, with Wilson's 95% interval. Milliseconds are medians for one text of {params.max_tokens} tokens on one thread,
-all forms timed in turn on: {escape.markdown(about["machine"]["cpu"])}, {about["machine"]["cores"]} cores. The file
+forms timed in turn, as many together as the memory held, on: {escape.markdown(about["machine"]["cpu"])}, {about["machine"]["cores"]} cores. The file
 `tradeoff.csv` has batches of {" and ".join(str(b) for b in sorted({b for b, _ in settings()}))}, the 95th percentiles and all cores too.
 {_remarks(table)}{_controls(table, about)}
 {sentence(table)}
