@@ -1,12 +1,16 @@
 """What a run is said to cost: the count by hand, the time by what was calibrated."""
 
+import gc
+import weakref
+
 import pytest
 import torch
-from conftest import smoke_params
+from conftest import FAMILIES, smoke_params, tiny_config, tiny_model
 
+from paperlib.common import hardware
 from paperlib.driver import plan
-from paperlib.model import batched_training
-from paperlib.nodes import calibration
+from paperlib.model import batched_training, memory
+from paperlib.nodes import calibration, compute, parallel
 
 FIXED = {"random_orders": 1, "max_removed": 2, "train_size": 32, "batch_size": 16, "epochs": 1}
 SMALL = {"validation_size": 16, "test_size": 24, "signal_size": 16}
@@ -84,3 +88,50 @@ def test_levels_are_no_wider_than_there_are_orders(tmp_path) -> None:
     """Of 4 layers: 1 original, 4 first removals at most, 12 second ones at most; and two at once, then a round more."""
     wide = plan._nodes_at_most(smoke_params(tmp_path, **{**FIXED, "random_orders": 50}), 4)
     assert wide == [1, 4 + 1, 12 + 1]
+
+
+@pytest.fixture(params=FAMILIES)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def configured(kind, tmp_path):
+    """A study of a model of which nothing but its configuration is there."""
+    tiny_config(kind, layers=3, hidden=128).save_pretrained(tmp_path / "model")
+    return smoke_params(tmp_path, model=str(tmp_path / "model"), workers=0, device="cpu")
+
+
+def test_memory_decides_how_many_processes_train(kind, configured):
+    model = tiny_model(kind, layers=3, hidden=128)
+    copies = 5 * 4 * sum(parameter.numel() for parameter in model.parameters())  # with its parent, gradient and moments
+    libraries = 0.5e9
+    each = libraries + copies + memory.kept_bytes(model, 3, configured)
+    for total in (1e9 * gigabytes for gigabytes in range(1, 65)):
+        held = memory.processes_at_a_time(configured, total)
+        assert held == 1 or (held + 1) * each + libraries <= 0.9 * total, "beside a kernel, which trains too, and a driver"
+        assert (held + 2) * each + libraries > 0.9 * total
+    longer = configured.replace(batch_size=256, max_tokens=64)
+    assert memory.processes_at_a_time(longer, 32e9) < memory.processes_at_a_time(configured, 32e9)
+
+
+@pytest.mark.parametrize("kind", ["mpnet"], indirect=True)
+def test_no_more_processes_train_than_memory_holds(configured, monkeypatch):
+    monkeypatch.setattr(parallel, "cores", lambda: 8)
+    monkeypatch.setattr(parallel, "memory_gb", lambda: 4.0)
+    held = memory.processes_at_a_time(configured, 4e9)
+    assert 1 < held < 8 and parallel.workers_of(configured) == held
+    assert parallel.remark(configured).startswith(f"{held} of 8 cores train: 4 GB of memory hold no more")
+    assert parallel.workers_of(configured.replace(workers=7)) == 7 and not parallel.remark(configured.replace(workers=7))
+    for unknown in (configured.replace(model="nobody/has-this-model"), configured.replace(model="random-bert")):
+        assert parallel.workers_of(unknown) == 8 and not parallel.remark(unknown)
+    monkeypatch.setattr(parallel, "memory_gb", lambda: hardware.UNKNOWN)
+    assert parallel.workers_of(configured) == 8
+
+
+def test_who_has_planned_lets_go_of_model_and_data(tmp_path):
+    params = smoke_params(tmp_path, workers=1, **FIXED, **SMALL)
+    kept = weakref.ref(compute.bench_of(params).pretrained)
+    parallel.forget()
+    gc.collect()
+    assert kept() is None

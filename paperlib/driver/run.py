@@ -108,10 +108,14 @@ def _announce(waiting: list[Params]) -> None:
     if not waiting:
         return
     from paperlib.driver.plan import plan as plan_of  # imports torch
+    from paperlib.nodes import parallel
 
     known = sum(store_of(params).known() for params in waiting)
     named = unit_name(waiting[0].dataset, waiting[0].seed) if len(waiting) == 1 else f"{len(waiting)} units from {unit_name(waiting[0].dataset, waiting[0].seed)}"
     print(f"{named}: {plan_of(waiting)}{f'; {known} of the models are at hand' if known else ''}", flush=True)
+    if remark := parallel.remark(waiting[0]):
+        print(remark, flush=True)
+    parallel.forget()  # notebooks run in other processes
 
 
 def _announce_epochs(waiting: list[Params]) -> None:

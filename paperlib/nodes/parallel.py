@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from joblib import Parallel, delayed, parallel_config
 
 from paperlib.common.errors import UserError
-from paperlib.common.hardware import cores
+from paperlib.common.hardware import UNKNOWN, cores, memory_gb
+from paperlib.model import memory
 from paperlib.model.device import device_of
 from paperlib.nodes.fingerprint import of_study
 from paperlib.params import Params
@@ -30,7 +31,7 @@ warnings.filterwarnings("ignore", message="A worker stopped while some jobs were
 
 
 def workers_of(params: Params) -> int:
-    """Resolve `workers: 0`: one per core this process may use, and one alone where a GPU does the work.
+    """Resolve `workers: 0`: one per core this process may use, as far as memory holds them; one alone where a GPU works.
 
     On a cluster: as many as it has now.
     """
@@ -38,7 +39,22 @@ def workers_of(params: Params) -> int:
         return 1
     if address := os.environ.get(SCHEDULER):
         return max(1, len(_client(address).ncores()))
-    return params.workers or cores()
+    return params.workers or min(cores(), in_memory(params))
+
+
+def remark(params: Params) -> str:
+    """Say in one line that memory holds fewer processes than there are cores, where it does; "" elsewhere."""
+    held = workers_of(params)
+    if params.workers or device_of(params).type == "cuda" or os.environ.get(SCHEDULER) or held == cores():
+        return ""
+    return f"{held} of {cores()} cores train: {memory_gb():.0f} GB of memory hold no more models of this size (workers=... asks for another number)"
+
+
+def in_memory(params: Params) -> int:
+    """Return how many processes that fine-tune a model each this machine's memory holds; as many as cores where that is unknown."""
+    total = memory_gb()
+    held = None if total == UNKNOWN else memory.processes_at_a_time(params, 1e9 * total)
+    return held or cores()
 
 
 def run(function: Callable, arguments: list[tuple], params: Params) -> Iterator:
@@ -87,6 +103,14 @@ def _on_worker(function: Callable, params: Params, study: str, *arguments: objec
     with _alone:
         _keep_benches()
         return function(*arguments)
+
+
+def forget() -> None:
+    """Let go of the data and the model that this process has loaded, and give back their memory: others compute from now on."""
+    from paperlib.nodes import compute  # takes seconds
+
+    compute._bench.cache_clear()
+    memory.give_back()
 
 
 @functools.cache
