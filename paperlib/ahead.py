@@ -59,9 +59,11 @@ def begin(params: Params) -> None:
 
     finish()
     store = store_of(params)
-    if together.is_on(params) or parallel.workers_of(params) < 2 or (store.read(()) and not _missing(store, params)):
+    if together.is_on(params) or (store.read(()) and not _missing(store, params)):
         return
-    compute.bench_of(params)
+    compute.bench_of(params)  # first: how many processes its memory allows is not known of a model that is not there
+    if parallel.workers_of(params) < 2:
+        return
     _running.append(Ahead(params))
     _running[0].start()
 

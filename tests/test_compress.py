@@ -221,10 +221,10 @@ def test_latencies_are_measured_in_turn_for_a_planned_time(monkeypatch):
     monkeypatch.setattr(latency.time, "perf_counter", lambda: Waiting.now)
     called = []
     forms, numbered = [Waiting(1, called), Waiting(4, called)], lambda folder: {"input_ids": np.full((5, 4), folder)}
-    planned = latency.planned_seconds(forms, numbered)
+    planned = latency.planned_seconds([forms], numbered)
     called.clear()
     started = Waiting.now
-    table = latency.measure(forms, numbered)
+    table = latency.measure([forms], numbered)
     assert list(table) == [f"batch{b}_threads{n}_{p}_ms" for n in (1, 2) for b in (1, 32) for p in ("p50", "p95")]
     assert table.to_numpy() == pytest.approx(np.array([[1, 1, 32, 32] * 2, [4, 4, 128, 128] * 2]))
     assert planned == pytest.approx(2 * (0.2 + (latency.FEWEST + 1) * 0.160))
@@ -248,8 +248,8 @@ def test_no_more_forms_are_loaded_than_memory_holds(megabytes, free):
         assert all(size + latency.LOADED * group[0].megabytes > free for size, group in zip(held, groups[1:])), "as few as can be"
         Waiting.most_loaded = Waiting.loaded = 0
         numbered = lambda folder: {"input_ids": np.full((5, 4), folder)}
-        latency.planned_seconds(forms, numbered)
-        table = latency.measure(forms, numbered)
+        latency.planned_seconds(groups, numbered)
+        table = latency.measure(groups, numbered)
         assert Waiting.loaded == 0 and Waiting.most_loaded == max(map(len, groups))
         assert table["batch1_threads1_p50_ms"].tolist() == pytest.approx([form.ms for form in forms])
 

@@ -1,5 +1,6 @@
 """A disk that fills up during a study, really: a file system in memory, of a size that is set; and how what is whole takes its place."""
 
+import errno
 import io
 import json
 import os
@@ -65,11 +66,19 @@ def folder_with(path: Path, name: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("what", ["nothing", "a folder", "a file", "a link"])
-def test_a_folder_takes_the_place_of_what_stood_there(what, tmp_path):
-    path, new = tmp_path / "kept", folder_with(tmp_path / ".kept.partial", "new")
-    if what == "a folder":
+@pytest.mark.parametrize("what", ["nothing", "a folder", "a folder of an image", "a file", "a link"])
+def test_a_folder_takes_the_place_of_what_stood_there(what, tmp_path, monkeypatch):
+    path, new, rename = tmp_path / "kept", folder_with(tmp_path / ".kept.partial", "new"), os.replace
+
+    def refuse(source, target):
+        if Path(source) == path:
+            raise OSError(errno.EXDEV, "as overlayfs does")
+        rename(source, target)
+
+    if what.startswith("a folder"):
         folder_with(path, "old")
+    if what == "a folder of an image":
+        monkeypatch.setattr(os, "replace", refuse)
     elif what == "a file":
         path.write_text("old")
     elif what == "a link":
@@ -77,21 +86,21 @@ def test_a_folder_takes_the_place_of_what_stood_there(what, tmp_path):
     folder_with(tmp_path / ".kept.partial-before", "of a killed run")
     files.put(new, path)
     assert [each.name for each in path.iterdir()] == ["new"] and not path.is_symlink()
-    files.sweep(tmp_path)
     assert {each.name for each in tmp_path.iterdir()} == {"kept"} | ({"elsewhere"} if what == "a link" else set())
     assert what != "a link" or (tmp_path / "elsewhere" / "old").read_text() == "old"
 
 
-def test_what_stood_there_stays_when_it_cannot_be_replaced(tmp_path, monkeypatch):
+@pytest.mark.parametrize("fault", [OSError, KeyboardInterrupt])
+def test_what_stood_there_stays_when_it_cannot_be_replaced(fault, tmp_path, monkeypatch):
     path, new = folder_with(tmp_path / "kept", "old"), folder_with(tmp_path / ".kept.partial", "new")
     rename = os.replace
 
     def refuse(source, target):
         if Path(source) == new:
-            raise OSError("no")
+            raise fault("no")
         rename(source, target)
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(OSError, match="no"):
+    with pytest.raises(fault, match="no"):
         files.put(new, path)
     assert [each.name for each in path.iterdir()] == ["old"]

@@ -6,9 +6,10 @@ import weakref
 import pytest
 import torch
 from conftest import FAMILIES, smoke_params, tiny_config, tiny_model
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from paperlib.common import hardware
-from paperlib.driver import plan
+from paperlib.driver import plan, run
 from paperlib.model import batched_training, memory
 from paperlib.nodes import calibration, compute, parallel
 
@@ -90,6 +91,11 @@ def test_levels_are_no_wider_than_there_are_orders(tmp_path) -> None:
     assert wide == [1, 4 + 1, 12 + 1]
 
 
+def whole_of(folder):
+    with torch.device("meta"):
+        return sum(p.numel() for p in AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(folder)).parameters())
+
+
 @pytest.fixture(params=FAMILIES)
 def kind(request):
     return request.param
@@ -129,9 +135,32 @@ def test_no_more_processes_train_than_memory_holds(configured, monkeypatch):
     assert parallel.workers_of(configured) == 8
 
 
-def test_who_has_planned_lets_go_of_model_and_data(tmp_path):
+@pytest.mark.parametrize("here", [True, False])
+def test_who_has_planned_lets_go_of_model_and_data(here, tmp_path, monkeypatch, capsys):
     params = smoke_params(tmp_path, workers=1, **FIXED, **SMALL)
+    monkeypatch.setattr(parallel, "remark", lambda params: "fewer than cores")
     kept = weakref.ref(compute.bench_of(params).pretrained)
-    parallel.forget()
+    run._announce([params], here)
     gc.collect()
     assert kept() is None
+    assert ("fewer than cores" in capsys.readouterr().out) == here, "elsewhere the memory of this computer is not asked for"
+
+
+@pytest.mark.parametrize("kind", ["mpnet"], indirect=True)
+def test_a_large_vocabulary_counts_as_it_is_trained(configured):
+    """Of the tokens of a table those in use are trained; the whole one is read once."""
+    few = configured.replace(train_size=2, validation_size=2, test_size=2, signal_size=2, max_tokens=4)
+    for ids in (1_000, 10_000_000):
+        config = AutoConfig.from_pretrained(configured.model)
+        config.vocab_size = ids
+        config.save_pretrained(f"{configured.model}-{ids}")
+    small, large = (memory.processes_at_a_time(few.replace(model=f"{configured.model}-{ids}"), 64e9) for ids in (1_000, 10_000_000))
+    assert large == int((0.9 * 64e9 - 0.5e9) / (0.5e9 + 2 * 4 * whole_of(f"{configured.model}-10000000"))) - 1 < small
+    assert small == memory.processes_at_a_time(few, 64e9), "a thousand ids, of which 24 are in use at most"
+
+
+def test_a_model_that_comes_is_asked_again(tmp_path):
+    params = smoke_params(tmp_path, model=str(tmp_path / "model"), workers=0, device="cpu")
+    assert memory.processes_at_a_time(params, 64e9) is None
+    tiny_config(layers=3).save_pretrained(tmp_path / "model")
+    assert memory.processes_at_a_time(params, 64e9) > 1

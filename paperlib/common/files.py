@@ -1,6 +1,7 @@
 """Files that are either whole or absent: everything the project writes goes through here."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -56,18 +57,16 @@ def in_one_piece(path: Path) -> Iterator[Path]:
 
 def put(partial: Path, path: Path) -> None:
     """Move a file or a folder that is written whole to its place. Everything that is kept comes through here."""
-    if not partial.is_dir() or not os.path.lexists(path):
-        os.replace(partial, path)
-        return
     before = partial.with_name(f"{partial.name}-before")  # a folder cannot be renamed onto another: there is none for a moment
-    _remove(before)
-    os.replace(path, before)
+    aside = partial.is_dir() and os.path.lexists(path) and _moved(path, before)
     try:
         os.replace(partial, path)
-    except OSError:
-        os.replace(before, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if aside:
+                os.replace(before, path)
         raise
-    _remove(before)
+    _remove(before)  # that of a run that was killed, too
 
 
 def atomic_write_text(path: Path | str, text: str) -> Path:
@@ -102,6 +101,19 @@ def sha256_file(path: Path | str) -> str:
         while chunk := stream.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _moved(path: Path, aside: Path) -> bool:
+    """Move what stands at a path aside, and say so; what came with a container's image cannot be moved, and is removed."""
+    _remove(aside)
+    try:
+        os.replace(path, aside)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _remove(path)
+        return False
+    return True
 
 
 def _remove(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # the doctor must run, and complain, on an older Python too
 
+import contextlib
 import os
 import platform
 import re
@@ -54,8 +55,12 @@ def free_memory_gb() -> float:
     """Return the memory in GB that this process can still have: what the machine, or a container's limit, leaves."""
     import psutil  # not of the standard library, and `doctor` may run before it is there
 
-    free, limit = psutil.virtual_memory().available / 1e9, memory_gb()
-    return free if limit == UNKNOWN else max(0.0, min(free, limit - psutil.Process().memory_info().rss / 1e9))
+    free, group = psutil.virtual_memory().available, Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError, ValueError):  # no container, or none with a limit
+        limit, taken = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        given_up = re.search(r"^inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)  # when asked for
+        free = min(free, limit - taken + (int(given_up[1]) if given_up else 0))
+    return max(0, free) / 1e9
 
 
 def peak_memory_gb() -> float:

@@ -101,6 +101,7 @@ def session(path: Path, threads: int = 0):
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
+    options.enable_cpu_mem_arena = False  # what a call needed is given back after it: many sessions stand side by side
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would slow others down
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 

@@ -11,6 +11,7 @@ import torch
 from paperlib.common import hardware
 from paperlib.compression.export import Rows
 from paperlib.compression.forms import Form
+from paperlib.model import memory
 
 BATCHES = (1, 32)
 BUDGET_SECONDS = 15.0  # for one batch size and number of threads: as many rounds as it takes
@@ -30,6 +31,7 @@ def columns(batch: int, threads: int) -> list[str]:
 
 def groups(forms: list[Form]) -> list[list[Form]]:
     """Split forms, in their order, into groups that the free memory holds; one group where it holds all."""
+    memory.give_back()
     room, found, taken = 1000 * hardware.free_memory_gb(), [[]], 0.0
     for form in forms:
         if found[-1] and taken + LOADED * form.megabytes > room:
@@ -39,25 +41,26 @@ def groups(forms: list[Form]) -> list[list[Form]]:
     return found
 
 
-def measure(forms: list[Form], rows_of: Callable[[Path], Rows], which: list[tuple[int, int]] | None = None) -> pd.DataFrame:
-    """Return milliseconds for a batch of texts of full length: index as `forms`, columns as `columns` names them.
+def measure(parts: list[list[Form]], rows_of: Callable[[Path], Rows], which: list[tuple[int, int]] | None = None) -> pd.DataFrame:
+    """Return milliseconds for a batch of texts of full length, a row for each form: columns as `columns` names them.
 
-    `rows_of` numbers the texts as the tokeniser in a form's folder does. Groups that memory holds take turns within.
+    The forms of a part, as `groups` makes them, take turns. `rows_of` numbers the texts as the tokeniser in a form's
+    folder does.
     """
     which, before = which or settings(), torch.get_num_threads()
-    parts = []
+    tables = []
     try:
-        for group in groups(forms):
-            by_threads = [_timed(group, rows_of, threads, which) for threads in sorted({threads for _, threads in which})]
-            parts.append(pd.concat(by_threads, axis=1))
+        for forms in parts:
+            by_threads = [_timed(forms, rows_of, threads, which) for threads in sorted({threads for _, threads in which})]
+            tables.append(pd.concat(by_threads, axis=1))
     finally:
         torch.set_num_threads(before)
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)
 
 
-def planned_seconds(forms: list[Form], rows_of: Callable[[Path], Rows]) -> float:
+def planned_seconds(parts: list[list[Form]], rows_of: Callable[[Path], Rows]) -> float:
     """Return how long `measure` will take in all settings at most, as one call of each form on one thread tells."""
-    return sum(_planned(group, rows_of) for group in groups(forms))
+    return sum(_planned(forms, rows_of) for forms in parts)
 
 
 def _timed(forms: list[Form], rows_of: Callable[[Path], Rows], threads: int, which: list[tuple[int, int]]) -> pd.DataFrame:

@@ -171,7 +171,7 @@ def _chosen(wish: Wish, depths: list[choose.Depth], forms: list[Form], kinds: li
 def _fastest(forms: list[Form], kinds: list[str], texts: tradeoff.Texts) -> list[tuple[float, str]]:
     """Return for each model how long its fastest form takes for one text on one thread (ms), and which that is."""
     every = [replace(form, kind=kind) for form in forms for kind in kinds]  # in turn: a slow moment hits all alike
-    took = latency.measure(every, texts.test_rows, [(1, 1)])[tradeoff.ONE_TEXT].to_numpy().reshape(len(forms), len(kinds))
+    took = latency.measure(latency.groups(every), texts.test_rows, [(1, 1)])[tradeoff.ONE_TEXT].to_numpy().reshape(len(forms), len(kinds))
     return [min(zip(row.tolist(), kinds)) for row in took]
 
 

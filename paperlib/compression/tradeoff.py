@@ -65,10 +65,11 @@ def measure(forms: list[Form], texts: Texts, controls: list[tuple[str, Node]], s
     forms = [form for form in forms if not why_not[form.kind]]
     for row in left_out:
         say(f"{row['form']} is {row['remark']}")
-    seconds = max(1, latency.planned_seconds(forms, texts.test_rows))
-    several = f", in {parts} parts, as the free memory does not hold all," if (parts := len(latency.groups(forms))) > 1 else ","
+    parts = latency.groups(forms)
+    seconds = max(1, latency.planned_seconds(parts, texts.test_rows))
+    several = f", in {len(parts)} parts, as the free memory does not hold all," if len(parts) > 1 else ","
     say(f"timing {len(forms)} forms of the models{several} one call of each in turn: about {seconds:.0f} s")
-    timed = latency.measure(forms, texts.test_rows)
+    timed = latency.measure(parts, texts.test_rows)
     say(f"looking at the {len(texts.texts['test'])} test texts, once, with all of them: about {_scoring_seconds(forms, timed, texts):.0f} s")
     table = pd.concat([pd.DataFrame([_named(form) | _scored(form, texts) for form in forms]), timed], axis=1)
     say(f"loading each in a process of its own, to see what memory it takes: about {sum(SECONDS_TO_START[form.kind[:5]] for form in forms)} s")

@@ -14,14 +14,14 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from paperlib.common import places
+from paperlib.common import hardware, places
 from paperlib.common.errors import UserError
 from paperlib.common.lock import LOCK
 from paperlib.common.messages import Fault, shown, unit_name
 from paperlib.driver.study_bar import StudyBar
 from paperlib.driver.unit import IMPORTS, run_unit
 from paperlib.model.device import device_of
-from paperlib.nodes import parallel
+from paperlib.nodes import compute, parallel
 from paperlib.params import Params
 
 if TYPE_CHECKING:
@@ -237,9 +237,17 @@ def _own_cluster(params: Params) -> Iterator["SpecCluster"]:
         if device_of(params).type == "cuda" and find_spec("dask_cuda"):
             cluster = import_module("dask_cuda").LocalCUDACluster(local_directory=folder, **usual)
         else:
-            cluster = LocalCluster(n_workers=parallel.workers_of(params), local_directory=folder, **usual)
+            cluster = LocalCluster(n_workers=_workers_here(params), local_directory=folder, **usual)
         with cluster:
             yield cluster
+
+
+def _workers_here(params: Params) -> int:
+    """Return how many workers this computer takes: one a core, as far as memory holds them and the kernel that each may have."""
+    compute.bench_of(params)  # first: of a model that is not there nobody knows the size
+    held = parallel.in_memory(params)
+    parallel.forget()
+    return params.workers or min(hardware.cores(), max(1, held // 2) if held else hardware.cores())
 
 
 def dask_setup(worker: "Worker") -> None:

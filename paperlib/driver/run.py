@@ -45,7 +45,7 @@ def reproduce(studies: list[Params], settings: str, scheduler: str | None = None
             with _runner(waiting, settings, scheduler) as run_units, _kernel(studies[0]) as kernel:
                 if scheduler is None:
                     kernel.send(IMPORTS)  # it takes as long as what this process does meanwhile
-                _check_new(waiting)
+                _check_new(waiting, here=scheduler is None)
                 _announce_epochs(waiting)
                 failed += [fault for fault in run_units(kernel) if fault]
                 failed += _show_results(studies, settings, stale, kernel)
@@ -94,7 +94,7 @@ def _say_harmed(studies: list[Params], consequence: str = "") -> None:
 
 
 def plan(studies: list[Params]) -> int:
-    """Check the inputs of the units that are not fresh and print in one line what they may cost; run nothing."""
+    """Check the inputs of the units that are not fresh and print what they may cost; run nothing."""
     waiting = [params for params in studies if units.stale(params)]
     _say_place(studies[0])
     _check(waiting)
@@ -104,7 +104,8 @@ def plan(studies: list[Params]) -> int:
     return 0
 
 
-def _announce(waiting: list[Params]) -> None:
+def _announce(waiting: list[Params], here: bool = True) -> None:
+    """Print what the units may cost, and whether memory holds fewer models than there are cores, if they are run `here`."""
     if not waiting:
         return
     from paperlib.driver.plan import plan as plan_of  # imports torch
@@ -113,7 +114,7 @@ def _announce(waiting: list[Params]) -> None:
     known = sum(store_of(params).known() for params in waiting)
     named = unit_name(waiting[0].dataset, waiting[0].seed) if len(waiting) == 1 else f"{len(waiting)} units from {unit_name(waiting[0].dataset, waiting[0].seed)}"
     print(f"{named}: {plan_of(waiting)}{f'; {known} of the models are at hand' if known else ''}", flush=True)
-    if remark := parallel.remark(waiting[0]):
+    if here and (remark := parallel.remark(waiting[0])):
         print(remark, flush=True)
     parallel.forget()  # notebooks run in other processes
 
@@ -121,16 +122,18 @@ def _announce(waiting: list[Params]) -> None:
 def _announce_epochs(waiting: list[Params]) -> None:
     if waiting := [params for params in waiting if units.EPOCHS in units.stale(params)]:
         from paperlib.driver.plan import plan_of_epochs  # imports torch
+        from paperlib.nodes import parallel
 
         known = sum(store_of(other).known() for params in waiting for other in training_axis.studies(params)[1:])
         print(f"{units.EPOCHS}: {plan_of_epochs(waiting)}{f'; {known} of the models are at hand' if known else ''}", flush=True)
+        parallel.forget()
 
 
-def _check_new(waiting: list[Params]) -> None:
+def _check_new(waiting: list[Params], here: bool) -> None:
     """Check the inputs of units that were not begun yet, and announce what they cost; those of others were sound."""
     new = [params for params in waiting if not store_of(params).read(())]
     _check(new)
-    _announce(new)
+    _announce(new, here)
 
 
 def _check(waiting: list[Params]) -> None:

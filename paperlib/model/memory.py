@@ -25,6 +25,7 @@ USED_SHARE = 0.8  # of the free memory: the rest is for fragments and for the la
 # Of a process on a processor's core: the libraries; the model, its parent, its gradient and two moments (measured: 2.9 GB
 # for twelve layers in bf16, where this says 3.1; 1.07 for six, where it says 1.09).
 LIBRARIES_BYTES, CORE_COPIES = 0.5e9, 5
+LOADED_COPIES = 2  # with the file's own while it is read
 CORES_SHARE = 0.9  # of all memory
 
 
@@ -41,21 +42,25 @@ def processes_at_a_time(params: Params, memory: float) -> int | None:
     """
     place = params.cache_path if params.model in wheels.MODELS else ROOT
     folder = place / Path(params.model).expanduser()
-    each = _bytes_of_process(str(folder if folder.is_dir() else params.model), params.model_revision, params.model_dump_json())
-    return each and max(1, int((CORES_SHARE * memory - LIBRARIES_BYTES) / each) - 1)
+    try:
+        each = _bytes_of_process(str(folder if folder.is_dir() else params.model), params.model_dump_json())
+    except Exception:  # whatever is wrong with a model is said by those who load it
+        return None
+    return max(1, int((CORES_SHARE * memory - LIBRARIES_BYTES) / each) - 1)
 
 
 @lru_cache
-def _bytes_of_process(name: str, revision: str, params_json: str) -> float | None:
+def _bytes_of_process(name: str, params_json: str) -> float:
+    """Estimate the bytes of a process that trains: its table holds at most the tokens in use, once the whole one was read."""
     params = Params.model_validate_json(params_json)
-    try:
-        config = AutoConfig.from_pretrained(name, revision=revision, local_files_only=True, trust_remote_code=False)
-        with torch.device("meta"):
-            model = AutoModelForSequenceClassification.from_config(config)
-        layers = len(encoder.layers(model))
-    except Exception:  # whatever is wrong with a model is said by those who load it
-        return None
-    return LIBRARIES_BYTES + CORE_COPIES * WEIGHT_BYTES * sum(p.numel() for p in model.parameters()) + kept_bytes(model, layers, params)
+    config = AutoConfig.from_pretrained(name, revision=params.model_revision, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(config)
+    whole, (ids, width) = sum(p.numel() for p in model.parameters()), model.get_input_embeddings().weight.shape
+    in_use = (params.train_size + params.validation_size + params.test_size) * params.max_tokens
+    trained = whole - max(0, ids - in_use) * width
+    kept = kept_bytes(model, len(encoder.layers(model)), params)
+    return LIBRARIES_BYTES + max(LOADED_COPIES * WEIGHT_BYTES * whole, CORE_COPIES * WEIGHT_BYTES * trained + kept)
 
 
 def bytes_of(pretrained: PreTrainedModel, layers: int, params: Params) -> int:

@@ -39,22 +39,21 @@ def workers_of(params: Params) -> int:
         return 1
     if address := os.environ.get(SCHEDULER):
         return max(1, len(_client(address).ncores()))
-    return params.workers or min(cores(), in_memory(params))
+    return params.workers or min(cores(), in_memory(params) or cores())
 
 
 def remark(params: Params) -> str:
     """Say in one line that memory holds fewer processes than there are cores, where it does; "" elsewhere."""
     held = workers_of(params)
-    if params.workers or device_of(params).type == "cuda" or os.environ.get(SCHEDULER) or held == cores():
+    if params.workers or device_of(params).type == "cuda" or held == cores():
         return ""
     return f"{held} of {cores()} cores train: {memory_gb():.0f} GB of memory hold no more models of this size (workers=... asks for another number)"
 
 
-def in_memory(params: Params) -> int:
-    """Return how many processes that fine-tune a model each this machine's memory holds; as many as cores where that is unknown."""
+def in_memory(params: Params) -> int | None:
+    """Return how many processes that fine-tune a model each this machine's memory holds, beside driver and kernel; None where unknown."""
     total = memory_gb()
-    held = None if total == UNKNOWN else memory.processes_at_a_time(params, 1e9 * total)
-    return held or cores()
+    return None if total == UNKNOWN else memory.processes_at_a_time(params, 1e9 * total)
 
 
 def run(function: Callable, arguments: list[tuple], params: Params) -> Iterator:
