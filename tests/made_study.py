@@ -164,7 +164,7 @@ def set_up(monkeypatch) -> Bench:
     collected = lambda params, **extra: {"parameters": params.model_dump(), **extra}  # noqa: E731
     for owner, name, stand_in in (
         (run, "_kernel", lambda params: contextlib.nullcontext(silent)),
-        (run, "_check_new", lambda waiting: None),
+        (run, "_check_new", lambda waiting, here: None),
         (run, "_show_results", lambda *arguments: []),
         (execution, "execute", made.execute),
         (tree, "_compute", made.compute),

@@ -698,7 +698,10 @@ def test_a_latency_is_that_of_the_fastest_form(monkeypatch):
     from paperlib.compression.wish import wish_of
 
     took = {("4", "ONNX fp32"): 3.0, ("4", "ONNX int8"): 5.0, ("3", "ONNX fp32"): 2.0, ("3", "ONNX int8"): 1.5}
-    monkeypatch.setattr(run.latency, "measure", lambda forms, *_: pd.DataFrame({tradeoff.ONE_TEXT: [took[form.model, form.kind] for form in forms]}))
+    monkeypatch.setattr(Form, "megabytes", 1.0)
+    monkeypatch.setattr(
+        run.latency, "measure", lambda parts, *_: pd.DataFrame({tradeoff.ONE_TEXT: [took[form.model, form.kind] for part in parts for form in part]})
+    )
     depths = [SimpleNamespace(best=SimpleNamespace(validation_accuracy=accuracy)) for accuracy in (0.6, 0.5)]
     forms = [Form(name, "ONNX fp32", None, tuple(range(int(name)))) for name in "43"]
     wanted = {ms: run._chosen(wish_of(latency_ms=ms), depths, forms, ["ONNX fp32", "ONNX int8"], SimpleNamespace(test_rows=None)) for ms in (3, 2)}
