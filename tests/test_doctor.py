@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from paperlib.common import hardware
 from paperlib.common.places import ROOT
 from paperlib.driver import computer, doctor, supplies
 from paperlib.driver.finding import Finding
@@ -33,6 +34,22 @@ from paperlib.driver.finding import Finding
 def test_limits(finding, status):
     assert finding.status == status
     assert status == "OK" or finding.advice
+
+
+@pytest.mark.parametrize("version", [0, 1], ids=["cgroup v2", "cgroup v1"])
+def test_the_memory_of_a_container_is_its_limit(version, tmp_path, monkeypatch):
+    machine = hardware.memory_gb(), hardware.free_memory_gb()
+    _, limit, taken, given_up = hardware.CONTROL_GROUPS[version]
+    monkeypatch.setattr(hardware, "CONTROL_GROUPS", [(tmp_path, limit, taken, given_up)])
+    assert hardware.memory_gb() >= machine[0], "no container"
+    for name, text in ((limit, "1500000000\n"), (taken, "900000000\n"), ("memory.stat", f"x{given_up} 5\n{given_up} 300000000\n")):
+        (tmp_path / name).write_text(text)
+    assert (hardware.memory_gb(), hardware.free_memory_gb()) == (1.5, 0.9), "0.3 of the 0.9 are files, which it would give up"
+    (tmp_path / taken).write_text("9900000000\n")
+    assert hardware.free_memory_gb() == 0
+    for unlimited in ("max", str(2**63 - 4096)):
+        (tmp_path / limit).write_text(unlimited)
+        assert hardware.memory_gb() >= machine[0]
 
 
 def test_packages_tell_missing_from_different_versions(monkeypatch):

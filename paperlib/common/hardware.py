@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 UNKNOWN = "unknown"
+# Where a container's memory stands, in both versions of control groups: limit, taken, and files kept in memory, in `memory.stat`.
+CONTROL_GROUPS = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 def describe() -> dict[str, Any]:
@@ -44,23 +49,25 @@ def memory_gb() -> float | str:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return UNKNOWN
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-    except OSError:
-        limit = "max"
-    return round((min(total, int(limit)) if limit.isdigit() else total) / 1e9, 1)
+    return round(min([total, *(limit for limit, _ in _container())]) / 1e9, 1)
 
 
 def free_memory_gb() -> float:
     """Return the memory in GB that this process can still have: what the machine, or a container's limit, leaves."""
     import psutil  # not of the standard library, and `doctor` may run before it is there
 
-    free, group = psutil.virtual_memory().available, Path("/sys/fs/cgroup")
-    with contextlib.suppress(OSError, ValueError):  # no container, or none with a limit
-        limit, taken = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
-        given_up = re.search(r"^inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)  # when asked for
-        free = min(free, limit - taken + (int(given_up[1]) if given_up else 0))
-    return max(0, free) / 1e9
+    return max(0, min([psutil.virtual_memory().available, *(limit - taken for limit, taken in _container())])) / 1e9
+
+
+def _container() -> list[tuple[int, int]]:
+    """Return the container's limit and what it has taken of it, in bytes, without files that it would give up; [] where there is none."""
+    found = []
+    for folder, limit, taken, given_up in CONTROL_GROUPS:
+        with contextlib.suppress(OSError, ValueError):  # no such version of control groups, or no limit: "max"
+            numbers = [int((folder / name).read_text()) for name in (limit, taken)]
+            files = re.search(rf"^{given_up} (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
+            found.append((numbers[0], numbers[1] - (int(files[1]) if files else 0)))
+    return found
 
 
 def peak_memory_gb() -> float:
