@@ -111,12 +111,12 @@ def configured(kind, tmp_path):
 def test_memory_decides_how_many_processes_train(kind, configured):
     model = tiny_model(kind, layers=3, hidden=128)
     copies = 5 * 4 * sum(parameter.numel() for parameter in model.parameters())  # with its parent, gradient and moments
-    libraries = 0.5e9
+    libraries, beside = 0.55e9, 1.2e9
     each = libraries + copies + memory.kept_bytes(model, 3, configured)
     for total in (1e9 * gigabytes for gigabytes in range(1, 65)):
         held = memory.processes_at_a_time(configured, total)
-        assert held == 1 or (held + 1) * each + libraries <= 0.9 * total, "beside a kernel, which trains too, and a driver"
-        assert (held + 2) * each + libraries > 0.9 * total
+        assert held == 1 or (held + 1) * each + beside <= 0.9 * total, "a kernel trains too"
+        assert (held + 2) * each + beside > 0.9 * total
     longer = configured.replace(batch_size=256, max_tokens=64)
     assert memory.processes_at_a_time(longer, 32e9) < memory.processes_at_a_time(configured, 32e9)
 
@@ -155,7 +155,7 @@ def test_a_large_vocabulary_counts_as_it_is_trained(configured):
         config.vocab_size = ids
         config.save_pretrained(f"{configured.model}-{ids}")
     small, large = (memory.processes_at_a_time(few.replace(model=f"{configured.model}-{ids}"), 64e9) for ids in (1_000, 10_000_000))
-    assert large == int((0.9 * 64e9 - 0.5e9) / (0.5e9 + 2 * 4 * whole_of(f"{configured.model}-10000000"))) - 1 < small
+    assert large == int((0.9 * 64e9 - 1.2e9) / (0.55e9 + 2 * 4 * whole_of(f"{configured.model}-10000000"))) - 1 < small
     assert small == memory.processes_at_a_time(few, 64e9), "a thousand ids, of which 24 are in use at most"
 
 

@@ -23,8 +23,9 @@ BYTES_PER_UNIT, BYTES_PER_SCORE = 80, 20
 MMAP_MAX, TRIM_THRESHOLD, TOP_PAD = -4, -1, -2
 USED_SHARE = 0.8  # of the free memory: the rest is for fragments and for the largest temporary tensors
 # Of a process on a processor's core: the libraries; the model, its parent, its gradient and two moments (measured: 2.9 GB
-# for twelve layers in bf16, where this says 3.1; 1.07 for six, where it says 1.09).
-LIBRARIES_BYTES, CORE_COPIES = 0.5e9, 5
+# for twelve layers in bf16, where this says 3.2; 1.07 for six, where it says 1.14).
+LIBRARIES_BYTES, CORE_COPIES = 0.55e9, 5
+BESIDE_BYTES = 1.2e9  # the driver, 0.8 GB, and what a kernel holds beside its model: figures, tables, ONNX
 LOADED_COPIES = 2  # with the file's own while it is read
 CORES_SHARE = 0.9  # of all memory
 
@@ -37,8 +38,8 @@ def models_at_a_time(pretrained: PreTrainedModel, layers: int, params: Params, f
 def processes_at_a_time(params: Params, memory: float) -> int | None:
     """Return how many processes that each fine-tune a model of this study fit into so many bytes, beside driver and kernel.
 
-    The driver has its libraries alone, the kernel trains a model too. At least one: the kernel itself. None where the
-    model's configuration is not at hand; nothing is fetched for it.
+    The kernel trains a model too. At least one: the kernel itself. None where the model's configuration is not at hand;
+    nothing is fetched for it.
     """
     place = params.cache_path if params.model in wheels.MODELS else ROOT
     folder = place / Path(params.model).expanduser()
@@ -46,7 +47,7 @@ def processes_at_a_time(params: Params, memory: float) -> int | None:
         each = _bytes_of_process(str(folder if folder.is_dir() else params.model), params.model_dump_json())
     except Exception:  # whatever is wrong with a model is said by those who load it
         return None
-    return max(1, int((CORES_SHARE * memory - LIBRARIES_BYTES) / each) - 1)
+    return max(1, int((CORES_SHARE * memory - BESIDE_BYTES) / each) - 1)
 
 
 @lru_cache
