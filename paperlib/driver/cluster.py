@@ -244,10 +244,12 @@ def _own_cluster(params: Params) -> Iterator["SpecCluster"]:
 
 def _workers_here(params: Params) -> int:
     """Return how many workers this computer takes: one a core, as far as memory holds them and the kernel that each may have."""
+    if params.workers:
+        return params.workers
     compute.bench_of(params)  # first: of a model that is not there nobody knows the size
-    held = parallel.in_memory(params)
+    held, cores = parallel.in_memory(params), hardware.cores()
     parallel.forget()
-    return params.workers or min(hardware.cores(), max(1, held // 2) if held else hardware.cores())
+    return min(cores, max(1, held // 2)) if held else cores
 
 
 def dask_setup(worker: "Worker") -> None:
