@@ -165,10 +165,18 @@ def test_a_notebook_loses_paths_times_and_colours() -> None:
     assert set(cell["outputs"][1]["data"]) == {"image/png", "text/plain"}
     assert cell["outputs"][1]["metadata"] == {"image/png": {"width": 400}}
     small = Image.open(io.BytesIO(base64.b64decode(cell["outputs"][1]["data"]["image/png"])))
-    assert small.mode == "P" and small.size == (kept_notebooks.WIDEST, round(300 / 2400 * kept_notebooks.WIDEST))
+    assert small.mode == "P" and small.size == (kept_notebooks.WIDTHS[0], round(300 / 2400 * kept_notebooks.WIDTHS[0]))
     colours = small.convert("RGB")
     assert len(colours.getcolors(1000)) <= kept_notebooks.COLOURS
     assert np.allclose(colours.getpixel((600, small.height // 12)), (214, 58, 0), atol=6) and colours.getpixel((600, small.height // 4)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("words", "width"), [(0, 840), (915_000, 760), (1_000_000, 440)], ids=["small", "large", "of texts alone too large"])
+def test_pictures_are_as_wide_as_the_notebook_may_be_large(words, width) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 1680, 3), dtype=np.uint8)  # 98,000 characters 840 wide, 80,000 at 760
+    notebook = executed("w" * words, as_base64(Image.fromarray(noise)))
+    (cell,) = json.loads(kept_notebooks.fitting(notebook))["cells"]
+    assert Image.open(io.BytesIO(base64.b64decode(cell["outputs"][1]["data"]["image/png"]))).width == width
 
 
 def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 from paperlib.common.files import atomic_write_text
 from paperlib.evidence.provenance import scrub
 
-WIDEST = 840  # pixels: about as many as a forge shows
+WIDTHS = range(840, 400, -40)  # pixels: from about as many as a forge shows to as few as can be read
+LARGEST = 1_000_000  # bytes of a notebook
 COLOURS, ROUNDS = 128, 3  # with fewer, strategies of a figure share a colour; rounds of k-means: without them thin lines lose their colour
 PNG = "image/png"
 UNSHOWN = ("image/svg+xml", "application/pdf", "application/javascript")  # a forge shows the PNG
@@ -23,15 +24,24 @@ def keep(executed: list[Path], folder: Path, names: Collection[str]) -> None:
 
     All stand side by side, so that the links from one to another hold.
     """
-    copies = {path.name: small(json.loads(path.read_text(encoding="utf-8"))) for path in executed}
+    copies = {path.name: fitting(json.loads(path.read_text(encoding="utf-8"))) for path in executed}
     for path in folder.glob("*.ipynb"):
         if path.stem in names:
             path.unlink()
-    for name, notebook in copies.items():
-        atomic_write_text(folder / name, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    for name, text in copies.items():
+        atomic_write_text(folder / name, text)
 
 
-def small(notebook: dict) -> dict:
+def fitting(notebook: dict) -> str:
+    """Return the text of a small copy, its pictures as wide as leaves it below `LARGEST` bytes; the narrowest if none does."""
+    for widest in WIDTHS:
+        text = json.dumps(small(notebook, widest), indent=1, ensure_ascii=False) + "\n"
+        if len(text.encode()) < LARGEST:
+            break
+    return text
+
+
+def small(notebook: dict, widest: int = WIDTHS[0]) -> dict:
     """Return a copy of a notebook (JSON) without absolute paths and times of execution, its pictures made small."""
     copied = scrubbed(notebook)
     copied["metadata"].pop("papermill", None)
@@ -41,7 +51,7 @@ def small(notebook: dict) -> dict:
             data = output.get("data", {})
             if PNG in data:
                 data = {kind: value for kind, value in data.items() if kind not in UNSHOWN}
-                output["data"] = data | {PNG: palette(data[PNG])}
+                output["data"] = data | {PNG: palette(data[PNG], widest)}
     return copied
 
 
@@ -54,12 +64,12 @@ def scrubbed(value: Any) -> Any:
     return scrub(value) if isinstance(value, str) else value
 
 
-def palette(png: str | list[str]) -> str:
-    """Return a picture (PNG in base64) of at most `WIDEST` pixels' width and `COLOURS` colours, on white."""
+def palette(png: str | list[str], widest: int) -> str:
+    """Return a picture (PNG in base64) of at most so many pixels' width and `COLOURS` colours, on white."""
     image = Image.open(io.BytesIO(base64.b64decode("".join(png)))).convert("RGBA")
     white = Image.new("RGBA", image.size, "white")
     image = Image.alpha_composite(white, image).convert("RGB")
-    image.thumbnail((WIDEST, image.height), Image.Resampling.LANCZOS)
+    image.thumbnail((widest, image.height), Image.Resampling.LANCZOS)
     shrunk = io.BytesIO()
     image.quantize(COLOURS, kmeans=ROUNDS, dither=Image.Dither.NONE).save(shrunk, "PNG", optimize=True)
     return base64.b64encode(shrunk.getvalue()).decode()
