@@ -72,13 +72,13 @@ def next_layer(strategy: str, path: list[Node], params: Params) -> Choice | None
     if strategy == "Equal-Training":
         return Choice(None)
     if strategy.startswith(RANDOM_TESTS):
-        return Choice(random_order(strategy, node.original_layers, params.seed)[len(node.removed)])
+        return Choice(random_order(strategy, node.original_layers, params)[len(node.removed)])
     if strategy in FIXED_ORDERS:
         return Choice(fixed_order(strategy, node.original_layers)[len(node.removed)])
     if strategy.startswith(FAMILIES):
         return _family_choice(strategy, path, params)
     if strategy == "Random":
-        return Choice(int(_draw(params.seed, "Random", node.removed).choice(node.remaining)))
+        return Choice(int(_draw(params, "Random", node.removed).choice(node.remaining)))
     if len(node.remaining) == 1:
         return Choice(node.remaining[0])
     fit = fitted_fuser(strategy, path, params) if _fuser(strategy) else None
@@ -162,10 +162,10 @@ def every_walk(params: Params) -> list[str]:
     return [*WALKS, *(name for names in random_tests(params).values() for name in names)]
 
 
-def random_order(strategy: str, original_layers: int, seed: int) -> list[int]:
+def random_order(strategy: str, original_layers: int, params: Params) -> list[int]:
     """Draw the whole order of a randomization walk, layers counted from 0."""
     first, last = (1, original_layers - 1) if strategy.startswith("Random-Inner-") else (0, original_layers)
-    return [int(layer) for layer in _draw(seed, strategy, ()).permutation(np.arange(first, last))]
+    return [int(layer) for layer in _draw(params, strategy, ()).permutation(np.arange(first, last))]
 
 
 def fitted_fuser(strategy: str, path: list[Node], params: Params) -> fusers.Fit:
@@ -200,7 +200,7 @@ def _least(
 ) -> Choice:
     least = scores.min()  # NaN only when no score is a number, as after a training that diverged: then all tie
     tied = scores.index[np.isclose(scores, least, rtol=relative, atol=absolute, equal_nan=True)]
-    return Choice(int(_draw(params.seed, "tie", node.removed).choice(tied)), scores, len(tied), fit)
+    return Choice(int(_draw(params, "tie", node.removed).choice(tied)), scores, len(tied), fit)
 
 
 def _family_needs(strategy: str, params: Params, shown: set[str], ended: bool, original: bool) -> set[str]:
@@ -243,7 +243,10 @@ def _target(strategy: str, params: Params) -> str:
     return "ablation_validation" if strategy.endswith("-Validation") else f"ablation_{params.selection_split}"
 
 
-def _draw(seed: int, purpose: str, removed: tuple) -> np.random.Generator:
-    """Return a generator that depends on the study's seed, a purpose and a node, and on nothing else."""
-    digest = hashlib.sha256(repr((seed, purpose, removed)).encode()).digest()
+def _draw(params: Params, purpose: str, removed: tuple) -> np.random.Generator:
+    """Return a generator that depends on the study's dataset and seed, a purpose and a node, and on nothing else.
+
+    Of the dataset, lest all draw the same orders: an error over datasets would then say nothing of other orders.
+    """
+    digest = hashlib.sha256(repr((params.dataset, params.seed, purpose, removed)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))

@@ -179,7 +179,7 @@ def test_walks_are_those_of_the_study(tmp_path):
     assert len(paths) == 15 + len(strategies.CONTROLS) + 20 and basis == study.DRAWN
     assert list(paths)[: len(STRATEGIES)] == list(STRATEGIES)
     assert paths["Equal-Training"] == (None, None)
-    assert paths["Random-All-3"] == tuple(strategies.random_order("Random-All-3", 2, 0))
+    assert paths["Random-All-3"] == tuple(strategies.random_order("Random-All-3", 2, tiny_subject(tmp_path).params))
     assert all(sorted(path) == [0, 1] for name, path in paths.items() if name in STRATEGIES)
     inner = [path for name, path in paths.items() if name.startswith("Random-Inner-")]
     assert inner == [()] * 10, "two layers have no inner ones"

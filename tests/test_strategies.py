@@ -250,12 +250,20 @@ def test_random_orders(tmp_path):
         assert sorted(orders[name]) == list(range(1, 11)), "the first and the last layer stay"
     assert len(set(orders.values())) == 14, "orders of twelve or ten layers hardly ever repeat"
     assert orders == {name: order_of(name, 12, params) for name in orders}
-    other = smoke_params(tmp_path, random_orders=7, seed=1)
-    assert orders != {name: order_of(name, 12, other) for name in orders}
+    for other in (params.replace(seed=1), params.replace(dataset="imdb")):
+        assert not any(orders[name] == order_of(name, 12, other) for name in orders), "each dataset and seed has orders of its own"
 
 
-def test_random_orders_are_uniform(tmp_path):
-    firsts = Counter(strategies.random_order(f"Random-Inner-{i}", 6, 0)[0] for i in range(400))
+@pytest.mark.parametrize("name", ["Random", "Weight-Norm"], ids=["random removal", "ties"])
+def test_datasets_do_not_share_their_draws(name, params):
+    """If they did, nine datasets would be one draw, and an error over datasets would say nothing of others."""
+    path = [made_node(signals={"Weight-Norm": dict.fromkeys(VALUES, 0.5)})]
+    chosen = Counter(next_layer(name, path, params.replace(dataset=f"data-{i}")).layer for i in range(300))
+    assert set(chosen) == set(VALUES) and min(chosen.values()) > 25  # 50 expected each
+
+
+def test_random_orders_are_uniform(params):
+    firsts = Counter(strategies.random_order(f"Random-Inner-{i}", 6, params)[0] for i in range(400))
     assert set(firsts) == {1, 2, 3, 4} and min(firsts.values()) > 65  # 100 expected each
 
 

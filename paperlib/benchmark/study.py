@@ -79,7 +79,7 @@ def _drawn(name: str, layers: int, params: Params) -> Removed:
     if name == "Equal-Training":
         return (None,) * depth
     if name.startswith(strategies.RANDOM_TESTS):
-        return tuple(strategies.random_order(name, layers, params.seed)[:depth])
+        return tuple(strategies.random_order(name, layers, params)[:depth])
     rng = np.random.default_rng([params.seed, zlib.crc32(name.encode())])
     return tuple(int(layer) for layer in rng.permutation(layers)[:depth])
 

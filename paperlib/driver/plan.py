@@ -91,7 +91,7 @@ def _round(params: Params) -> float:
 def _nodes_at_most(params: Params, total: int) -> list[int]:
     """Return, for each depth from 0, the most nodes that all walks together can want."""
     tests = [name for names in strategies.random_tests(params).values() for name in names]
-    fixed = [strategies.random_order(name, total, params.seed) for name in tests]
+    fixed = [strategies.random_order(name, total, params) for name in tests]
     fixed += [strategies.fixed_order(name, total) for name in FIXED_ORDERS]
     known = {node for order in fixed for node in _prefixes(order)}
     measured = len(set(WALKS) - {"Equal-Training", *FIXED_ORDERS, *FAMILIES})
