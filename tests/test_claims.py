@@ -378,7 +378,8 @@ def test_our_tables_shaped_as_table1_get_the_same_verdicts(table):
     disguised = claims.evaluate(Results.from_paper(), Results.from_tables(steps=steps)).set_index("id")
     both = (table["verdict_table1"] != UNTESTABLE) & ~table.index.isin(["test-size", "ratio-factor"])
     assert disguised.loc[both, "verdict_ours"].tolist() == table.loc[both, "verdict_table1"].tolist()
-    assert (disguised["seeds"] == 1).all() and disguised.loc["rf-best", "datasets"] == 9
+    tested = disguised["datasets"] > 0
+    assert (disguised["seeds"] == np.where(tested, "1", "0")).all() and disguised.loc["rf-best", "datasets"] == 9
 
 
 def test_written_files(table, tmp_path):

@@ -10,7 +10,7 @@ from scipy import stats
 
 from paperlib import fusers
 from paperlib.common.errors import UserError
-from paperlib.evidence import claims, comparisons, statistics
+from paperlib.evidence import claims, comparisons, quantities, statistics
 from paperlib.evidence.estimates import Results
 from paperlib.names import SIGNALS, WALKS
 from paperlib.nodes.node import parse_label
@@ -169,20 +169,65 @@ def test_rivals_by_hand():
     assert row["mean"] == pytest.approx(greedy.mean()) and row["datasets"] == 2
     assert row["sem"] == pytest.approx(greedy.std() / np.sqrt(2))
     by_seed = 75 - 100 * steps["Greedy-Ablation"].groupby("seed").mean()
-    assert row["seed_sd"] == pytest.approx(by_seed.std())
+    assert row["seed_error"] == pytest.approx(by_seed.std() / np.sqrt(2))
     means = steps["Greedy-Ablation"].groupby("dataset").mean()
     variance = sum(0.75 * 0.25 / 512 + mean * (1 - mean) / 512 for mean in means)
     assert row["sampling_error"] == pytest.approx(100 * np.sqrt(variance) / 2)
+    assert row["error"] == max(row["sem"], row["seed_error"], row["sampling_error"])
     singles = steps.loc[list(SIGNALS)].groupby(["strategy", "dataset"]).mean().groupby("dataset").max()
     assert table.loc[comparisons.BEST_SINGLE, "mean"] == pytest.approx((75 - 100 * singles).mean())
     assert table.loc["Baseline", "mean"] == pytest.approx(25) and table.loc["Baseline", "ahead"] == 2
 
 
-def test_rivals_verdict_needs_twice_the_larger_error():
+def test_rivals_verdict_needs_twice_the_largest_error():
     ahead, level = made_results(best=0.9), made_results(best=0.505)
     assert comparisons.rivals(ahead, "Random-Forest").loc["Baseline", "verdict"] == claims.HOLDS
     assert comparisons.rivals(level, "Random-Forest").loc["Baseline", "verdict"] == claims.NOISE
     assert comparisons.rivals(made_results(best=0.2), "Random-Forest").loc["Baseline", "verdict"] == claims.FAILS
+
+
+def with_orders(orders, accuracies=0.5):
+    """Return results in which Random has these orders, by dataset and seed, and these accuracies, by seed."""
+    made = made_results(sorted({dataset for dataset, _ in orders}), sorted({seed for _, seed in orders}), best=0.75)
+    steps, random = made.steps, made.steps["strategy"] == "Random"
+    for (dataset, seed), order in orders.items():
+        rows = random & (steps["dataset"] == dataset) & (steps["seed"] == seed)
+        steps.loc[rows, "removed"] = ["", order[0], order]
+        steps.loc[rows & (steps["step"] > 0), "accuracy"] = accuracies if np.isscalar(accuracies) else accuracies[seed]
+    return Results.from_tables(steps=steps)
+
+
+@pytest.mark.parametrize(("orders", "found"), [
+    ({("imdb", 0): "0-1", ("arxiv", 0): "0-1"}, 1),
+    ({("imdb", 0): "0-1", ("arxiv", 0): "1-0"}, 0),
+    ({("imdb", 0): "0-1", ("arxiv", 0): "0-1", ("imdb", 1): "1-0", ("arxiv", 1): "1-0"}, 2),
+    ({("imdb", 0): "0-1", ("imdb", 1): "1-0"}, 0),
+], ids=["one for all", "one each", "one a seed", "of one dataset"])  # fmt: skip
+def test_datasets_that_share_their_random_orders_are_found(orders, found):
+    results = with_orders(orders)
+    assert statistics.shared_orders(results.steps) == found
+    claim = quantities.against(results, "Random-Forest", "Random")
+    assert claim.note == {0: "", 1: "1 random order for all datasets", 2: "2 random orders, one a seed, for all datasets"}[found]
+    assert np.isnan(claim.p_greater) == (found == 1 or len({dataset for dataset, _ in orders}) < statistics.MIN_DATASETS)
+    told = comparisons.rivals(results, "Random-Forest")["verdict"]
+    assert (told["Random"] == claims.UNTESTABLE) == (found == 1) and claims.UNTESTABLE not in set(told.drop("Random"))
+
+
+def test_two_shared_orders_that_differ_are_no_lead_over_chance():
+    """One order loses 2 points, the other 30, on every dataset alike: the datasets do not differ, the orders do."""
+    shared = {(dataset, seed): ["0-1", "1-0"][seed] for dataset in ("imdb", "arxiv", "yelp", "agnews", "patent") for seed in (0, 1)}
+    row = comparisons.rivals(with_orders(shared, [0.73, 0.45]), "Random-Forest").loc["Random"]
+    assert row["mean"] == pytest.approx(16) and row["sem"] == pytest.approx(0, abs=1e-9)
+    assert row["error"] == row["seed_error"] == pytest.approx(14) and row["verdict"] == claims.NOISE
+
+
+def test_random_orders_are_a_rival_together():
+    made = made_results()
+    drawn = [{"dataset": dataset, "seed": seed, "test": test, "max_accuracy": value}
+             for dataset, seed in itertools.product(("newsgroup", "imdb"), (0, 1))
+             for test, value in (("Random-All", 0.5), ("Random-All", 0.6), ("Random-Inner", 0.9))]  # fmt: skip
+    row = comparisons.rivals(Results.from_tables(steps=made.steps, randomization=pd.DataFrame(drawn)), "Random-Forest").loc[comparisons.MEAN_RANDOM]
+    assert row["mean"] == pytest.approx(20) and row["sem"] == row["seed_error"] == pytest.approx(0, abs=1e-9) and row["verdict"] == claims.HOLDS
 
 
 def test_rivals_says_when_both_maxima_are_of_the_same_model():
@@ -194,16 +239,16 @@ def test_rivals_says_when_both_maxima_are_of_the_same_model():
 
 def test_rivals_of_one_dataset_and_seed_leave_out_what_cannot_be_told():
     row = comparisons.rivals(made_results(("imdb",), (0,)), "Random-Forest").loc["Random"]
-    assert row[["sem", "seed_sd", "p"]].isna().all() and row["sampling_error"] > 0
+    assert row[["sem", "seed_error", "p"]].isna().all() and row["error"] == row["sampling_error"] > 0
 
 
 def test_rivals_spread_over_seeds_needs_seeds_with_all_datasets():
     both, one = made_results(), made_results(("imdb",), (2,))
     mixed = Results.from_tables(steps=pd.concat([both.steps, one.steps]))
-    expected = comparisons.rivals(both, "Random-Forest")["seed_sd"]
-    pd.testing.assert_series_equal(comparisons.rivals(mixed, "Random-Forest")["seed_sd"], expected)
+    expected = comparisons.rivals(both, "Random-Forest")["seed_error"]
+    pd.testing.assert_series_equal(comparisons.rivals(mixed, "Random-Forest")["seed_error"], expected)
     apart = Results.from_tables(steps=pd.concat([made_results(("imdb",), (0,)).steps, made_results(("arxiv",), (1,)).steps]))
-    assert apart.whole_seeds == [] and comparisons.rivals(apart, "Random-Forest")["seed_sd"].isna().all()
+    assert apart.whole_seeds == [] and comparisons.rivals(apart, "Random-Forest")["seed_error"].isna().all()
 
 
 def test_selection_table_takes_the_depth_with_the_highest_validation_accuracy():

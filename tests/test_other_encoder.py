@@ -107,12 +107,26 @@ def test_the_page_says_where_six_and_twelve_layers_disagree(tmp_path):
     assert reference_pages._on_another_encoder(Kept(folder), short=True) == "", "no dataset was walked on both"
     tables.write_for_profile(folder, "steps_encoder", walked([0.9] * 5, [0.1] * 5, baseline=0.1))
     said = reference_pages._on_another_encoder(Kept(folder))
-    assert "| Equal-Training | -5.0 ± 0.0 | 0 of 5 | does not hold | +80.0 ± 0.0 | 5 of 5 | holds |" in said
-    assert "| Baseline | +60.0 ± 7.1 | 5 of 5 | holds | +80.0 ± 0.0 | 5 of 5 | holds |" in said
+    # 1.7 and 1.2 are the errors of 256 test examples: (0.95 + 0.84) / 256 and 5 (0.09 + 0.09) / 256, the root of each by 5 datasets.
+    assert "| Equal-Training | -5.0 ± 1.7 | 0 of 5 | does not hold | +80.0 ± 1.2 | 5 of 5 | holds |" in said
+    assert "| Baseline | +60.0 ± 7.1 | 5 of 5 | holds | +80.0 ± 1.2 | 5 of 5 | holds |" in said
     assert "By these verdicts 6 layers and 12 layers say the same of Baseline, and differ on Equal-Training; other rivals were not walked there." in said
     assert "Random" not in said.replace("random", "")
     short = reference_pages._on_another_encoder(Kept(folder), short=True)
-    assert "|" not in short and "+80.0 ± 0.0 points over Equal-Training (5 of 5 datasets ahead; 6 layers there: -5.0 ± 0.0)" in short
+    assert "|" not in short and "+80.0 ± 1.2 points for Equal-Training (5 of 5 datasets ahead; 6 layers there: -5.0 ± 1.7)" in short
+
+
+def test_one_random_order_for_all_datasets_tells_nothing(tmp_path):
+    walks = {"Random-Forest": [0.9] * 5, "Equal-Training": [0.9] * 5, "Random": [0.2] * 5}
+    here, there = (steps_of(walks, layers=layers).assign(removed=lambda rows: rows["removed"].where(rows["step"] > 0, "")) for layers in (6, 12))
+    here["removed"] += here["dataset"]  # an order of its own for each
+    for dataset, rows in here.groupby("dataset"):
+        (tmp_path / dataset / "seed-0").mkdir(parents=True)
+        rows.to_csv(tmp_path / dataset / "seed-0" / "steps.csv", index=False)
+    tables.write_for_profile(tmp_path, "steps_encoder", there.assign(encoder="deep"))
+    said = reference_pages._on_another_encoder(Kept(tmp_path))
+    assert "| Random | +70.0 ± 1.4 | 5 of 5 | holds | +70.0 ± 1.4 | 5 of 5 | cannot be tested here |" in said
+    assert "12 layers say the same of Baseline and Equal-Training; other" in said and "Random there is one order for all datasets" in said
 
 
 def test_the_page_says_which_processor_walked_what(tmp_path):

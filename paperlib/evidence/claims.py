@@ -14,6 +14,7 @@ from paperlib import published
 from paperlib.common import escape
 from paperlib.common.files import atomic_write_text
 from paperlib.common.markdown_table import markdown_table
+from paperlib.common.messages import span
 from paperlib.evidence import quantities, truth_quantities, walk_quantities
 from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable
 from paperlib.evidence.statistics import MIN_DATASETS
@@ -25,9 +26,10 @@ HEADS = {  # column of claims.csv -> heading of claims.md
     "rule": "rule",
 }  # fmt: skip
 LEGEND = (
-    "After ±: the standard error of the mean over datasets; for counts and places, the standard deviation "
+    "After ±: the standard error of the mean over datasets; for counts, places and test statistics, the standard deviation "
     "over the seeds with which all datasets were run, if there are several; on a single dataset, the sampling "
-    "error. The columns seeds and datasets are those of our run."
+    "error. The columns seeds (of each dataset) and datasets are those of our run. \"At least\" and \"at most\" go by the estimate "
+    "alone: it may hold by less than its error."
 )
 HOLDS, FAILS, NOISE, UNTESTABLE = "holds", "does not hold", "within noise", "cannot be tested here"
 COLUMNS = [
@@ -176,25 +178,25 @@ def _number(value: float, unit: str) -> str:
     return f"{value:,.0f}" if unit == "parameters" else f"{value:.3g}"
 
 
-def _judge(claim: Claim, results: Results) -> tuple[str, str, int]:
-    """Return what the results say, the verdict and the number of datasets behind it."""
+def _judge(claim: Claim, results: Results) -> tuple[str, str, str, int]:
+    """Return what the results say, the verdict and the numbers of seeds and of datasets behind it."""
     try:
         estimate = measure(claim, results)
     except Untestable as reason:
-        return str(reason), UNTESTABLE, 0
-    return say(claim, estimate), verdict(claim, estimate), estimate.datasets
+        return str(reason), UNTESTABLE, "0", 0
+    return say(claim, estimate), verdict(claim, estimate), estimate.seeds or span(results.seeds_each), estimate.datasets
 
 
 def evaluate(paper: Results, ours: Results) -> pd.DataFrame:
     """Return one row per claim with the columns `COLUMNS`: what each side says, and the two verdicts."""
     rows = []
     for claim in load():
-        table1_says, verdict_table1, _ = _judge(claim, paper)
-        ours_says, verdict_ours, datasets = _judge(claim, ours)
+        table1_says, verdict_table1, *_ = _judge(claim, paper)
+        ours_says, verdict_ours, seeds, datasets = _judge(claim, ours)
         unit = claim.unit.removesuffix("s") if claim.tolerance == 1 else claim.unit
         tolerance = f"{claim.tolerance:g} {unit}" if claim.tolerance else ""
         rows.append([
-            claim.id, claim.section, claim.claim, claim.paper_says, table1_says, ours_says, len(ours.seeds),
+            claim.id, claim.section, claim.claim, claim.paper_says, table1_says, ours_says, seeds,
             datasets, tolerance, verdict_table1, verdict_ours, rule_text(claim),
         ])  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -15,7 +15,8 @@ from paperlib.nodes.node import Node, label
 from paperlib.params import Params
 
 BEST_SINGLE, MEAN_SINGLE = "best single signal, in hindsight", "mean of the 12 single signals"
-RIVALS = ("Baseline", BEST_SINGLE, MEAN_SINGLE, "Random", "Greedy-Ablation", "Equal-Training", *names.RIVALS)
+MEAN_RANDOM = "mean of the random orders of Figure 8"
+RIVALS = ("Baseline", BEST_SINGLE, MEAN_SINGLE, "Random", MEAN_RANDOM, "Greedy-Ablation", "Equal-Training", *names.RIVALS)
 SAME = 1e-12  # accuracies closer than this are equal
 
 
@@ -145,11 +146,12 @@ def results_of(params: Params) -> Results:
 def rivals(results: Results, strategy: str) -> pd.DataFrame:
     """Return strategy minus each rival in points of maximum accuracy, with its uncertainty; one row each.
 
-    Columns: mean and sem (over datasets), seed_sd (of the mean, over seeds), sampling_error (of the mean; the
-    test examples of both taken as independent, which overstates it), ahead and datasets (counts), p
-    (one-sided signed-rank test over datasets), same_models (share of units in which one model has both
-    maxima), verdict (the words of the claims: the strategy is more accurate than the rival, by the rule
-    `beyond_noise` with the larger of the two errors). What cannot be told from so few datasets or seeds is nan.
+    Columns: mean; three standard errors of it, sem (over datasets), seed_error (over seeds: of what a seed does to all
+    datasets alike, as where they share a random order) and sampling_error (the test examples of both taken as independent,
+    which overstates it); error, the largest of them; ahead and datasets (counts), p (one-sided signed-rank test over
+    datasets), same_models (share of units in which one model has both maxima), verdict (the words of the claims: the
+    strategy is more accurate than the rival, by the rule `beyond_noise` with `error`; not to be tested against a single
+    random order). What cannot be told from so few datasets or seeds is nan.
     """
     maxima = _with_rivals(results)
     by_seed = [_with_rivals(results.of_seed(seed)) for seed in results.whole_seeds]
@@ -160,9 +162,12 @@ def rivals(results: Results, strategy: str) -> pd.DataFrame:
         sampling = 100 * _sampling_error(results.steps, maxima.loc[[strategy, rival], gap.index])
         sem, p = statistics.sem(gap), statistics.wilcoxon_p(gap, "greater")
         same = (models[strategy] == models[rival]).mean() if rival in models else float("nan")
-        verdict = "the same models" if same == 1 else claims.beyond(gap.mean(), np.fmax(sem, sampling))
+        of_seeds = statistics.sem(seeds)
+        error = np.nanmax([sem, of_seeds, sampling])
+        one_order = rival == "Random" and statistics.shared_orders(results.steps) == 1
+        verdict = "the same models" if same == 1 else claims.UNTESTABLE if one_order else claims.beyond(gap.mean(), error)
         rows[rival] = {
-            "mean": gap.mean(), "sem": sem, "seed_sd": seeds.std(), "sampling_error": sampling,
+            "mean": gap.mean(), "error": error, "sem": sem, "seed_error": of_seeds, "sampling_error": sampling,
             "ahead": int((gap > SAME).sum()), "datasets": len(gap), "p": p, "same_models": same,
             "verdict": verdict,
         }  # fmt: skip
@@ -181,9 +186,11 @@ def selection_table(steps: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_rivals(results: Results) -> pd.DataFrame:
-    """Return the maxima with rows for the baseline and, where any was walked, for the single signals taken together."""
+    """Return the maxima with rows for the baseline and, where any was walked, for single signals, and random orders, taken together."""
     singles = results.maxima.loc[results.maxima.index.intersection(SIGNALS)]
     together = {BEST_SINGLE: singles.max(), MEAN_SINGLE: singles.mean()} if len(singles) else {}
+    if len(orders := results.randomization):
+        together[MEAN_RANDOM] = orders[orders["test"] == "Random-All"].groupby("dataset")["max_accuracy"].mean()
     extra = together | {"Baseline": results.baseline}
     return pd.concat([results.maxima, pd.DataFrame(extra).T])
 

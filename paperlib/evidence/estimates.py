@@ -29,6 +29,7 @@ class Estimate:
     p_greater: float = NAN
     p_two_sided: float = NAN
     datasets: int = 0
+    seeds: str = ""  # of each dataset; those of the study where a quantity does not say
     of: int | None = None  # counts only: out of how many
     note: str = ""
 
@@ -72,6 +73,11 @@ class Results:
         return sorted(self.steps["seed"].unique()) if not self.steps.empty else []
 
     @property
+    def seeds_each(self) -> list[int]:
+        """Return of every dataset with how many seeds it was run."""
+        return seeds_each(self.steps)
+
+    @property
     def whole_seeds(self) -> list[int]:
         """Return the seeds with which every dataset was run: only these can be compared with one another."""
         if self.steps.empty:
@@ -100,6 +106,11 @@ class Results:
         if table.empty:
             raise Untestable("not in Table 1" if self.printed else f"not measured: no {name}")
         return table
+
+
+def seeds_each(rows: pd.DataFrame) -> list[int]:
+    """Return of every dataset of a table with how many seeds it is there."""
+    return [] if rows.empty else rows.groupby("dataset", sort=False)["seed"].nunique().tolist()
 
 
 def paired(differences: pd.Series, shift: float = 0.0, note: str = "") -> Estimate:

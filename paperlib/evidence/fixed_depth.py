@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from paperlib.common.messages import span
 from paperlib.evidence import statistics
 from paperlib.names import FUSERS
 
@@ -89,7 +90,7 @@ def improvement_table(steps: pd.DataFrame, rivals: list[str], strategy: str = FO
         rows[rival] = {
             "mean": gap.mean(axis=1).mean(), "datasets_low": over_datasets[0], "datasets_high": over_datasets[1],
             "seeds_low": over_seeds[0], "seeds_high": over_seeds[1], "chance": chances.mean(),
-            "chance_low": surely[0], "chance_high": surely[1], "datasets": len(gap), "seeds": gap.shape[1],
+            "chance_low": surely[0], "chance_high": surely[1], "datasets": len(gap), "seeds": span(gap.notna().sum(axis=1)),
         }  # fmt: skip
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("rival")
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pandas as pd
 
 from paperlib import published
+from paperlib.common.messages import span
 from paperlib.evidence import statistics
-from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable, count, paired
+from paperlib.evidence.estimates import LEVEL, NAN, Estimate, Results, Untestable, count, paired, seeds_each
 from paperlib.evidence.sentences import p_text
 from paperlib.names import FUSERS, SIGNALS, STRATEGIES
 
@@ -91,7 +92,17 @@ def against(results: Results, strategy: str, rival: str, unit: str = "points", m
     """Return strategy minus rival, mean over datasets; `margin` shifts the tests, not the mean."""
     in_percent = unit == "percent"
     table = _change(results, strategy, rival) if in_percent else 100 * results.rows(strategy, rival)
-    return paired(table.loc[strategy] - table.loc[rival], shift=margin)
+    return knowing_orders(paired(table.loc[strategy] - table.loc[rival], shift=margin), results, rival)
+
+
+def knowing_orders(estimate: Estimate, results: Results, rival: str) -> Estimate:
+    """Say of a difference from Random if its datasets share their random orders; a test over them says nothing of one order."""
+    orders = statistics.shared_orders(results.steps) if rival == "Random" else 0
+    if not orders:
+        return estimate
+    said = f"{orders} random order{'s, one a seed,' * (orders > 1)} for all datasets"
+    known = replace(estimate, note="; ".join(filter(None, [estimate.note, said])))
+    return known if orders > 1 else replace(known, p_less=NAN, p_greater=NAN, p_two_sided=NAN)
 
 
 def on_another_encoder(results: Results, strategy: str, rival: str) -> Estimate:
@@ -101,7 +112,9 @@ def on_another_encoder(results: Results, strategy: str, rival: str) -> Estimate:
     if len(encoders) != 1:
         raise Untestable(f"one encoder of {published.LAYERS} layers is wanted beside the study's own, not {len(encoders)}")
     seeds = ", ".join(map(str, sorted(steps["seed"].unique())))
-    return replace(against(Results.from_tables(steps=steps), strategy, rival), note=f"{encoders[0]}, seed {seeds}")
+    found = against(Results.from_tables(steps=steps), strategy, rival)
+    note = "; ".join(filter(None, [f"{encoders[0]}, seed {seeds}", found.note]))
+    return replace(found, note=note, seeds=span(seeds_each(steps)))
 
 
 def against_best_single(results: Results, strategy: str) -> Estimate:

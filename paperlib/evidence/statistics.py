@@ -180,6 +180,20 @@ def examples(steps: pd.DataFrame) -> pd.Series:
     return steps.drop_duplicates(["dataset", "seed"]).groupby("dataset")["test_size"].sum()
 
 
+def shared_orders(steps: pd.DataFrame) -> int:
+    """Return how many orders Random has in all where the datasets of a seed share one; 0 where each has its own.
+
+    Shared orders make an error over datasets silent about other orders: only the seeds can tell of them. 0 where `steps` does
+    not say what was removed, as of the paper's table.
+    """
+    if "removed" not in steps:
+        return 0
+    walked = steps[steps["strategy"] == "Random"].sort_values("step", kind="stable")
+    orders = walked.drop_duplicates(["dataset", "seed"], keep="last")
+    alike = orders["dataset"].nunique() > 1 and (orders.groupby("seed")["removed"].nunique() == 1).all()
+    return orders["removed"].nunique() if alike else 0
+
+
 def sampling_error(accuracy: float, n: int = 256) -> float:
     """Return the binomial standard error of an accuracy measured on `n` examples, as a fraction."""
     return float(np.sqrt(accuracy * (1 - accuracy) / n))

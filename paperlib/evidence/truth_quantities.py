@@ -1,9 +1,13 @@
 """Quantities that our own claims are about: rivals, fixed depth, all subsets, transfer and training."""
 
+from dataclasses import replace
+
 import pandas as pd
 
+from paperlib.common.messages import span
 from paperlib.evidence import fixed_depth, statistics, subset_numbers
-from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable, count, paired
+from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable, count, paired, seeds_each
+from paperlib.evidence.quantities import knowing_orders
 from paperlib.names import SIGNALS, STRATEGIES
 
 # Rivals
@@ -27,7 +31,7 @@ def at_fixed_depth(results: Results, strategy: str, rival: str) -> Estimate:
     gap = 100 * (ours - theirs)
     low, high = fixed_depth.interval_over_datasets(gap)
     note = f"95 % over datasets {low:+.1f} to {high:+.1f}" if low == low else ""
-    return paired(gap.mean(axis=1).dropna(), note=note)
+    return knowing_orders(paired(gap.mean(axis=1).dropna(), note=note), results, rival)
 
 
 def probably_improved(results: Results, strategy: str, rivals: list[str]) -> Estimate:
@@ -99,7 +103,8 @@ def transfer_regret(results: Results, method: str, rival: str, table: str = "tra
     """
     from paperlib.evidence import transfer  # scikit-learn takes a second to import
 
-    return paired(transfer.paired_gap(results.table(table), method, rival))
+    rows = results.table(table)
+    return replace(paired(transfer.paired_gap(rows, method, rival)), seeds=span(seeds_each(rows)))
 
 
 def gain_after_training(results: Results, epochs: int, rival: str) -> Estimate:
@@ -110,7 +115,7 @@ def gain_after_training(results: Results, epochs: int, rival: str) -> Estimate:
     rows = results.table("epochs").query("epochs == @epochs and usual_rate")
     if rows.empty:
         raise Untestable(f"not run with epochs={epochs}")
-    return paired(rows.groupby("dataset")[f"gain_{rival}"].mean())
+    return replace(paired(rows.groupby("dataset")[f"gain_{rival}"].mean()), seeds=span(seeds_each(rows)))
 
 
 def _at_depths(results: Results, strategy: str) -> pd.DataFrame:

@@ -132,7 +132,7 @@ def size_improvement(improvement: pd.DataFrame) -> tuple[Figure, str]:
 
 
 def removal_steps(steps: pd.DataFrame) -> pd.DataFrame:
-    """Return (strategies, layers from 1): mean step at which each layer is removed, over datasets and seeds.
+    """Return (strategies, layers from 1): mean step at which each layer is removed, over seeds and then over datasets.
 
     A layer a walk never reached counts as the mean of the places left. Raises UserError when the number of
     layers differs between datasets.
@@ -147,7 +147,8 @@ def removal_steps(steps: pd.DataFrame) -> pd.DataFrame:
     places = removed.assign(layer=layers).pivot(index=statistics.WALK, columns="layer", values="step")
     places = places.reindex(columns=range(1, depths[0] + 1))
     left_over = (places.max(axis=1) + 1 + depths[0]) / 2
-    return places.T.fillna(left_over).T.groupby("strategy").mean().loc[order]
+    by_dataset = places.T.fillna(left_over).T.groupby(["strategy", "dataset"]).mean()
+    return by_dataset.groupby("strategy").mean().loc[order]
 
 
 @plt.rc_context(STYLE)

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from paperlib.common.messages import span
 from paperlib.common.places import REFERENCE, ROOT
 from paperlib.evidence import headline, tables, units
 from paperlib.evidence.estimates import Results, Untestable
@@ -54,11 +55,9 @@ def shown(folder: Path, wanted: Collection[tuple[str, int]] | None = None) -> di
 
 def _title(table) -> str:
     datasets = table.index.get_level_values("dataset").unique()
-    counts = table.groupby(level="dataset").size()
-    fewest, seeds = counts.min(), counts.max()
-    told = _number(seeds) if fewest == seeds else f"{_number(fewest)} or {_number(seeds)}"
+    counts = table.groupby(level="dataset").size().tolist()
     what = datasets[0] if len(datasets) == 1 else f"{_number(len(datasets))} datasets"
-    return f"{what}, {told} seed{'' if seeds == 1 else 's'}{' each' if len(datasets) > 1 < seeds else ''}"
+    return f"{what}, {span(counts, 'seed', _number)}{' each' if len(datasets) > 1 < max(counts) else ''}"
 
 
 def _number(n: int) -> str:

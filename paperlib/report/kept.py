@@ -40,9 +40,14 @@ class Kept:
         return tables.collect(self.folder, "steps")
 
     @cached_property
+    def orders(self) -> pd.DataFrame | None:
+        """The random orders of every unit; None where none were walked."""
+        return tables.collect(self.folder, "randomization")
+
+    @cached_property
     def rivals(self) -> pd.DataFrame:
         """What the random forest's fusion gains over each rival, as `comparisons.rivals` says."""
-        return comparisons.rivals(Results.from_tables(steps=self.steps), other_encoder.FOREST)
+        return comparisons.rivals(Results.from_tables(steps=self.steps, randomization=self.orders), other_encoder.FOREST)
 
     @cached_property
     def epochs(self) -> pd.DataFrame | None:

@@ -12,9 +12,9 @@ from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_text
 from paperlib.common.hardware import UNKNOWN
 from paperlib.common.markdown_table import markdown_table
-from paperlib.common.messages import unit_name
+from paperlib.common.messages import count, span, unit_name
 from paperlib.common.places import ROOT
-from paperlib.evidence import claims, other_encoder, provenance, sentences, units
+from paperlib.evidence import claims, comparisons, other_encoder, provenance, sentences, statistics, units
 from paperlib.params import DATASETS
 from paperlib.report import compare
 from paperlib.report.kept import Kept, profiles
@@ -26,7 +26,7 @@ SHORT = {
 }  # fmt: skip
 ABLATION, CONTROL = "Greedy-Ablation", "Equal-Training"
 NOTEBOOKS = "notebooks"  # the folder of the executed ones
-WORDS = {claims.HOLDS: "is ahead of", claims.NOISE: "ties with", claims.FAILS: "trails", "the same models": "equals"}
+WORDS = {claims.HOLDS: "is ahead of", claims.NOISE: "cannot be told from", claims.FAILS: "is behind", "the same models": "equals"}
 
 
 def show(root: Path = ROOT) -> None:
@@ -99,10 +99,10 @@ def headline(kept: Kept) -> str:
     """Say in one sentence what fusion gains over the measurement that it imitates, and over training alone."""
     ablation, control = kept.rivals.loc[ABLATION], kept.rivals.loc[CONTROL]
     return (
-        f"**Over {control['datasets']} datasets, random-forest fusion {WORDS.get(ablation['verdict'], '?')} greedy ablation, its own "
-        f"target without any signal ({_points(ablation)} points of accuracy), and {WORDS.get(control['verdict'], '?')} a model that "
-        f"loses no layer and trains on, each at the best of as many rounds ({_points(control)} points; ahead of it on {control['ahead']} of "
-        f"{control['datasets']}).**"
+        f"**Over {control['datasets']} datasets, random-forest fusion {WORDS.get(ablation['verdict'], '?')} greedy ablation, which "
+        f"uses its target and no signal ({_points(ablation)} points of accuracy). It {WORDS.get(control['verdict'], '?')} a model that "
+        f"loses no layer and trains for as many rounds ({_points(control)}; ahead on {control['ahead']} of {control['datasets']} datasets), "
+        "each at its best round.**"
     )
 
 
@@ -115,10 +115,8 @@ def account(kept: Kept) -> str:
         raise UserError(f"{kept.folder.name}: units of different models or sizes make no reference")
     found = steps.drop_duplicates(["dataset", "seed"])
     of_dataset = found.groupby("dataset", sort=False)["seed"].nunique()
-    seeds = f"{of_dataset.min()}" if of_dataset.nunique() == 1 else f"{of_dataset.min()} or {of_dataset.max()}"
-    plural = "" if of_dataset.max() == 1 else "s"
     return (
-        f"one real run, {len(of_dataset)} of the paper's {len(DATASETS)} datasets with {seeds} seed{plural} each "
+        f"one real run, {len(of_dataset)} of the paper's {len(DATASETS)} datasets with {span(of_dataset.tolist(), 'seed')} each "
         f"({', '.join(of_dataset.index)}): the {layers[0]}-layer encoder {models.pop()}, {trained.pop()} training and "
         f"{tested[0]} test examples of each."
     )
@@ -208,11 +206,24 @@ def _compared(folder: Path) -> str:
 def _rivals_table(kept: Kept) -> str:
     """Tabulate what the forest's fusion gains over baseline, single signals, random order, ablation and equal training."""
     rows = [[rival, _points(row), f"{row['ahead']} of {row['datasets']}", row["verdict"]] for rival, row in kept.rivals.iterrows()]
-    table = markdown_table(["", "points (± s.e.m. over datasets)", "datasets ahead", "fusion is more accurate"], rows)
+    table = markdown_table(["", "points", "datasets ahead", "fusion is more accurate"], rows)
     return (
-        f"{table}\nIt holds where fusion is ahead by twice the larger of the s.e.m. and the sampling error. Fusion, Greedy-Ablation and One-Shot choose layers by the "
-        "*test* examples, as the paper seems to have done; Exact-Best does by validation examples, and the orders and signals by neither.\n"
+        f"{table}\nAfter ± stands the largest of three standard errors: over datasets, over seeds, and that of so few test examples. It holds where fusion is "
+        f"ahead by twice that.{_random_orders(kept)} Fusion, Greedy-Ablation and One-Shot choose layers by the *test* examples, as the paper seems to have done; "
+        "Exact-Best does by validation examples, and the orders and signals by neither.\n"
     )
+
+
+def _random_orders(kept: Kept) -> str:
+    """Say if Random's orders are shared by all datasets, and what to look at instead; "" where they are not."""
+    orders = statistics.shared_orders(kept.steps)
+    if not orders:
+        return ""
+    instead = ""
+    if comparisons.MEAN_RANDOM in kept.rivals.index:
+        each = kept.orders[kept.orders["test"] == "Random-All"].groupby("dataset").size().tolist()
+        instead = f"; the row below it rests on {span(each, 'order')}"
+    return f" Random is {count(orders, 'order')} in all, {'one a seed, ' * (orders > 1)}which all datasets share{instead}."
 
 
 def _on_another_encoder(kept: Kept, short: bool = False) -> str:
@@ -227,18 +238,20 @@ def _on_another_encoder(kept: Kept, short: bool = False) -> str:
 def _at(kept: Kept, encoder: str, there: pd.DataFrame, short: bool) -> str:
     found = kept.beside[encoder]
     layers = {side: f"{rows['layers'].iloc[0]} layers" for side, rows in (("here", kept.steps), ("there", there))}
-    apart = list(found.index[found["verdict_here"] != found["verdict_there"]])
-    alike = [rival for rival in found.index if rival not in apart]
+    untold = list(found.index[(found[["verdict_here", "verdict_there"]] == claims.UNTESTABLE).any(axis=1)])
+    apart = [rival for rival in found.index if rival not in untold and found.loc[rival, "verdict_here"] != found.loc[rival, "verdict_there"]]
+    alike = [rival for rival in found.index if rival not in (*untold, *apart)]
     told = [f"{verb} {sentences.listed(rivals)}" for verb, rivals in (("say the same of", alike), ("differ on", apart)) if rivals]
-    agreed = f"By these verdicts {layers['here']} and {layers['there']} {', and '.join(told)}; other rivals were not walked there.\n\n"
+    one_order = " Random there is one order for all datasets, which says nothing of others." * (statistics.shared_orders(there) == 1)
+    agreed = f"By these verdicts {layers['here']} and {layers['there']} {', and '.join(told)}; other rivals were not walked there.{one_order}\n\n"
     cells = {rival: {side: _cells(row, side) for side in layers} for rival, row in found.iterrows()}
     encoder = f"{layers['there']}, of {encoder}"
+    seeds = ", ".join(map(str, sorted(there["seed"].unique())))
     if short:
-        gains = [f"{cell['there'][0]} points over {rival} ({cell['there'][1]} datasets ahead; {layers['here']} there: {cell['here'][0]})" for rival, cell in cells.items()]
-        return f"On {encoder}, fusion gains {sentences.listed(gains)}. {agreed}"
+        gains = [f"{cell['there'][0]} points for {rival} ({cell['there'][1]} datasets ahead; {layers['here']} there: {cell['here'][0]})" for rival, cell in cells.items()]
+        return f"On {encoder} (seed {seeds}), fusion minus its rivals: {sentences.listed(gains)}. {agreed}"
     heads = [f"{name}: {what}" for name in layers.values() for what in ("points", "datasets ahead", "more accurate")]
     rows = [[rival, *cell["here"], *cell["there"]] for rival, cell in cells.items()]
-    seeds = ", ".join(map(str, sorted(there["seed"].unique())))
     return (
         f"The same on {encoder} (seed {seeds}; {', '.join(there['dataset'].unique())}), beside {layers['here']} on the same datasets:\n\n"
         f"{markdown_table(['', *heads], rows)}\n{agreed}"
@@ -246,9 +259,9 @@ def _at(kept: Kept, encoder: str, there: pd.DataFrame, short: bool) -> str:
 
 
 def _cells(row: pd.Series, side: str) -> list[str]:
-    of_side = pd.Series({name: row[f"{name}_{side}"] for name in ("mean", "sem", "ahead", "datasets", "verdict")})
+    of_side = pd.Series({name: row[f"{name}_{side}"] for name in ("mean", "error", "ahead", "datasets", "verdict")})
     return [_points(of_side), f"{of_side['ahead']} of {of_side['datasets']}", of_side["verdict"]]
 
 
 def _points(row: pd.Series) -> str:
-    return f"{row['mean']:+z.1f}" + (f" ± {row['sem']:.1f}" if np.isfinite(row["sem"]) else "")
+    return f"{row['mean']:+z.1f}" + (f" ± {row['error']:.1f}" if np.isfinite(row["error"]) else "")
