@@ -17,6 +17,18 @@ def test_p_never_reads_zero(p, text):
     assert sentences.p_value(p) == ("–" if np.isnan(p) else text.removeprefix("p = ").removeprefix("p "))
 
 
+@pytest.mark.parametrize(("each", "said"), [
+    ([], "0 datasets with 0 seeds"), ([1], "1 dataset with 1 seed"), ([3], "1 dataset with 3 seeds"), ([1, 1], "2 datasets with 1 seed each"),
+    ([2, 3, 3], "3 datasets with 2 or 3 seeds each"), ([3, 1, 2], "3 datasets with 1 to 3 seeds each"),
+])  # fmt: skip
+def test_no_seed_is_made_up_for_a_dataset_that_lacks_it(each, said):
+    assert sentences.extent(each) == said
+
+
+def test_shared_random_orders_are_named():
+    assert sentences.shared_orders(0) == "" and "Random's orders, 2 in all**" in sentences.shared_orders(2)
+
+
 def test_how_a_fine_tune_ended_is_said_where_there_was_none_too():
     assert sentences.last_loss({"last_loss": 1.234, "diverged": False}) == "The last step of training had a loss of 1.23"
     assert sentences.last_loss({"last_loss": None, "diverged": True}) == "The last step of training had a loss that is no number"

@@ -1,10 +1,11 @@
 """Sentences that the notebooks generate: where a number is a tie, a coincidence or noise, they say so in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from paperlib.common.messages import count, span
 from paperlib.fusers import TIE_TOLERANCE
 
 ALIKE = 1e-12  # accuracies closer than this are equal
@@ -28,6 +29,20 @@ def listed(names: Sequence[str]) -> str:
     """Join names as a sentence does: "a", "a and b", "a, b and c"."""
     names = list(names)
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def extent(seeds_each: Collection[int]) -> str:
+    """Say how many datasets there are, and with how many seeds each was run."""
+    each = " each" if len(seeds_each) > 1 else ""
+    return f"{count(len(seeds_each))} with {span(seeds_each, 'seed')}{each}"
+
+
+def shared_orders(orders: int) -> str:
+    """Say what it means that all datasets share so many random orders (`statistics.shared_orders`); "" where they share none."""
+    if not orders:
+        return ""
+    return (f"**All datasets share Random's orders, {orders} in all**: an error or a test over datasets, as of the asterisks against Random in "
+            "Figures 3 and 4, says nothing of other orders. Look at the mean of many.")  # fmt: skip
 
 
 def last_loss(health: Mapping[str, float | bool | None]) -> str:
