@@ -153,7 +153,7 @@ def _margin_text(claim: Claim) -> str:
         share = f"{claim.stated:g} of {claim.of}" + (" (as a share)" if claim.unit == "datasets" else "")
         near = f", {NOISE} if off by {claim.tolerance:g}" if claim.tolerance else ""
         return f"{HOLDS} if {words} {share}{near}, else {FAILS}"
-    band = f" within {claim.tolerance:g}" if claim.tolerance else ""
+    band = f", give or take {claim.tolerance:g}" if claim.tolerance else ""
     return f"{HOLDS} if {words} {claim.stated:,.10g}{band}, {NOISE} if two spreads reach it, else {FAILS}"
 
 

@@ -118,7 +118,8 @@ def randomization(steps: pd.DataFrame, randomization: pd.DataFrame) -> tuple[Fig
     figure, ax, names = _grouped_bars(pd.concat([informed, drawn]), kinds, errorbar=None)
     _dots(ax, pd.concat([informed, drawn]), names, list(kinds))
     keys = [*ax.containers, dot_key("one random order (or one seed)")]
-    legend_above(ax, keys + _random_marks(ax, tests, names, orders), columns=2)
+    highest = informed.groupby("dataset")["accuracy"].max().reindex(names)  # of the dots, which asterisks would hide
+    legend_above(ax, keys + _random_marks(ax, tests, 100 * highest, orders), columns=2)
     return figure, _randomization_text(tests, orders)
 
 
@@ -218,17 +219,17 @@ def _order_names(steps: pd.DataFrame, randomization: pd.DataFrame) -> dict[str, 
             for test, kept in (("Random-All", 0), ("Random-Inner", 2)) if test in run}
 
 
-def _random_marks(ax: Axes, tests: pd.DataFrame, names: list[str], orders: dict[str, str]) -> list:
-    """Put asterisks above Random-Forest's bars; return the legend entries that explain them."""
+def _random_marks(ax: Axes, tests: pd.DataFrame, highest: pd.Series, orders: dict[str, str]) -> list:
+    """Put asterisks above Random-Forest's bars and dots, as high as `highest` (%) of the datasets; return the legend entries that explain them."""
     few = ~tests["n"].map(reachable)
     keys, margin = [], 0.05 * ax.get_ylim()[1]
-    forest_bars = _bar_places(len(names), 1 + len(orders))[0]
+    forest_bars = _bar_places(len(highest), 1 + len(orders))[0]
     for test, name in orders.items():
         _, side, colour = ORDERS[test]
-        rows = tests.xs(test, level="test").reindex(names)
+        rows = tests.xs(test, level="test").reindex(highest.index)
         marked = (rows["p"] < ALPHA).to_numpy()
         shift = 0.07 if side == "right" else -0.07
-        ax.plot(forest_bars[marked] + shift, (100 * rows["informed"] + margin)[marked], linestyle="none",
+        ax.plot(forest_bars[marked] + shift, (highest + margin)[marked], linestyle="none",
                 marker=ASTERISK, color=colour, markersize=7, label=f"above {name}")
         if not few.all():
             keys += [asterisk_key(colour, f"{side}: significantly above {name} (one-sided)")]
