@@ -95,8 +95,8 @@ def against(results: Results, strategy: str, rival: str, unit: str = "points", m
     return knowing_orders(paired(table.loc[strategy] - table.loc[rival], shift=margin), results, rival)
 
 
-def knowing_orders(estimate: Estimate, results: Results, rival: str) -> Estimate:
-    """Say of a difference from Random if its datasets share their random orders; a test over them says nothing of one order."""
+def knowing_orders(estimate: Estimate, results: Results, rival: str = "Random") -> Estimate:
+    """Say of what was set against Random if its datasets share their random orders; a test over them says nothing of one order."""
     orders = statistics.shared_orders(results.steps) if rival == "Random" else 0
     if not orders:
         return estimate
@@ -127,7 +127,8 @@ def above_random_after_holm(results: Results, strategies: list[str]) -> Estimate
     """Count which of these beat Random (one-sided, % change) after Holm over the 14 comparisons."""
     tests, datasets = _tests(results)
     adjusted = tests.loc[strategies, "p_greater_random_holm"]
-    return count(adjusted < LEVEL, datasets, ", ".join(f"{name} {p_text(p)}" for name, p in adjusted.items()))
+    found = count(adjusted < LEVEL, datasets, ", ".join(f"{name} {p_text(p)}" for name, p in adjusted.items()))
+    return knowing_orders(found, results)
 
 
 def singles_beaten(results: Results, strategy: str) -> Estimate:
@@ -144,7 +145,7 @@ def singles_above_random(results: Results) -> Estimate:
     changes = _change(results, *STRATEGIES)
     better = changes.loc[SINGLES].mean(axis=1) > changes.loc["Random"].mean()
     worse = ", ".join(better.index[~better])
-    return count(better, changes.shape[1], f"not {worse}" if worse else "")
+    return knowing_orders(count(better, changes.shape[1], f"not {worse}" if worse else ""), results)
 
 
 def on_dataset(results: Results, strategy: str, rival: str, dataset: str) -> Estimate:

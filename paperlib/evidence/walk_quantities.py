@@ -5,6 +5,7 @@ import pandas as pd
 from paperlib import published
 from paperlib.evidence import statistics
 from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable, count, paired
+from paperlib.evidence.quantities import knowing_orders
 from paperlib.evidence.sentences import p_text
 from paperlib.names import FUSERS
 
@@ -33,7 +34,7 @@ def ratio_above_random(results: Results, strategies: list[str]) -> Estimate:
         raise Untestable(f"not measured: {', '.join(missing)}")
     gain = (table.loc[strategies] - table.loc["Random"]).dropna(axis=1)
     p_values = gain.apply(statistics.wilcoxon_p, axis=1, alternative="greater")
-    return count(p_values < LEVEL, gain.shape[1])
+    return knowing_orders(count(p_values < LEVEL, gain.shape[1]), results)
 
 
 def ratio(results: Results, reading: str) -> Estimate:
