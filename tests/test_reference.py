@@ -172,6 +172,23 @@ def test_a_notebook_loses_paths_times_and_colours() -> None:
     assert np.allclose(colours.getpixel((600, small.height // 12)), (214, 58, 0), atol=6) and colours.getpixel((600, small.height // 4)) == (255, 255, 255)
 
 
+def test_kept_notebooks_have_the_prose_of_today_where_their_code_is_still_the_same() -> None:
+    def cell(name, kind, source, *tags, **run):
+        return {"id": name, "cell_type": kind, "source": [source], "metadata": {"tags": list(tags)}, **run}
+
+    source = {"cells": [cell("a", "markdown", "True."), cell("b", "code", "seed = 0", "parameters"), cell("new", "markdown", "More."), cell("c", "code", "f()")]}
+    ran = {"execution_count": 1, "outputs": ["shown"]}
+    injected = cell("x1", "code", "seed = 1", "injected-parameters", **ran)
+    kept = {"metadata": {"n": 1}, "cells": [cell("a", "markdown", "Untrue."), cell("b", "code", "seed = 0", "parameters", **ran), injected,
+                                            cell("old", "markdown", "Less."), cell("c", "code", "f()", **ran)]}  # fmt: skip
+    renewed = kept_notebooks.renewed(kept, source)
+    assert [each["id"] for each in renewed["cells"]] == ["a", "b", "x1", "new", "c"] and renewed["metadata"] == {"n": 1}
+    assert renewed["cells"][0]["source"] == ["True."] and renewed["cells"][4] == kept["cells"][4]
+    assert kept_notebooks.renewed(renewed, source) == renewed
+    source["cells"][3]["source"] = ["g()"]
+    assert kept_notebooks.renewed(kept, source) is None, "its outputs are not of this code"
+
+
 @pytest.mark.parametrize(("words", "width"), [(0, 840), (915_000, 760), (1_000_000, 440)], ids=["small", "large", "of texts alone too large"])
 def test_pictures_are_as_wide_as_the_notebook_may_be_large(words, width) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 1680, 3), dtype=np.uint8)  # 98,000 characters 840 wide, 80,000 at 760
@@ -199,6 +216,7 @@ def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> Non
         "- About all units: [07_figures](reference/notebooks/07_figures.ipynb)\n"
         "- Of newsgroup seed 0, its texts from where `make reproduce` takes them: "
         "[01_signals](reference/notebooks/01_signals.ipynb)\n"
+        "- Run by earlier code than that of today's notebooks, and say what it said: 00_published, 01_signals, 07_figures\n"
         "- Not among them: 02_ablation, 03_strategies, 04_fusion, 05_distillation, 06_randomization, 08_subsets, 09_transfer, "
         "10_your_model, 11_explore, 12_epochs\n"
     )

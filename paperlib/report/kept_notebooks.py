@@ -32,13 +32,41 @@ def keep(executed: list[Path], folder: Path, names: Collection[str]) -> None:
         atomic_write_text(folder / name, text)
 
 
+def beside_sources(folder: Path, sources: Path) -> dict[Path, dict | None]:
+    """Return every kept notebook, by its path, as `renewed` makes it."""
+    found = {path: sources / path.name for path in sorted(folder.glob("*.ipynb"))}
+    return {path: renewed(*(json.loads(each.read_text(encoding="utf-8")) for each in (path, source))) for path, source in found.items()}
+
+
+def renewed(kept: dict, source: dict) -> dict | None:
+    """Return a kept notebook with the prose of its source as it is now; None where its code is another by now."""
+    run = {cell.get("id"): cell for cell in kept["cells"]}
+    injected = [cell for cell in kept["cells"] if "injected-parameters" in _tags(cell)]
+    cells = []
+    for cell in source["cells"]:
+        if cell["cell_type"] == "code" and run.get(cell["id"], {}).get("source") != cell["source"]:
+            return None
+        cells += [run[cell["id"]] if cell["cell_type"] == "code" else cell | {"metadata": {"tags": _tags(cell)}}]
+        cells += injected if "parameters" in _tags(cell) else []
+    return kept | {"cells": cells}
+
+
+def _tags(cell: dict) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
 def fitting(notebook: dict) -> str:
     """Return the text of a small copy, its pictures as wide as leaves it below `LARGEST` bytes; the narrowest if none does."""
     for widest in WIDTHS:
-        text = json.dumps(small(notebook, widest), indent=1, ensure_ascii=False) + "\n"
+        text = as_text(small(notebook, widest))
         if len(text.encode()) < LARGEST:
             break
     return text
+
+
+def as_text(notebook: dict) -> str:
+    """Return a notebook as its file holds it."""
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
 def small(notebook: dict, widest: int = WIDTHS[0]) -> dict:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from paperlib.common.errors import UserError
-from paperlib.common.files import atomic_write_bytes
+from paperlib.common.files import atomic_write_bytes, atomic_write_text
 from paperlib.common.messages import unit_name
 from paperlib.common.places import REFERENCE
 from paperlib.evidence import units
@@ -45,7 +45,8 @@ def make(params: Params, only: str = "") -> str:
 def keep(source: Path, found: list[tuple[str, int]], target: Path) -> None:
     """Replace the numbers in `target` by the small files of a profile's folder and of these units in it.
 
-    The executed notebooks about all units are kept with them; those of a unit that is there already stay.
+    The executed notebooks about all units are kept with them; those of a unit that is there already stay, with the prose of
+    their sources as it is now.
     """
     wanted = [path for pattern in OF_PROFILE for path in sorted(source.glob(pattern))]
     wanted += [source / dataset / f"seed-{seed}" / name for dataset, seed in found for name in OF_UNIT]
@@ -59,6 +60,9 @@ def keep(source: Path, found: list[tuple[str, int]], target: Path) -> None:
         atomic_write_bytes(target / path.relative_to(source), path.read_bytes())
     executed = [path for name in units.OF_PROFILE if (path := source / NOTEBOOKS / f"{name}.ipynb").exists()]
     kept_notebooks.keep(executed, target / NOTEBOOKS, units.OF_PROFILE)
+    for path, renewed in kept_notebooks.beside_sources(target / NOTEBOOKS, units.NOTEBOOKS).items():
+        if renewed:
+            atomic_write_text(path, kept_notebooks.as_text(renewed))
 
 
 def keep_unit_notebooks(params: Params, target: Path) -> None:

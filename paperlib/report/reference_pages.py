@@ -16,7 +16,7 @@ from paperlib.common.messages import count, span, unit_name
 from paperlib.common.places import ROOT
 from paperlib.evidence import claims, comparisons, other_encoder, provenance, sentences, statistics, units
 from paperlib.params import DATASETS
-from paperlib.report import compare
+from paperlib.report import compare, kept_notebooks
 from paperlib.report.kept import Kept, profiles
 
 START, END = "<!-- from here on written by make reference -->", "<!-- up to here -->"
@@ -188,6 +188,9 @@ def notebooks(kept: Kept, address: str = "") -> str:
         source = "a local folder (`data_dir`)" if _is_local(run) else "where `make reproduce` takes them"
         groups[f"Of {unit_name(run['dataset'], run['seed'])}, its texts from {source}"] = of_unit
     lines = [f"- {whose}: {', '.join(links[name] for name in names)}" for whose, names in groups.items() if names]
+    older = [path.stem for path, renewed in kept_notebooks.beside_sources(folder / NOTEBOOKS, units.NOTEBOOKS).items() if renewed is None]
+    if older:
+        lines.append(f"- Run by earlier code than that of today's notebooks, and say what it said: {', '.join(older)}")
     absent = sorted(path.stem for path in units.NOTEBOOKS.glob("*.ipynb") if path.stem not in links)
     if lines and absent:
         lines.append(f"- Not among them: {', '.join(absent)}")
