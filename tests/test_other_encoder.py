@@ -113,7 +113,7 @@ def test_the_page_says_where_six_and_twelve_layers_disagree(tmp_path):
     assert "By these verdicts 6 layers and 12 layers say the same of Baseline, and differ on Equal-Training; other rivals were not walked there." in said
     assert "Random" not in said.replace("random", "")
     short = reference_pages._on_another_encoder(Kept(folder), short=True)
-    assert "|" not in short and "+80.0 ± 1.2 points for Equal-Training (5 of 5 datasets ahead; 6 layers there: -5.0 ± 1.7)" in short
+    assert "|" not in short and "minus Equal-Training +80.0 ± 1.2 (ahead on 5 of 5 datasets; with 6 layers -5.0 ± 1.7)" in short
 
 
 def test_one_random_order_for_all_datasets_tells_nothing(tmp_path):

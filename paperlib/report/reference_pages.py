@@ -251,8 +251,8 @@ def _at(kept: Kept, encoder: str, there: pd.DataFrame, short: bool) -> str:
     encoder = f"{layers['there']}, of {encoder}"
     seeds = ", ".join(map(str, sorted(there["seed"].unique())))
     if short:
-        gains = [f"{cell['there'][0]} points for {rival} ({cell['there'][1]} datasets ahead; {layers['here']} there: {cell['here'][0]})" for rival, cell in cells.items()]
-        return f"On {encoder} (seed {seeds}), fusion minus its rivals: {sentences.listed(gains)}. {agreed}"
+        gains = [f"minus {rival} {cell['there'][0]} (ahead on {cell['there'][1]} datasets; with {layers['here']} {cell['here'][0]})" for rival, cell in cells.items()]
+        return f"On {encoder} (seed {seeds}), in points, fusion {sentences.listed(gains)}. {agreed}"
     heads = [f"{name}: {what}" for name in layers.values() for what in ("points", "datasets ahead", "more accurate")]
     rows = [[rival, *cell["here"], *cell["there"]] for rival, cell in cells.items()]
     return (
