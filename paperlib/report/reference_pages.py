@@ -184,9 +184,10 @@ def notebooks(kept: Kept, address: str = "") -> str:
     of_paper, of_unit = [[name for name in links if name in kind] for kind in ((units.BEFORE,), units.of_unit())]
     groups = {"Of the paper's own numbers": of_paper, "About all units": [name for name in links if name not in (*of_paper, *of_unit)]}
     if of_unit:
-        run = json.loads((folder / NOTEBOOKS / units.PROVENANCE).read_text(encoding="utf-8"))["parameters"]
+        record = json.loads((folder / NOTEBOOKS / units.PROVENANCE).read_text(encoding="utf-8"))
+        run = record["parameters"]
         source = "a local folder (`data_dir`)" if _is_local(run) else "where `make reproduce` takes them"
-        groups[f"Of {unit_name(run['dataset'], run['seed'])}, its texts from {source}"] = of_unit
+        groups[f"Of {unit_name(run['dataset'], run['seed'])}, its texts from {source}{_run_apart(record, kept)}"] = of_unit
     lines = [f"- {whose}: {', '.join(links[name] for name in names)}" for whose, names in groups.items() if names]
     older = [path.stem for path, renewed in kept_notebooks.beside_sources(folder / NOTEBOOKS, units.NOTEBOOKS).items() if renewed is None]
     if older:
@@ -195,6 +196,13 @@ def notebooks(kept: Kept, address: str = "") -> str:
     if lines and absent:
         lines.append(f"- Not among them: {', '.join(absent)}")
     return "\n".join(lines or ["None is kept yet."]) + "\n"
+
+
+def _run_apart(record: dict, kept: Kept) -> str:
+    """Say if the executed notebooks are of another run than the tables beside them; "" if not."""
+    if not record.get("finished") or record["finished"] in [each["finished"] for each in kept.records]:
+        return ""
+    return f", in a run of their own ({record['cpu']}, commit {record['commit'][:7]}), not that of the tables"
 
 
 def _compared(folder: Path) -> str:
