@@ -222,6 +222,13 @@ def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> Non
     )
 
 
+def test_notebooks_of_another_run_than_the_tables_are_said_to_be(monkeypatch) -> None:
+    record = {"finished": "today", "cpu": "a processor", "commit": "0123456789"}
+    for finished, said in ((["yesterday"], ", in a run of their own (a processor, commit 0123456), not that of the tables"), (["yesterday", "today"], "")):
+        monkeypatch.setattr(Kept, "records", [{"finished": day} for day in finished])
+        assert reference_pages._run_apart(record, Kept(ROOT)) == said
+
+
 @pytest.mark.parametrize(
     "only, said, kept",
     [
