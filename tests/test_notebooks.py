@@ -180,6 +180,8 @@ def test_executed_notebooks_hold_figures_and_no_errors(reproduced):
             f"{path.name} shows no figure"
         )
         assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+        texts = [output.get("data", {}).get("text/plain", "") for output in outputs]
+        assert not [text for text in texts if re.search(r"\[\d+ rows x \d+ columns\]", text)], f"{path.name}: a table is not whole"
 
 
 def test_nothing_names_this_machine(reproduced):

@@ -47,6 +47,7 @@ def test_executed_notebooks_are_small_and_name_no_path() -> None:
     for path in notebooks:
         notebook = json.loads(path.read_text())
         assert kept_notebooks.scrubbed(notebook) == notebook
+        assert not re.search(r"\d rows × \d", path.read_text()), f"{path.name}: pandas left out a part of a table"
         assert all(cell.get("execution_count") for cell in notebook["cells"] if cell["cell_type"] == "code")
 
 

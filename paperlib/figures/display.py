@@ -1,6 +1,7 @@
 """Show a figure in a notebook, with its alt text and, where numbers are no results, the banner that says so."""
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
@@ -9,13 +10,19 @@ from paperlib.evidence import provenance
 from paperlib.figures.drawing import mark, png
 from paperlib.params import Params
 
+WHOLE = ("display.max_rows", "display.max_columns", "display.max_colwidth")  # pandas would leave out the middle of a long table
 _banner = {"text": ""}  # what `begin` was told; like the display options of pandas, it holds for the whole notebook
 
 
 def begin(params: Params, started: bool = False) -> None:
-    """Open a notebook: start its clock, if it is not `started`; where its numbers are no results, say so here and on its figures."""
+    """Open a notebook: start its clock, if it is not `started`; where its numbers are no results, say so here and on its figures.
+
+    Its tables are shown whole.
+    """
     if not started:
         provenance.start_clock()
+    for limit in WHOLE:
+        pd.set_option(limit, None)
     _banner["text"] = provenance.banner(params)
     if params.is_apart:
         display(Markdown(f"**Experiment** `{params.experiment}`: tables are written to `{shown(params.profile_dir)}`."))
