@@ -1,12 +1,18 @@
 """File formats: whatever holds the same rows is read as the same data, and what is read is fingerprinted."""
 
+import csv
 import gzip
+import json
 import tempfile
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import smoke_params
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from paperlib.common.errors import UserError
 from paperlib.data import sources, splits, subsets, tables
@@ -346,6 +352,177 @@ def test_quotes_that_close_and_long_texts_are_no_fault(quiet, tmp_path):
     texts = ['he said "hi"', '"all of it"', "two\nlines, and a comma", "long " * 50_000, "it's 5\" long"]
     save(pd.DataFrame({"text": texts * 2, "label": ["a"] * 5 + ["b"] * 5}), tmp_path / "mine.csv")
     assert tables.read(tables.find(tmp_path / "mine.csv")["all"])[0]["text"].tolist() == texts * 2
+
+
+SWALLOWED = {"a row": (11, 12), "two rows": (11, 13), "most rows": (11, 51), "nearly all rows": (2, 59), "all rows": (1, 60)}
+
+
+def unquoted(path, first, last, label_first, quoted_elsewhere=False):
+    """Write 60 rows without quoting, as many benchmarks are; a quote opens the text of one row, and another ends that of a later one."""
+    lines, separator = [], "," if ".csv" in path.name else "\t"
+    for row in range(1, 61):
+        text = f'{row} "so" to speak' if row not in (first, last) else f'"Wonderful {row}, said my mother' if row == first else f'and so {row} ends"'
+        text = text.replace(",", "") if separator == "," else text
+        text = f'"{row}{separator} in quotes"' if quoted_elsewhere and row in (first - 1, last + 1) else text.replace('"so"', "so" if first < row < last else '"so"')
+        lines.append(separator.join([["a", "b", "c"][row % 3], text][:: 1 if label_first else -1]))
+    content = "\n".join([separator.join(["label", "text"][:: 1 if label_first else -1]), *lines]) + "\n"
+    path.write_bytes(gzip.compress(content.encode()) if path.suffix == ".gz" else content.encode())
+
+
+@pytest.mark.parametrize("label_first", [True, False])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".tsv.gz"])
+@pytest.mark.parametrize("extent", SWALLOWED)
+def test_a_quote_that_another_row_closes_does_not_swallow_the_rows_between(extent, suffix, label_first, tmp_path):
+    first, last = SWALLOWED[extent]
+    for quoted_elsewhere in {False, last - first > 1}:  # two lines are no proof where texts are quoted
+        unquoted(tmp_path / f"mine{suffix}", first, last, label_first, quoted_elsewhere)
+        with pytest.raises(UserError, match=f"^mine{suffix}: rows {first} to {last} would become one text, which a quote opens; put that one in quotes"):
+            sources.read_table(tmp_path / f"mine{suffix}")
+
+
+LINES = st.text(st.sampled_from("xyz \t,;\"'\n01é"), min_size=1, max_size=30).filter(str.strip)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(LINES, min_size=4, max_size=30), suffix=st.sampled_from([".csv", ".tsv"]), label_first=st.booleans(), data=st.data())
+def test_what_is_properly_written_is_always_read(texts, suffix, label_first, data, tmp_path):
+    """Texts of several lines, with the separator in them, by either of the usual writers."""
+    path, separator = tmp_path / f"mine{suffix}", tables.SEPARATORS[suffix]
+    frame = pd.DataFrame({"text": texts, "label": data.draw(st.lists(st.sampled_from(["good", "bad"]), min_size=len(texts), max_size=len(texts)))})
+    frame = frame[["label", "text"]] if label_first else frame
+    if data.draw(st.booleans()):
+        frame.to_csv(path, sep=separator, index=False, quoting=data.draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])))
+    else:
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file, delimiter=separator).writerows([frame.columns, *frame.to_numpy()])
+    read = tables.read(tables.find(path)["all"])[0]
+    assert read.to_dict("list") == frame.to_dict("list")
+
+
+def test_one_line_of_a_text_may_look_like_a_row(tmp_path):
+    """By chance, in a file that quotes its texts: two coincidences in one text are none."""
+    frame = pd.DataFrame({"text": ["the score was 1,0\nat half time", "one, two", "x", "y"], "label": [0, 1, 0, 1]})
+    save(frame, tmp_path / "mine.csv")
+    assert tables.read(tables.find(tmp_path / "mine.csv")["all"])[0]["text"].tolist() == frame["text"].tolist()
+
+
+TWICE = {
+    ".csv": "text,label,label\na,0,x\nb,1,y\n", ".tsv": "label\ttext\ttext\n0\ta\tb\n1\tc\td\n",
+    ".jsonl": '{"text": "a", "label": 0}\n{"text": "a", "label": 0, "label": 1}\n', ".json": '[{"text": "a", "label": 0, "label": 1}]',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [*TWICE, ".parquet"])
+def test_two_columns_of_one_name_are_refused(suffix, tmp_path):
+    if suffix in TWICE:
+        (tmp_path / f"mine{suffix}").write_text(TWICE[suffix])
+    else:
+        pq.write_table(pa.Table.from_arrays([pa.array(["a", "b"]), pa.array([0, 1]), pa.array([1, 0])], ["text", "label", "label"]), tmp_path / "mine.parquet")
+    with pytest.raises(UserError, match=f"^mine{suffix}: (two columns are called '(text|label)'; rename one$|cannot be read .a row with two values of one name)"):
+        sources.read_table(tmp_path / f"mine{suffix}")
+
+
+LATIN = {
+    "text": lambda i: {"text": f"na\u00efve {i}", "label": i % 2}, "label": lambda i: {"text": f"text {i}", "label": ["caf\u00e9", "b"][i % 2]},
+    "another column": lambda i: {"text": f"text {i}", "label": i % 2, "by": "Zo\u00eb"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", LATIN)
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
+def test_text_in_another_encoding_is_said_to_be_none(suffix, place, tmp_path):
+    made = [LATIN[place](i) for i in range(12)]
+    if suffix == ".parquet":  # a file that lies: strings there are UTF-8
+        columns = {name: pa.array([str(row[name]).encode("latin-1") for row in made]) for name in made[0]}
+        columns = {name: pa.Array.from_buffers(pa.string(), len(made), column.buffers()) for name, column in columns.items()}
+        pq.write_table(pa.table(columns), tmp_path / "mine.parquet")
+    else:
+        text = {".json": json.dumps(made, ensure_ascii=False), ".jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made),
+                ".csv": pd.DataFrame(made).to_csv(index=False)}[suffix]  # fmt: skip
+        (tmp_path / f"mine{suffix}").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=rf"^mine{suffix}: (is not UTF-8 text$|cannot be read \(.*UTF8)"):
+        sources.read_table(tmp_path / f"mine{suffix}")
+
+
+SPELT = {
+    "dates": ["2024-01-01", "2024-01-02"], "times": ["2024-01-01T10:00:00Z", "2024-01-01 10:00"], "codes": ["007", "08"], "long numbers": [2**70, 2**70 + 1],
+    "long numbers and a fraction": [2**60, 2**60 + 1, 0.5], "numbers": [1, 2], "fractions": [0.1, 2.5], "truth": [True, False], "words": ["NA", "null"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", SPELT)
+def test_labels_and_texts_are_what_is_written_in_every_format(what, tmp_path):
+    """Dates stay as they are spelt, and numbers of any length are numbers of their own."""
+    kinds = SPELT[what]
+    made = [{"text": f"text {i}", "label": kinds[i % len(kinds)]} for i in range(12)]
+    if isinstance(kinds[0], str):
+        made += [{"text": kind, "label": kinds[0]} for kind in kinds]  # of texts, too
+    (tmp_path / "mine.json").write_text(json.dumps(made))
+    (tmp_path / "mine.jsonl").write_text("\ufeff" + "\n".join(map(json.dumps, made)), encoding="utf-8")
+    pd.DataFrame([{name: str(value) for name, value in row.items()} for row in made]).to_csv(tmp_path / "mine.csv", index=False)
+    read = [sources.read_table(tmp_path / f"mine{suffix}") for suffix in (".csv", ".json", ".jsonl")]
+    assert sorted(read[0].class_names) == sorted(map(str, kinds))
+    for frames, names, _ in read[1:]:
+        assert names == read[0].class_names and all(frames[split].equals(read[0].frames[split]) for split in frames)
+
+
+def test_dates_may_be_all_the_texts(tmp_path):
+    made = [{"text": f"2024-01-{i + 1:02d}", "label": i % 2} for i in range(20)]
+    (tmp_path / "mine.json").write_text(json.dumps(made))
+    frames = sources.read_table(tmp_path / "mine.json").frames
+    assert sorted(pd.concat(frames.values())["text"]) == [row["text"] for row in made]
+
+
+NO_ROWS_OF_JSON = {
+    "nothing": ("", "no rows"), "blank lines": ("\n \n", "no rows"), "an empty list": ("[]", "no rows"),
+    "a number": ("3", "row 1: not an object"), "lists": ('[["a", 0], ["b", 1]]', "row 1: not an object"), "texts": ('["a", "b"]', "row 1: not an object"),
+    "half a character": ('{"text": "a", "label": 0}\n{"text": "x\\ud800y", "label": 1}', "row 2: holds half a character"),
+    "half a character in a label": ('{"text": "a", "label": "\\uDC00"}', "row 1: holds half a character"), "cut short": ('{"text": "a", "label": 0', "cannot be read"),
+    "nested": ("[" * 10**5, "cannot be read"), "digits": (f'{{"text": "a", "label": {"9" * 5000}}}', "cannot be read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+@pytest.mark.parametrize("fault", NO_ROWS_OF_JSON)
+def test_json_without_rows_of_texts_is_refused(fault, suffix, tmp_path):
+    content, says = NO_ROWS_OF_JSON[fault]
+    (tmp_path / f"mine{suffix}").write_text(content)
+    with pytest.raises(UserError, match=f"^mine{suffix}: {says}"):
+        sources.read_table(tmp_path / f"mine{suffix}")
+
+
+def test_characters_of_two_escapes_are_texts(tmp_path):
+    made = [{"text": f"\U0001f600 {i}", "label": i % 2} for i in range(12)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, made)))
+    assert "\U0001f600 0" in pd.concat(sources.read_table(tmp_path / "mine.jsonl").frames.values())["text"].tolist()
+
+
+@pytest.mark.parametrize("suffix", tables.SUFFIXES)
+def test_any_name_of_a_folder_or_file_is_a_path(suffix, tmp_path):
+    for folder in ("zip::x", "https:", "a b#%20", "~", "[x]{y}*?"):
+        (tmp_path / folder).mkdir()
+        save(rows("train"), tmp_path / f"plain{suffix}")
+        (tmp_path / f"plain{suffix}").rename(tmp_path / folder / f"my::{folder}{suffix}")
+        assert sources.read_table(tmp_path / folder / f"my::{folder}{suffix}").class_names == ["a", "b", "c"]
+
+
+def test_parts_that_state_other_names_are_no_table(tmp_path):
+    import datasets
+
+    for part, names in enumerate((["good", "bad"], ["bad", "good"])):
+        features = datasets.Features(text=datasets.Value("string"), label=datasets.ClassLabel(names=names))
+        datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}, features=features).to_parquet(tmp_path / f"{part}.parquet")
+    with pytest.raises(UserError, match="its parts state different names for their labels$"):
+        sources.read_table(tmp_path)
+
+
+def test_labels_of_several_types_that_were_saved_are_read_as_they_were(quiet, tmp_path):
+    import datasets
+
+    made = [{"text": f"text {i}", "label": [1, "one"][i % 2]} for i in range(12)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, made)))
+    datasets.Dataset.from_json(str(tmp_path / "mine.jsonl"), cache_dir=str(tmp_path / "cache")).save_to_disk(tmp_path / "saved")
+    assert sources.read_table(tmp_path / "saved").class_names == sources.read_table(tmp_path / "mine.jsonl").class_names == ["1", "one"]
 
 
 @pytest.mark.parametrize("names", [
