@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -81,6 +82,12 @@ def test_class_names_that_are_given_decide_the_numbers(names, data):
         (["0.0", "1.0"], ["0", "1"]),
         (["low", "low ", " mid", "high"], ["high", "low", "mid"]),
         ([True, False], ["False", "True"]),
+        (["1", "1.0", "2.00", "2"], ["1", "2"]),
+        (["\u0661", "1", "2"], ["1", "2", "\u0661"]),
+        (["1e99999999999999999999", "2"], ["1e99999999999999999999", "2"]),
+        (["10%", "1,5", "1.2.3"], ["1,5", "1.2.3", "10%"]),
+        (np.array([0.1, 2.5, 1.0], "float32"), ["0.1", "1", "2.5"]),
+        (np.array([0.1, 2.5, 1.0], "float16"), ["0.1", "1", "2.5"]),
         (["12345678901234567890", "12345678901234567891"], ["12345678901234567890", "12345678901234567891"]),
     ],
 )
@@ -117,6 +124,8 @@ REFUSED = {
     "blank": (["a", "  ", "b"], None, "mine/train: row 2: the label is missing"),
     "missing": (["a", "b"], ["a", None], "mine/test: row 2: the label is missing"),
     "missing among numbers": (["1", "2"], ["1", "N/A"], "mine/test: row 2: the label is missing"),
+    "bytes": ([b"a", b"b"], None, "mine/train: row 1: the label is bytes, not text or a number"),
+    "a gap of a smaller kind": (np.array([0.5, np.nan], "float32"), None, "mine/train: row 2: the label is missing"),
     "rather a measurement": ([i / 7 for i in range(1001)], None, "mine/train: 1001 different labels, more than 1000"),
 }
 
@@ -133,6 +142,47 @@ def test_a_number_of_any_length_that_is_no_class_is_refused():
     for label in ("9" * 40, "-" + "9" * 40, "1e999", "0." + "0" * 40 + "1"):
         with pytest.raises(UserError, match="row 1: label .* is not a whole number from 0 to 1"):
             settle([label, "1"], given_names=["low", "high"])
+    with pytest.raises(UserError, match="row 1: label .* is not one of the 2 class names"):  # beyond all measure
+        settle(["1e99999999999999999999", "1"], given_names=["low", "high"])
+
+
+SPELLINGS = st.sampled_from(["1", "+1", "01", "1.10", "1.1", "1e0", "10e-1", "0.1e1", "12e1", "120", "0", "-0", "00", "1e10", "1e010"])
+
+
+@cheap
+@given(st.lists(SPELLINGS, min_size=2, max_size=6, unique=True), st.booleans())
+def test_two_spellings_of_one_number_are_never_made_one_class_in_silence(spellings, one_table):
+    columns = {"all": pd.Series(spellings)} if one_table else {"train": pd.Series(spellings), "test": pd.Series(spellings)}
+    where = {split: f"mine/{split}" for split in columns}
+    if len({Decimal(text) for text in spellings}) == len(spellings):
+        assert len(labels.settle(columns, [], [], where)[1]) == len(spellings)
+    else:
+        with pytest.raises(UserError, match="^mine/(all|train): labels '.*' and '.*' are one number; write them the same way, or list both in class_names"):
+            labels.settle(columns, [], [], where)
+    codes, names = labels.settle(columns, spellings, [], where)
+    assert names == spellings and codes[next(iter(columns))].tolist() == list(range(len(spellings))), "given names are what is given"
+
+
+def test_two_spellings_of_one_number_in_two_splits():
+    assert settle(["01", "02"], [1, 2])[1] == ["1", "2"], "each split may pad its numbers in its own way"
+    with pytest.raises(UserError, match="^mine/train and mine/test: labels '1.1' and '1.10' are one number"):
+        settle(["1.1", "1.2"], ["1.10", "1.2"])
+
+
+@pytest.mark.parametrize("one, other", [("caf\u00e9", "cafe\u0301"), ("a", "a\u200b"), ("a", "\ufeffa"), ("Spam", "spam"), ("\uff11", "1"), ("\ufb01ne", "fine"),
+                                        ("two words", "two\u00a0words"), ("two words", "two  words")])  # fmt: skip
+def test_class_names_that_look_alike_are_found(one, other):
+    assert labels.alike(["x", one, "y", other]) == [(one, other)]
+    assert settle(["x", one, "y", other])[1] == sorted(["x", one, "y", other]), "they are classes of their own"
+
+
+def test_class_names_that_differ_do_not_look_alike():
+    assert labels.alike(["a", "b", "ab", "caf\u00e9", "cafe", "1", "01", "1.0", "\u0661", "good!", "good"]) == []
+
+
+def test_too_many_classes_of_one_table_are_refused_too():
+    with pytest.raises(UserError, match="^mine: 1001 different labels, more than 1000: rather not classes$"):
+        labels.settle({"all": pd.Series(i / 7 for i in range(1001))}, [], [], {"all": "mine"})
 
 
 @pytest.mark.parametrize("names", [["a", "b"], ["1", "2"]])

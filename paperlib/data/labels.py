@@ -1,7 +1,9 @@
 """Which classes the labels of a dataset mean: numbers from 0, or names as a person spelt them."""
 
 import re
-from decimal import Decimal
+import unicodedata
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from paperlib.common.errors import UserError
 Labels = dict[str, pd.Series]  # one label a row, of each split
 NO_NUMBER = ("nan", "na", "n/a", "null", "none")
 MOST_CLASSES = 1000  # beyond it a label is rather a mistake
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+|inf)")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+|inf)", re.ASCII)
 LIST = re.compile(r"\[.*\]", re.DOTALL)
 
 
@@ -34,6 +36,8 @@ def settle(labels: Labels, given: list[str], stated: list[str], where: dict[str,
             raise UserError(f"{where[split]}: row {_row(column.isna())}: the label is missing")
     if not (given or stated):
         _check_same_kind(spelt, where)
+        if joint:
+            _check_spellings(spelt, where)
     names = given or stated or _names_of(_all(spelt), joint, where)
     coded = {split: bool(given or stated) and not as_names and _are_numbers(column) for split, column in spelt.items()}
     settled = {
@@ -43,8 +47,24 @@ def settle(labels: Labels, given: list[str], stated: list[str], where: dict[str,
     return settled, names
 
 
+def alike(names: list[str]) -> list[tuple[str, str]]:
+    """Return the pairs of class names that a person cannot tell apart, or only by their case."""
+    seen: dict[str, str] = {}
+    return [(seen[look], name) for name in names for look in [_look(name)] if seen.setdefault(look, name) != name]
+
+
+def _look(name: str) -> str:
+    text = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join("".join(letter for letter in text if unicodedata.category(letter) != "Cf").split())  # Cf is invisible
+
+
 def _spelt(column: pd.Series, where: str) -> pd.Series:
-    """Return labels as text without the white space around them, missing ones as None; refuse lists of labels."""
+    """Return labels as text without the white space around them, missing ones as None; refuse bytes and lists of labels."""
+    own_bytes = column.map(lambda label: isinstance(label, bytes)).astype(bool)
+    if own_bytes.any():
+        raise UserError(f"{where}: row {_row(own_bytes)}: the label is bytes, not text or a number")
+    if column.dtype in ("float32", "float16"):  # 0.1 is 0.1 there, and 0.10000000149011612 beyond
+        column = column.map(lambda label: str(column.dtype.type(label)), na_action="ignore").astype(object)
     lists = column.map(lambda label: isinstance(label, (list, tuple, dict, set, np.ndarray)))
     spelt = column.where(~lists).map(lambda label: str(label).strip(), na_action="ignore").astype(object)
     bracketed = spelt.dropna().astype(str).str.fullmatch(LIST)
@@ -61,18 +81,21 @@ def _all(spelt: Labels) -> list[str]:
 
 def _number(text: str) -> Decimal | None:
     """Return the number that a label spells, exactly: two long codes must not become one."""
-    return Decimal(text) if NUMBER.fullmatch(text) else None
+    try:
+        return Decimal(text) if NUMBER.fullmatch(text) else None
+    except InvalidOperation:  # 1e99999999999999999999
+        return None
 
 
 def _places(names: list[str]) -> dict[Decimal | str, int]:
-    """Return the place of each name, by what tells it from others: the number where all are numbers, else the text."""
+    """Return the place of each name, by what tells it from others: the number where all are different ones, else the text."""
     numbers = [_number(name.strip()) for name in names]
-    keys = numbers if None not in numbers else [name.strip() for name in names]
+    keys = numbers if None not in numbers and len(set(numbers)) == len(numbers) else [name.strip() for name in names]
     return {key: place for place, key in enumerate(keys)}
 
 
 def _find(labels: list[str], names: list[str]) -> dict[str, int | None]:
-    """Return the place of each label among the names, or None; 1, "1.0" and "01" are one where all names are numbers."""
+    """Return the place of each label among the names, or None; 1, "1.0" and "01" are one where all names are different numbers."""
     places = _places(names)
     by_number = not any(isinstance(key, str) for key in places)
     return {label: places.get(_number(label) if by_number else label) for label in labels}
@@ -94,6 +117,24 @@ def _check_same_kind(spelt: Labels, where: dict[str, str]) -> None:
         raise UserError(f"labels are {said}; write them the same way, or give class_names")
 
 
+def _check_spellings(spelt: Labels, where: dict[str, str]) -> None:
+    """Refuse two spellings of one number, such as 1.1 and 1.10: nothing says whether they are one class.
+
+    But 1 and 1.0 are one, as pandas makes the one of the other, and so are 01 in one split and 1 in the other.
+    """
+    for split, column in spelt.items():
+        _check_one_spelling(list(column.unique()), _plain, where[split])
+    _check_one_spelling(_all(spelt), lambda label: re.sub(r"^([+-]?)0+(?=\d)", r"\1", _plain(label)), " and ".join(where[split] for split in spelt))
+
+
+def _check_one_spelling(labels: list[str], form: Callable[[str], str], where: str) -> None:
+    first: dict[Decimal, str] = {}
+    for label in labels:
+        other = first.setdefault(_number(label), label)
+        if form(other) != form(label):
+            raise UserError(f"{where}: labels {other!r} and {label!r} are one number; write them the same way, or list both in class_names if they are two")
+
+
 def _names_of(labels: list[str], numbers: bool, where: dict[str, str]) -> list[str]:
     """Return the classes that occur, in order; of several spellings of one number the shortest is its name."""
     if not numbers:
@@ -104,7 +145,7 @@ def _names_of(labels: list[str], numbers: bool, where: dict[str, str]) -> list[s
             spellings[_number(label)] = label
         names = [spellings[value] for value in sorted(spellings)]
     if len(names) > MOST_CLASSES:
-        raise UserError(f"{where['train']}: {len(names)} different labels, more than {MOST_CLASSES}: rather not classes")
+        raise UserError(f"{next(iter(where.values()))}: {len(names)} different labels, more than {MOST_CLASSES}: rather not classes")
     return names
 
 
