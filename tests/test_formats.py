@@ -3,9 +3,11 @@
 import csv
 import gzip
 import json
+import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -156,6 +158,15 @@ def test_a_class_of_one_text_stays_in_the_training_split():
         assert {2, 3} <= set(drawn["train"]["label"]) and not {2, 3} & set(drawn["test"]["label"])
 
 
+def test_every_class_keeps_a_text_to_train_on():
+    """However large the share: a class that testing alone shows cannot be learnt."""
+    frame = pd.DataFrame({"text": [f"t{i}" for i in range(203)], "label": [0] * 100 + [1] * 100 + [2] * 3})
+    for share in (0.01, 0.3, 0.9, 0.999, 1.0):
+        drawn = splits.with_test(frame, share, "here")
+        assert set(drawn["train"]["label"]) == {0, 1, 2} and len(drawn["train"]) + len(drawn["test"]) == 203
+        assert len(drawn["test"]) >= min(np.ceil(203 * share), 200) - 1
+
+
 def test_one_saved_split_and_several(quiet, tmp_path):
     import datasets
 
@@ -217,7 +228,8 @@ def test_a_mirror_may_call_the_hubs_columns_text_and_label(quiet, tmp_path):
 
 
 @pytest.mark.parametrize("columns, advice", [(("Text", "label"), "set text_fields=.Text."), (("sentence", "label"), "set text_fields=.sentence."),
-    (("text", "Class"), "set label_field=Class"), (("my text", "label"), "name it with text_fields")])  # fmt: skip
+    (("text", "Class"), "set label_field=Class"), (("my text", "label"), "name it with text_fields"),
+    (("text", " label"), "rename ' label'")])  # fmt: skip
 def test_columns_in_other_spellings_are_named(columns, advice, quiet, tmp_path):
     save(rows("train").set_axis(columns, axis=1), tmp_path / "mine.csv")
     with pytest.raises(UserError, match=f"^mine.csv: no column '(text|label)'; there are: {columns[0]}, {columns[1]}; {advice}$"):
@@ -240,6 +252,89 @@ def test_a_folder_that_does_not_say_what_is_what_is_refused(fault, quiet, tmp_pa
         save(rows("train"), tmp_path / "mine" / name) if not name.endswith("md") else save(rows("train"), tmp_path / "mine" / "x.md")
     with pytest.raises(UserError, match=f"^{says}$"):
         sources.read_table(tmp_path / "mine")
+
+
+LAID_OUT = {  # what is read, for the left-out to lie beside
+    "train and test": ["train.csv", "test.csv"], "folders": ["train/0.csv", "test/0.csv"], "parts": ["0.csv", "1.csv"],
+    "shards": ["train-00000-of-00001.parquet", "test-00000-of-00001.parquet"],
+}  # fmt: skip
+LEFT_OUT = {
+    "train and test": ["train2.csv", "train_part2.csv", "train.CSV", "Test.csv", "test.xlsx", "train.txt", "train.csv.zip", "more/1.csv", "a/b/c.jsonl", "_train.csv", "x.json"],
+    "folders": ["train/more/1.csv", "train/1.CSV", "train/2.txt", "train/3.xlsx", "train/_4.csv", "train/label=a/5.parquet", "train/6.csv.bz2", "train2/0.csv"],
+    "parts": ["2.CSV", "sub/1.csv", "2.Csv.Gz", "3.txt", "_2.csv", "4.feather", "train.d/0.csv"],
+    "shards": ["train-00001-of-00002.PARQUET", "data/train-00001-of-00002.parquet", "test.arrow"],
+}  # fmt: skip
+
+
+def laid_out(folder, layout, *others):
+    """Write a folder's tables, which are read, and others."""
+    for i, name in enumerate([*LAID_OUT[layout], *others]):
+        save(rows("train").assign(text=lambda frame: frame["text"] + f" {i}"), folder / "plain" / Path(name).with_suffix(".parquet" if "parquet" in name else ".csv").name)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        next((folder / "plain").iterdir()).rename(folder / name)
+    (folder / "plain").rmdir()
+    return folder
+
+
+@pytest.mark.parametrize("layout, name", [(layout, name) for layout, names in LEFT_OUT.items() for name in names])
+def test_what_looks_like_a_table_is_read_or_refused(layout, name, tmp_path):
+    """In any case of letters, and at any depth: nobody's rows are left out in silence."""
+    folder = laid_out(tmp_path / "mine", layout, name)
+    with pytest.raises(UserError, match=f"^mine: {name} would not be read; name it as those that are, or move it out of the folder$"):
+        sources.read_table(folder)
+    (folder / name).unlink()
+    assert len(sources.read_table(folder).frames) == 2
+
+
+@pytest.mark.parametrize("layout", [layout for layout in LAID_OUT if layout != "parts"])
+def test_other_splits_are_said_not_to_be_read(layout, quiet, tmp_path):
+    folder = laid_out(tmp_path / "mine", layout, "validation.csv", "dev/0.csv", "dev/1.csv", "unsupervised-00000-of-00002.parquet", "Valid_matched.tsv")
+    said = "mine: Valid_matched.tsv, dev, unsupervised.parquet, validation.csv are not read: the texts to train on, to validate and to test are drawn from train and test"
+    assert sources.read_table(folder).remarks == [said]
+    import datasets
+
+    made = {split: datasets.Dataset.from_pandas(rows(split)) for split in ("train", "validation", "test")}
+    datasets.DatasetDict(made).save_to_disk(tmp_path / "saved")
+    assert [remark.partition(":")[0::2] for remark in sources.read_table(tmp_path / "saved").remarks] == [("saved", said.partition(":")[2].replace(
+        "Valid_matched.tsv, dev, unsupervised.parquet, validation.csv are", "validation is"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAID_OUT)
+def test_what_others_put_beside_tables_is_not_mentioned(layout, tmp_path):
+    folder = laid_out(tmp_path / "mine", layout)
+    beside = ["_SUCCESS", ".0.csv.crc", "._train.csv", ".DS_Store", "Thumbs.db.tmp", "README.md", "LICENSE", "LICENSE.txt", "notes.txt", "dataset_info.json", "dataset_infos.json",
+              "label2id.json", "mine.py", ".git/x.csv", ".cache/huggingface/download/train.csv.metadata", "_temporary/0/part-0.csv", "_delta_log/0.json", "__MACOSX/train.csv",
+              "_metadata", "train.csv.dvc", ".gitattributes", "cache-12ab.arrow"]  # fmt: skip
+    before = sources.read_table(folder)
+    for name in beside:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("?")
+    after = sources.read_table(folder)
+    assert after.remarks == before.remarks and all(after.frames[split].equals(frame) for split, frame in before.frames.items())
+
+
+def test_neither_a_file_nor_a_folder_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path in ("/dev/null", tmp_path / "pipe.csv"):
+        with pytest.raises(UserError, match=r"^(null|pipe.csv): cannot be read \(Not a directory\)$"):
+            sources.read_table(path)
+    for path in (tmp_path / ("x" * 300), tmp_path / "x\0y", tmp_path / "pipe.csv" / "x"):
+        with pytest.raises(UserError, match="^there is no file or folder "):
+            sources.read_table(path)
+    laid_out(tmp_path / "mine", "train and test")
+    (tmp_path / "mine" / "train.csv").unlink()
+    os.mkfifo(tmp_path / "mine" / "train.csv")
+    with pytest.raises(UserError, match="^mine/train.csv: neither a file nor a folder$"):
+        sources.read_table(tmp_path / "mine")
+
+
+def test_a_folder_that_one_may_not_look_into_is_refused(monkeypatch, tmp_path):
+    def denied(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    with pytest.raises(UserError, match=r"cannot be read \(Permission denied\)$"):
+        sources.read_table(tmp_path)
 
 
 def test_rows_longer_than_the_first_line_are_not_shifted(quiet, tmp_path):
@@ -594,7 +689,62 @@ def test_texts_of_several_classes_are_said(quiet, tmp_path):
     twice = pd.concat([frame, frame[:2].assign(label="c"), frame[4:5]])
     save(twice, tmp_path / "mine" / "train.csv")
     save(rows("test"), tmp_path / "mine" / "test.csv")
-    assert sources.read_table(tmp_path / "mine")[2] == ["mine/train: 2 texts are of several classes in different rows; the first row counts"]
+    assert sources.read_table(tmp_path / "mine")[2] == [
+        "mine/train: 2 texts are of several classes in different rows; the first row counts",
+        "mine/train: of its 15 rows 3 repeat the text of an earlier one; they are left out",
+    ]
+
+
+LEFT = {  # how often each of 40 training texts stands there, how many of them are to test with, whether as another class; what is said
+    "nothing": (1, 0, False, []),
+    "repeated": (2, 0, False, ["mine/train: of its 80 rows 40 repeat the text of an earlier one; they are left out"]),
+    "shared": (1, 10, False, ["mine/train: of its 40 rows 10 hold a text of mine/test; they are left out"]),
+    "all of it": (3, 10, True, ["mine/train: of its 120 rows 80 repeat the text of an earlier one and 10 hold a text of mine/test, 10 of them with another label; they are left out"]),
+}
+
+
+@pytest.mark.parametrize("case", LEFT)
+def test_rows_that_are_left_out_are_counted(case, tmp_path):
+    times, shared, other, says = LEFT[case]
+    train = pd.DataFrame({"text": [f"text {i}" for i in range(40)], "label": ["a", "b"] * 20})
+    test = pd.DataFrame({"text": [f"text {i}" for i in range(40 - shared, 60)], "label": (["b", "a"] if other else ["a", "b"]) * ((20 + shared) // 2)})
+    for split, frame in (("train", pd.concat([train] * times)), ("test", test)):
+        save(frame, tmp_path / "mine" / f"{split}.csv")
+    assert sources.read_table(tmp_path / "mine").remarks == says
+    save(pd.concat([test, test[:1]]), tmp_path / "mine" / "test.csv")
+    assert sources.read_table(tmp_path / "mine").remarks == [*says, f"mine/test: of its {len(test) + 1} rows 1 repeat the text of an earlier one; they are left out"]
+
+
+def test_classes_that_look_alike_are_said(tmp_path):
+    frame = pd.DataFrame({"text": [f"text {i}" for i in range(24)], "label": ["caf\u00e9", "cafe\u0301", "x", "x\u200b"] * 6})
+    save(frame, tmp_path / "mine.csv")
+    read = sources.read_table(tmp_path / "mine.csv")
+    assert read.remarks[0] == (r"mine.csv: classes 'cafe\u0301' and 'caf\xe9' look alike and are two (and 1 more such pair); write them the same way if they are one")
+    assert len(sources.read_table(tmp_path / "mine.csv", class_names=sorted(set(frame["label"]))).remarks) == 1, "those that are given are meant"
+
+
+def test_what_a_message_lists_has_neither_lines_nor_escapes(tmp_path):
+    label = ["a", "b"] * 20 + ["x\ny\x1b[31m"]
+    save(pd.DataFrame({"text": [f"text {i}" for i in range(41)], "label": label}), tmp_path / "mine.jsonl")
+    assert sources.read_table(tmp_path / "mine.jsonl").remarks[1] == r"mine.jsonl: a single text of class x\ny\x1b[31m"
+    (tmp_path / "mine.json").write_text('[{"te\\u001bxt": "a", "label": 0}]')
+    with pytest.raises(UserError, match=r"there are: te\\x1bxt, label; "):
+        sources.read_table(tmp_path / "mine.json")
+
+
+def test_two_classes_of_one_name_in_a_schema_are_refused(quiet, tmp_path):
+    import datasets
+
+    features = datasets.Features(text=datasets.Value("string"), label=datasets.ClassLabel(names=[" a", "a"]))
+    datasets.Dataset.from_dict({"text": ["x", "y"] * 8, "label": [0, 1] * 8}, features=features).save_to_disk(tmp_path / "mine")
+    with pytest.raises(UserError, match="^mine: the table states two classes of one name, 'a', for its labels$"):
+        sources.read_table(tmp_path / "mine")
+
+
+def test_the_label_may_not_be_among_the_texts(tmp_path):
+    save(rows("train"), tmp_path / "mine.csv")
+    with pytest.raises(UserError, match="^mine.csv: text_fields names 'label', the column of the label: a text must not tell its label$"):
+        sources.read_table(tmp_path / "mine.csv", text_fields=["text", "label"])
 
 
 def test_a_training_split_that_is_the_test_split_is_refused_in_words(quiet, tmp_path):

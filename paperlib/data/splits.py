@@ -25,10 +25,12 @@ def stratified(frame: pd.DataFrame, n: int, rng: np.random.Generator, where: str
 def with_test(frame: pd.DataFrame, share: float, where: str) -> dict[str, pd.DataFrame]:
     """Split a table that has no test split: a stratified, seeded `share` of its distinct texts, rounded up.
 
-    A class of a single text stays in the training split. Both come in the order of the table.
+    Each class keeps a text in the training split. Both come in the order of the table.
     """
     distinct = frame.drop_duplicates("text")
     several = distinct[distinct.groupby("label")["label"].transform("size") > 1]
     n = min(int(np.ceil(share * len(distinct) - 1e-9)), len(several))
     test = stratified(several, n, np.random.default_rng(SEED), where, "the test split").sort_index()
+    drawn_whole = test[~test["label"].isin(distinct.drop(test.index)["label"])]
+    test = test.drop(drawn_whole.drop_duplicates("label").index)
     return {"train": distinct.drop(test.index).reset_index(drop=True), "test": test.reset_index(drop=True)}

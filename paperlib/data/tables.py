@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,11 @@ SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".json", *PACKED)
 # What `save_to_disk` writes beside its tables.
 SPLITS_FILE, STATE_FILE = "dataset_dict.json", "state.json"
 SHARD = r"-\d+-of-\d+"  # as the hub names the parts of a split
+# What else holds tables, in whatever it is packed; and what others put beside them, which holds none.
+TABULAR = (*SUFFIXES, ".arrow", ".feather", ".ndjson", ".tab", ".xlsx", ".xls", ".ods", ".orc", ".avro", ".pkl", ".pickle", ".db", ".sqlite", ".h5", ".hdf5")
+PACKING = re.compile(r"\.(gz|bz2|xz|zst|zip)$")
+BESIDE = re.compile(r"(dataset_infos?|dataset_dict|state|metadata|config|labels?|label2id|id2label|classes|class_names)\.json|cache-.*\.arrow")
+OTHER_SPLIT = re.compile(r"(validation|valid|val|development|dev|evaluation|eval|unsupervised|unlabell?ed)(?![a-z])", re.IGNORECASE)
 LONG_TEXT = 10  # lines
 SPACE = re.compile(r"\s*")
 
@@ -44,8 +50,15 @@ def find(path: Path) -> dict[str, Table]:
     A folder holds `train` and `test`, each a file or a folder of parts, or is one table in parts, or was written by
     `save_to_disk`. Raises UserError when it holds none of these, or when it does not say which table is which.
     """
-    if path.is_file():
-        return {"all": Table(path.name, _suffix(path), (path,))}
+    try:
+        if path.is_file():
+            return {"all": Table(path.name, _suffix(path), (path,))}
+        return _tables_of(path)
+    except OSError as error:  # /dev/null, say, or a folder that one may not look into
+        raise UserError(f"{path.name}: cannot be read ({error.strerror})") from None
+
+
+def _tables_of(path: Path) -> dict[str, Table]:
     if (path / SPLITS_FILE).is_file():
         return _saved_splits(path)
     if (path / STATE_FILE).is_file():
@@ -56,6 +69,40 @@ def find(path: Path) -> dict[str, Table]:
     if absent := [split for split in SPLITS if split not in found]:
         raise UserError(f"{path.name}: there is no {_any_of(absent[0])}")
     return found
+
+
+def unread(path: Path, found: dict[str, Table]) -> list[str]:
+    """Remark on the splits of a folder that no study reads, such as validation.csv.
+
+    Raises UserError when it holds anything else that looks like a table and is none of those found, at any depth: rows
+    that a person takes to be read would be left out.
+    """
+    read = {file for table in found.values() for file in table.files}
+    others = set()
+    for folder, folders, files in os.walk(path):
+        folders[:] = sorted(name for name in folders if name[0] not in "._")  # of git, of Spark's attempts, of operating systems
+        for file in sorted(Path(folder, name) for name in files):
+            if file in read or not _looks_like_a_table(file, read):
+                continue
+            within = file.relative_to(path)
+            if not OTHER_SPLIT.match(within.parts[0]):
+                raise UserError(f"{path.name}: {within} would not be read; name it as those that are, or move it out of the folder")
+            others.add(re.sub(SHARD, "", within.parts[0]))
+    said = f"{', '.join(sorted(others))} {'is' if len(others) == 1 else 'are'} not read"
+    return [f"{path.name}: {said}: the texts to train on, to validate and to test are drawn from train and test"] * bool(others)
+
+
+def _looks_like_a_table(file: Path, read: set[Path]) -> bool:
+    """Tell by the name; a .txt is one where it is named as what is read, but for numbers: 2.txt beside 1.csv."""
+    name = file.name.casefold()
+    if name[0] == "." or BESIDE.fullmatch(name):
+        return False
+    stem, _, suffix = PACKING.sub("", name).rpartition(".")
+    return f".{suffix}" in TABULAR or (suffix == "txt" and _without_numbers(stem) in {_without_numbers(other.name.casefold().split(".")[0]) for other in read})
+
+
+def _without_numbers(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
 
 
 def read(table: Table) -> tuple[pd.DataFrame, dict[str, list[str]]]:
@@ -228,6 +275,8 @@ def _split(folder: Path, split: str) -> Table | None:
     if not found:
         return _one_table(shards, f"{folder.name}/{split}") if shards else None
     where = f"{folder.name}/{found[0].name}"
+    if not (found[0].is_dir() or found[0].is_file()):
+        raise UserError(f"{where}: neither a file nor a folder")
     if found[0].is_dir():
         return _saved(found[0], where) if (found[0] / STATE_FILE).is_file() else _one_table(_tables_in(found[0]), where)
     return Table(where, _suffix(found[0]), (found[0],))
@@ -238,7 +287,7 @@ def _parts(folder: Path, where: str) -> Table:
     files = _tables_in(folder)
     if not files:
         raise UserError(f"{where}: there is no {_any_of('train')}")
-    if len({re.sub(r"\d+", "#", file.name) for file in files}) > 1 and not all(file.name.startswith("part-") for file in files):
+    if len({_without_numbers(file.name) for file in files}) > 1 and not all(file.name.startswith("part-") for file in files):
         raise UserError(f"{where}: it holds {files[0].name} and {files[1].name}; call them train and test")
     return _one_table(files, where)
 
@@ -261,7 +310,7 @@ def _check_all_there(files: list[Path], where: str) -> None:
 
 def _tables_in(folder: Path) -> list[Path]:
     """List the tables of a folder by name, without what Spark and others put beside them (`_SUCCESS`, `.part.crc`)."""
-    return sorted(p for p in folder.iterdir() if p.is_file() and p.name.endswith(SUFFIXES) and p.name[0] not in "._")
+    return sorted(p for p in folder.iterdir() if p.is_file() and p.name.endswith(SUFFIXES) and p.name[0] not in "._" and not BESIDE.fullmatch(p.name))
 
 
 def _saved_splits(folder: Path) -> dict[str, Table]:
