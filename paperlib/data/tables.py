@@ -30,6 +30,7 @@ SHARD = r"-\d+-of-\d+"  # as the hub names the parts of a split
 TABULAR = (*SUFFIXES, ".arrow", ".feather", ".ndjson", ".tab", ".xlsx", ".xls", ".ods", ".orc", ".avro", ".pkl", ".pickle", ".db", ".sqlite", ".h5", ".hdf5")
 PACKING = re.compile(r"\.(gz|bz2|xz|zst|zip)$")
 BESIDE = re.compile(r"(dataset_infos?|dataset_dict|state|metadata|config|labels?|label2id|id2label|classes|class_names)\.json|cache-.*\.arrow")
+OBJECTS = re.compile(rb"(\xef\xbb\xbf)?\s*(\[\s*\{|\{.*\}\s*\n\s*\{)")  # a list of them, or lines
 OTHER_SPLIT = re.compile(r"(validation|valid|val|development|dev|evaluation|eval|unsupervised|unlabell?ed)(?![a-z])", re.IGNORECASE)
 LONG_TEXT = 10  # lines
 SPACE = re.compile(r"\s*")
@@ -93,10 +94,15 @@ def unread(path: Path, found: dict[str, Table]) -> list[str]:
 
 
 def _looks_like_a_table(file: Path, read: set[Path]) -> bool:
-    """Tell by the name; a .txt is one where it is named as what is read, but for numbers: 2.txt beside 1.csv."""
+    """Tell by the name; a .txt is one where it is named as what is read, but for numbers: 2.txt beside 1.csv.
+
+    A .json is one by what it holds: many are none, such as the settings of a model, or a card.
+    """
     name = file.name.casefold()
     if name[0] == "." or BESIDE.fullmatch(name):
         return False
+    if name.endswith(".json"):
+        return file.is_file() and OBJECTS.match(file.read_bytes()) is not None
     stem, _, suffix = PACKING.sub("", name).rpartition(".")
     return f".{suffix}" in TABULAR or (suffix == "txt" and _without_numbers(stem) in {_without_numbers(other.name.casefold().split(".")[0]) for other in read})
 
