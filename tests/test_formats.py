@@ -479,6 +479,19 @@ def test_a_quote_that_another_row_closes_does_not_swallow_the_rows_between(exten
             sources.read_table(tmp_path / f"mine{suffix}")
 
 
+def test_rows_of_another_length_do_not_hide_a_swallowed_one(tmp_path):
+    lines = ["text\tlabel", *(f"text {i}\t{i % 2}" for i in range(20))]
+    lines[3], lines[5], lines[6], lines[9] = '"Wonderful, she said\t0', "", "cut short", 'and so on"\t1'
+    (tmp_path / "mine.tsv").write_text("\n".join(lines))
+    with pytest.raises(UserError, match="^mine.tsv: rows 3 to 8 would become one text"):
+        sources.read_table(tmp_path / "mine.tsv")
+    for part in range(2):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / f"{part}.tsv").write_text("\n".join(lines))
+    with pytest.raises(UserError, match="^mine/0.tsv: rows 3 to 8 would"):
+        sources.read_table(tmp_path / "mine")
+
+
 LINES = st.text(st.sampled_from("xyz \t,;\"'\n01é"), min_size=1, max_size=30).filter(str.strip)
 
 

@@ -132,12 +132,13 @@ def _read_csv(table: Table) -> tuple[pd.DataFrame, dict]:
     """Read a CSV; a first row that is longer than its header would silently shift all cells by one column."""
     separator, frames = SEPARATORS[table.suffix.removesuffix(".gz")], []
     for file in table.files:
-        several, least = _several_lines(file, separator, table.where)
+        where = table.where if len(table.files) == 1 else f"{table.where}/{file.name}"
+        several, least = _several_lines(file, separator, where)
         with _text_of(file) as lines:
             frame = pd.read_csv(lines, sep=separator, **CELLS)
         if not isinstance(frame.index, pd.RangeIndex):
-            raise UserError(f"{table.where}: its rows have more cells than its first line; put texts with commas in quotes")
-        _check_one_row(several, least, frame, table.where)
+            raise UserError(f"{where}: its rows have more cells than its first line; put texts with commas in quotes")
+        _check_one_row(several, least, frame, where)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True), {}
 
@@ -147,9 +148,10 @@ def _text_of(file: Path) -> TextIO:
 
 
 def _several_lines(file: Path, separator: str, where: str) -> tuple[dict[int, list[list[str]]], int]:
-    """Return the records of a CSV each of whose several lines may be a row, as rows of cells, by row from 1; see `_check_one_row`.
+    """Return the records of a CSV that stand on several lines, most of which may be rows, as cells of lines, by row from 1.
 
-    Raises UserError when two columns have one name, or a quote that opens a text does not close it, but stands in it.
+    Also returns how many of their lines must be like other rows for `_check_one_row`. Raises UserError when two columns
+    have one name, or a quote that opens a text does not close it, but stands in it.
     """
     several, quoted, row, header = {}, False, -1, []
     try:
@@ -157,7 +159,7 @@ def _several_lines(file: Path, separator: str, where: str) -> tuple[dict[int, li
             for row, (cells, own) in enumerate(_records(lines, separator)):
                 header = header or cells
                 rows = [line.split(separator) for line in own]
-                if len(rows) > 1 < len(header) and all(len(cells) == len(header) for cells in rows):
+                if len(rows) > 1 < len(header) and sum(len(cells) == len(header) for cells in rows) > len(rows) / 2:
                     several[row] = rows
                 else:
                     quoted |= separator.join(cells) != own[0]
@@ -178,16 +180,18 @@ def _records(lines: TextIO, separator: str) -> Iterator[tuple[list[str], list[st
 
 
 def _check_one_row(several: dict[int, list[list[str]]], least: int, frame: pd.DataFrame, where: str) -> None:
-    """Refuse a quote that opens a text and closes it rows later: each row of `several`, a record, is rather so many rows.
+    """Refuse a quote that opens a text and closes it rows later: what is one record is rather a row on each line.
 
-    It is where most of its lines, and at least two or, in a file that quotes elsewhere, three, hold in one column what
-    rows of the table have there, such as a class: lines of a text do not, or but one of them by chance. It also is where
-    they outnumber the rows that are left.
+    It is where most of its lines, and at least two or, in a file that quotes elsewhere, three, have a cell for each column
+    and in one of these what rows of the table have there, such as a class: lines of a text do not, or but one of them by
+    chance. It also is where all lines have a cell for each column and outnumber the rows that are left.
     """
-    known = [set(frame.iloc[:, column].dropna()) for column in range(frame.shape[1] if several else 0)]
+    columns = range(frame.shape[1])
+    known = [set(frame.iloc[:, column].dropna()) for column in columns if several]
     for row, lines in several.items():
-        alike = max(sum(cell in known[column] for cell in cells) for column, cells in enumerate(zip(*lines)))
-        if alike >= max(least, len(lines) // 2 + 1) or len(lines) > max(LONG_TEXT, len(frame)):
+        rows = [cells for cells in lines if len(cells) == len(columns)]
+        alike = max(sum(cells[column] in known[column] for cells in rows) for column in columns)
+        if alike >= max(least, len(lines) // 2 + 1) or len(rows) == len(lines) > max(LONG_TEXT, len(frame)):
             end = row + len(lines) - 1
             raise UserError(f"{where}: rows {row} to {end} would become one text, which a quote opens; put that one in quotes, with each quote in it doubled")
 
@@ -245,14 +249,15 @@ def _read_arrow(table: Table) -> tuple[pd.DataFrame, dict]:
     parts = [pq.ParquetFile(file).read() if table.suffix == ".parquet" else pa.ipc.open_stream(file.read_bytes()).read_all() for file in table.files]
     features = [json.loads((part.schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {}) for part in parts]
     stated = [{name: own["names"] for name, own in each.items() if _kind(own) == "ClassLabel"} for each in features]
-    if any(names != stated[0] for names in stated):
+    named = [names for names in stated if names] or [{}]
+    if any(names != named[0] for names in named):
         raise UserError(f"{table.where}: its parts state different names for their labels")
     for part in parts:
         _check_columns(part.column_names, table.where)
     frame = pd.concat([_frame(part) for part in parts], ignore_index=True)
     for name in [name for name, own in features[0].items() if _kind(own) == "Json"]:
         frame[name] = frame[name].map(json.loads, na_action="ignore")  # a column of several types
-    return frame, stated[0]
+    return frame, named[0]
 
 
 def _kind(feature: object) -> str:
