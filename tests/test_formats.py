@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paperlib.common.errors import UserError
-from paperlib.data import sources, splits, subsets, tables
+from paperlib.data import contents, sources, splits, subsets, tables
 from paperlib.model import encoder
 from paperlib.model.device import precision_of
 from paperlib.nodes import fingerprint
@@ -259,7 +259,8 @@ LAID_OUT = {  # what is read, for the left-out to lie beside
     "shards": ["train-00000-of-00001.parquet", "test-00000-of-00001.parquet"],
 }  # fmt: skip
 LEFT_OUT = {
-    "train and test": ["train2.csv", "train_part2.csv", "train.CSV", "Test.csv", "test.xlsx", "train.txt", "train.csv.zip", "more/1.csv", "a/b/c.jsonl", "_train.csv", "x.json"],
+    "train and test": ["train2.csv", "train_part2.csv", "train.CSV", "Test.csv", "test.xlsx", "train.txt", "train.csv.zip",
+                       "more/1.csv", "a/b/c.jsonl", "_train.csv", "x.json"],
     "folders": ["train/more/1.csv", "train/1.CSV", "train/2.txt", "train/3.xlsx", "train/_4.csv", "train/label=a/5.parquet", "train/6.csv.bz2", "train2/0.csv"],
     "parts": ["2.CSV", "sub/1.csv", "2.Csv.Gz", "3.txt", "_2.csv", "4.feather", "train.d/0.csv"],
     "shards": ["train-00001-of-00002.PARQUET", "data/train-00001-of-00002.parquet", "test.arrow"],
@@ -269,7 +270,8 @@ LEFT_OUT = {
 def laid_out(folder, layout, *others):
     """Write a folder's tables, which are read, and others."""
     for i, name in enumerate([*LAID_OUT[layout], *others]):
-        save(rows("train").assign(text=lambda frame: frame["text"] + f" {i}"), folder / "plain" / Path(name).with_suffix(".parquet" if "parquet" in name else ".csv").name)
+        frame = rows("train").assign(text=lambda frame: frame["text"] + f" {i}")
+        save(frame, folder / "plain" / f"x{'.parquet' if 'parquet' in name else '.csv'}")
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         next((folder / "plain").iterdir()).rename(folder / name)
     (folder / "plain").rmdir()
@@ -291,21 +293,21 @@ def test_what_looks_like_a_table_is_read_or_refused(layout, name, tmp_path):
 @pytest.mark.parametrize("layout", [layout for layout in LAID_OUT if layout != "parts"])
 def test_other_splits_are_said_not_to_be_read(layout, quiet, tmp_path):
     folder = laid_out(tmp_path / "mine", layout, "validation.csv", "dev/0.csv", "dev/1.csv", "unsupervised-00000-of-00002.parquet", "Valid_matched.tsv")
-    said = "mine: Valid_matched.tsv, dev, unsupervised.parquet, validation.csv are not read: the texts to train on, to validate and to test are drawn from train and test"
-    assert sources.read_table(folder).remarks == [said]
+    why = "not read: the texts to train on, to validate and to test are drawn from train and test"
+    assert sources.read_table(folder).remarks == [f"mine: Valid_matched.tsv, dev, unsupervised.parquet, validation.csv are {why}"]
     import datasets
 
     made = {split: datasets.Dataset.from_pandas(rows(split)) for split in ("train", "validation", "test")}
     datasets.DatasetDict(made).save_to_disk(tmp_path / "saved")
-    assert [remark.partition(":")[0::2] for remark in sources.read_table(tmp_path / "saved").remarks] == [("saved", said.partition(":")[2].replace(
-        "Valid_matched.tsv, dev, unsupervised.parquet, validation.csv are", "validation is"))]  # fmt: skip
+    assert sources.read_table(tmp_path / "saved").remarks == [f"saved: validation is {why}"]
 
 
 @pytest.mark.parametrize("layout", LAID_OUT)
 def test_what_others_put_beside_tables_is_not_mentioned(layout, tmp_path):
     folder = laid_out(tmp_path / "mine", layout)
-    beside = ["_SUCCESS", ".0.csv.crc", "._train.csv", ".DS_Store", "Thumbs.db.tmp", "README.md", "LICENSE", "LICENSE.txt", "notes.txt", "dataset_info.json", "dataset_infos.json",
-              "label2id.json", "mine.py", ".git/x.csv", ".cache/huggingface/download/train.csv.metadata", "_temporary/0/part-0.csv", "_delta_log/0.json", "__MACOSX/train.csv",
+    beside = ["_SUCCESS", ".0.csv.crc", "._train.csv", ".DS_Store", "Thumbs.db.tmp", "README.md", "LICENSE", "LICENSE.txt", "notes.txt",
+              "dataset_info.json", "dataset_infos.json", "label2id.json", "mine.py", ".git/x.csv",
+              ".cache/huggingface/download/train.csv.metadata", "_temporary/0/part-0.csv", "_delta_log/0.json", "__MACOSX/train.csv",
               "_metadata", "train.csv.dvc", ".gitattributes", "cache-12ab.arrow"]  # fmt: skip
     before = sources.read_table(folder)
     for name in beside:
@@ -450,7 +452,7 @@ def test_a_stray_quote_does_not_make_one_text_of_several_rows(fault, suffix, qui
 def test_quotes_that_close_and_long_texts_are_no_fault(quiet, tmp_path):
     texts = ['he said "hi"', '"all of it"', "two\nlines, and a comma", "long " * 50_000, "it's 5\" long"]
     save(pd.DataFrame({"text": texts * 2, "label": ["a"] * 5 + ["b"] * 5}), tmp_path / "mine.csv")
-    assert tables.read(tables.find(tmp_path / "mine.csv")["all"])[0]["text"].tolist() == texts * 2
+    assert contents.read(tables.find(tmp_path / "mine.csv")["all"])[0]["text"].tolist() == texts * 2
 
 
 SWALLOWED = {"a row": (11, 12), "two rows": (11, 13), "most rows": (11, 51), "nearly all rows": (2, 59), "all rows": (1, 60)}
@@ -458,13 +460,13 @@ SWALLOWED = {"a row": (11, 12), "two rows": (11, 13), "most rows": (11, 51), "ne
 
 def unquoted(path, first, last, label_first, quoted_elsewhere=False):
     """Write 60 rows without quoting, as many benchmarks are; a quote opens the text of one row, and another ends that of a later one."""
-    lines, separator = [], "," if ".csv" in path.name else "\t"
-    for row in range(1, 61):
-        text = f'{row} "so" to speak' if row not in (first, last) else f'"Wonderful {row}, said my mother' if row == first else f'and so {row} ends"'
-        text = text.replace(",", "") if separator == "," else text
-        text = f'"{row}{separator} in quotes"' if quoted_elsewhere and row in (first - 1, last + 1) else text.replace('"so"', "so" if first < row < last else '"so"')
-        lines.append(separator.join([["a", "b", "c"][row % 3], text][:: 1 if label_first else -1]))
-    content = "\n".join([separator.join(["label", "text"][:: 1 if label_first else -1]), *lines]) + "\n"
+    separator, order = "," if ".csv" in path.name else "\t", 1 if label_first else -1
+    texts = {row: f"{row} so to speak" if first < row < last else f'{row} "so" to speak' for row in range(1, 61)}
+    if quoted_elsewhere:
+        texts |= {row: f'"{row}{separator} in quotes"' for row in (first - 1, last + 1) if row in texts}
+    texts |= {first: f'"Wonderful {first}' + ", said my mother" * (separator != ","), last: f'and so {last} ends"'}
+    lines = [separator.join(["abc"[row % 3], text][::order]) for row, text in texts.items()]
+    content = "\n".join([separator.join(["label", "text"][::order]), *lines]) + "\n"
     path.write_bytes(gzip.compress(content.encode()) if path.suffix == ".gz" else content.encode())
 
 
@@ -499,7 +501,7 @@ LINES = st.text(st.sampled_from("xyz \t,;\"'\n01é"), min_size=1, max_size=30).f
 @given(texts=st.lists(LINES, min_size=4, max_size=30), suffix=st.sampled_from([".csv", ".tsv"]), label_first=st.booleans(), data=st.data())
 def test_what_is_properly_written_is_always_read(texts, suffix, label_first, data, tmp_path):
     """Texts of several lines, with the separator in them, by either of the usual writers."""
-    path, separator = tmp_path / f"mine{suffix}", tables.SEPARATORS[suffix]
+    path, separator = tmp_path / f"mine{suffix}", contents.SEPARATORS[suffix]
     frame = pd.DataFrame({"text": texts, "label": data.draw(st.lists(st.sampled_from(["good", "bad"]), min_size=len(texts), max_size=len(texts)))})
     frame = frame[["label", "text"]] if label_first else frame
     if data.draw(st.booleans()):
@@ -507,7 +509,7 @@ def test_what_is_properly_written_is_always_read(texts, suffix, label_first, dat
     else:
         with open(path, "w", newline="", encoding="utf-8") as file:
             csv.writer(file, delimiter=separator).writerows([frame.columns, *frame.to_numpy()])
-    read = tables.read(tables.find(path)["all"])[0]
+    read = contents.read(tables.find(path)["all"])[0]
     assert read.to_dict("list") == frame.to_dict("list")
 
 
@@ -515,7 +517,7 @@ def test_one_line_of_a_text_may_look_like_a_row(tmp_path):
     """By chance, in a file that quotes its texts: two coincidences in one text are none."""
     frame = pd.DataFrame({"text": ["the score was 1,0\nat half time", "one, two", "x", "y"], "label": [0, 1, 0, 1]})
     save(frame, tmp_path / "mine.csv")
-    assert tables.read(tables.find(tmp_path / "mine.csv")["all"])[0]["text"].tolist() == frame["text"].tolist()
+    assert contents.read(tables.find(tmp_path / "mine.csv")["all"])[0]["text"].tolist() == frame["text"].tolist()
 
 
 TWICE = {
@@ -530,7 +532,8 @@ def test_two_columns_of_one_name_are_refused(suffix, tmp_path):
         (tmp_path / f"mine{suffix}").write_text(TWICE[suffix])
     else:
         pq.write_table(pa.Table.from_arrays([pa.array(["a", "b"]), pa.array([0, 1]), pa.array([1, 0])], ["text", "label", "label"]), tmp_path / "mine.parquet")
-    with pytest.raises(UserError, match=f"^mine{suffix}: (two columns are called '(text|label)'; rename one$|cannot be read .a row with two values of one name)"):
+    says = "(two columns are called '(text|label)'; rename one$|cannot be read .a row with two values of one name)"
+    with pytest.raises(UserError, match=f"^mine{suffix}: {says}"):
         sources.read_table(tmp_path / f"mine{suffix}")
 
 
@@ -716,7 +719,8 @@ LEFT = {  # how often each of 40 training texts stands there, how many of them a
     "nothing": (1, 0, False, []),
     "repeated": (2, 0, False, ["mine/train: of its 80 rows 40 repeat the text of an earlier one; they are left out"]),
     "shared": (1, 10, False, ["mine/train: of its 40 rows 10 hold a text of mine/test; they are left out"]),
-    "all of it": (3, 10, True, ["mine/train: of its 120 rows 80 repeat the text of an earlier one and 10 hold a text of mine/test, 10 of them with another label; they are left out"]),
+    "all of it": (3, 10, True, ["mine/train: of its 120 rows 80 repeat the text of an earlier one and 10 hold a text of mine/test, 10 of them "
+                                "with another label; they are left out"]),
 }
 
 
@@ -736,7 +740,8 @@ def test_classes_that_look_alike_are_said(tmp_path):
     frame = pd.DataFrame({"text": [f"text {i}" for i in range(24)], "label": ["caf\u00e9", "cafe\u0301", "x", "x\u200b"] * 6})
     save(frame, tmp_path / "mine.csv")
     read = sources.read_table(tmp_path / "mine.csv")
-    assert read.remarks[0] == (r"mine.csv: classes 'cafe\u0301' and 'caf\xe9' look alike and are two (and 1 more such pair); write them the same way if they are one")
+    said = r"mine.csv: classes 'cafe\u0301' and 'caf\xe9' look alike and are two (and 1 more such pair); write them the same way if they are one"
+    assert read.remarks[0] == said
     assert len(sources.read_table(tmp_path / "mine.csv", class_names=sorted(set(frame["label"]))).remarks) == 1, "those that are given are meant"
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from paperlib import params as parameters
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
-from paperlib.data import artifacts, hub, labels, made, splits, tables
+from paperlib.data import artifacts, contents, hub, labels, made, splits, tables
 from paperlib.params import Params
 
 Frames = dict[str, pd.DataFrame]  # "train" and "test"
@@ -122,7 +122,7 @@ def _read_tables(path: Path) -> tuple[dict[str, tuple[pd.DataFrame, dict]], list
     """Return the rows of a file's or a folder's tables with the class names that these state, and remarks on what is not read."""
     found = tables.find(path)
     remarks = tables.unread(path, found)
-    return {split: tables.read(table) for split, table in found.items()}, remarks
+    return {split: contents.read(table) for split, table in found.items()}, remarks
 
 
 def _read_hub(params: Params) -> Raw:
