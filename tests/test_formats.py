@@ -606,6 +606,25 @@ def test_json_without_rows_of_texts_is_refused(fault, suffix, tmp_path):
         sources.read_table(tmp_path / f"mine{suffix}")
 
 
+ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=4), st.lists(st.integers(), max_size=2),
+                     st.sampled_from(["1e99999999999999999999", "nan", "inf", "[a]", "1", "01", "1.0", "\0", "\uff11", "a", "b"]))  # fmt: skip
+ROWS_OF_ANYTHING = st.lists(st.fixed_dictionaries({"text": st.one_of(st.text(min_size=1), ANYTHING), "label": ANYTHING}), max_size=8)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.one_of(
+    st.binary(max_size=60), st.text("text,label\n\r\t\"01ab\0 ", max_size=60).map(lambda text: f"text,label\n{text}".encode()),
+    ROWS_OF_ANYTHING.map(lambda rows: json.dumps(rows).encode()),
+), names=st.lists(st.text(max_size=3), max_size=3))  # fmt: skip
+def test_whatever_a_file_holds_is_read_or_refused_in_one_line(content, names, tmp_path):
+    for suffix in tables.SUFFIXES:
+        (tmp_path / f"mine{suffix}").write_bytes(gzip.compress(content) if suffix.endswith(".gz") else content)
+        try:
+            sources.read_table(tmp_path / f"mine{suffix}", class_names=names)
+        except UserError as error:
+            assert str(error).startswith("mine") and "\n" not in str(error)
+
+
 def test_characters_of_two_escapes_are_texts(tmp_path):
     made = [{"text": f"\U0001f600 {i}", "label": i % 2} for i in range(12)]
     (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, made)))
