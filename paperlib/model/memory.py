@@ -3,12 +3,10 @@
 import contextlib
 import ctypes
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
-from paperlib.common.places import ROOT
 from paperlib.data import pretrained as wheels
 from paperlib.model import encoder, together
 from paperlib.params import Params
@@ -41,10 +39,8 @@ def processes_at_a_time(params: Params, memory: float) -> int | None:
     The kernel trains a model too. At least one: the kernel itself. None where the model's configuration is not at hand;
     nothing is fetched for it.
     """
-    place = params.cache_path if params.model in wheels.MODELS else ROOT
-    folder = place / Path(params.model).expanduser()
     try:
-        each = _bytes_of_process(str(folder if folder.is_dir() else params.model), params.model_dump_json())
+        each = _bytes_of_process(str(wheels.place(params) or params.model), params.model_dump_json())
     except Exception:  # whatever is wrong with a model is said by those who load it
         return None
     return max(1, int((CORES_SHARE * memory - BESIDE_BYTES) / each) - 1)

@@ -110,8 +110,7 @@ def of_model(params: Params) -> list[str]:
     """Return what identifies the pretrained weights."""
     if params.model in pretrained.MODELS:
         return [pretrained.MODELS[params.model].files[pretrained.WEIGHTS]]
-    folder = ROOT / Path(params.model).expanduser()
-    if folder.is_dir():
+    if folder := pretrained.place(params):
         files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
         return [f"{path.name} {_sha256_of(path, path.stat().st_mtime_ns)}" for path in files]
     return [params.model]
