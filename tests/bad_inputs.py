@@ -389,6 +389,19 @@ MODELS = {
         lambda tmp: of_family(tmp, "roberta", pad_token_id=1)),
     "no layer": own_model("model .*/model: .* the model has 0 of them", lambda tmp: of_family(tmp, "bert", num_hidden_layers=0)),
     "one layer": own_model("model .*/model: .* the model has 1 of them", lambda tmp: of_family(tmp, "bert", num_hidden_layers=1)),
+    "an adapter beside the weights": own_model(
+        "model .*/model: there is an adapter beside it, adapter_config.json: merge it into the weights first",
+        lambda tmp: _text(encoder(tmp) / "adapter_config.json", "{}")),
+    "positions that are no more": own_model(
+        "model .*/model: its configuration asks for position_embedding_type=relative_key, and bert has no such option: .*; save it without",
+        lambda tmp: configured(encoder(tmp), position_embedding_type="relative_key")),
+    "numbers of other layers": own_model(
+        r"model .*/model: its configuration says original_layers=\[0, 2\], and it has 4 layers: remove that line",
+        lambda tmp: configured(encoder(tmp), original_layers=[0, 2])),
+    "a family of quantised layers": own_model(
+        r"model .*/model \(IBertForSequenceClassification\) cannot be studied: .* fails \(.*\)", lambda tmp: of_family(tmp, "ibert")),
+    "a family without a table of words": own_model(
+        r"model .*/model \(CanineForSequenceClassification\) cannot be studied: .* fails \(.*\)", lambda tmp: of_family(tmp, "canine")),
     "a smaller vocabulary": own_model("the tokeniser has more words than the model: 10 are known to it", lambda tmp: encoder(tmp, words=10)),
 }  # fmt: skip
 

@@ -1,13 +1,15 @@
 """Counting, removing and saving layers: what is left computes exactly what skipping the layers computes."""
 
 import contextlib
+import copy
 import json
 
 import pytest
 import torch
-from conftest import FAMILIES, PAD, logits_of, logits_skipping, padded_batch, smoke_params, tiny_model
+from conftest import FAMILIES, PAD, logits_of, logits_skipping, padded_batch, smoke_params, tiny_config, tiny_model
 from safetensors.torch import load_file, save_file
 from transformers import (
+    AutoModel,
     AutoModelForSequenceClassification,
     BertConfig,
     GPT2Config,
@@ -251,12 +253,79 @@ def test_layers_that_the_configuration_does_not_know_are_refused(kind, bare, tmp
         encoder.load_model(smoke_params(tmp_path, model=str(folder)), list("abc"))
 
 
-@pytest.mark.parametrize("name", ["qa_head.layers.9.weight", "teacher.encoder.layer.9.x", "bert.encoder.layer.1.attention.self.mask"])
-def test_weights_of_no_layer_beyond_are_left_alone(name, tmp_path):
-    tiny_model(layers=2).save_pretrained(tmp_path / "model")
-    file = tmp_path / "model" / "model.safetensors"
-    save_file(load_file(file) | {name: torch.zeros(1)}, file, metadata={"format": "pt"})
-    assert encoder.layer_numbers(encoder.load_model(smoke_params(tmp_path, model=str(tmp_path / "model")), list("abc"))) == [0, 1]
+def with_weight(name, folder, **settings):
+    """Return the parameters of a saved model of two layers that holds one more weight, of this name."""
+    tiny_model(layers=2).save_pretrained(folder / "model")
+    file = folder / "model" / "model.safetensors"
+    save_file({**load_file(file), name: torch.ones(1)}, folder / "new", metadata={"format": "pt"})
+    (folder / "new").replace(file)
+    return smoke_params(folder, model=str(folder / "model"), **settings)
+
+
+OTHER_HEADS = ("qa_head.layers.9.weight", "teacher.encoder.layer.9.x", "pre_classifier.weight", "adapters.0.x")
+NO_LOSS = ("bert.embeddings.position_ids", "embeddings.position_ids", "cls.predictions.bias", "lm_head.bias", "vocab_transform.weight",
+           "discriminator_predictions.dense.weight", "lm_predictions.lm_head.bias", "encoder.rotary.inv_freq")  # fmt: skip
+INSIDE = ("bert.encoder.layer.0.attention.self.query.lora_A.default.weight", "bert.encoder.layer.1.output.adapters.x.weight", "encoder.layer.0.new",
+          "bert.encoder.layer.1.attention.self.distance_embedding.weight", "bert.embeddings.weight_scale", "bert.pooler.lora_B.weight")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*OTHER_HEADS, *NO_LOSS])
+def test_weights_of_other_heads_and_constants_are_left_alone(name, tmp_path):
+    loaded = encoder.load_model(with_weight(name, tmp_path), list("abc"))
+    assert encoder.layer_numbers(loaded) == [0, 1]
+    assert torch.equal(logits_of(loaded, padded_batch()), logits_of(tiny_model(layers=2), padded_batch()))
+
+
+@pytest.mark.parametrize("fine_tuned", [False, True])
+@pytest.mark.parametrize("name", INSIDE)
+def test_weights_of_the_encoder_that_have_no_place_are_refused(name, fine_tuned, tmp_path):
+    """Transformers would leave them out, and only warn: adapters, positions, quantised weights."""
+    with pytest.raises(UserError, match="its encoder holds weights that BertForSequenceClassification has no place for, such as .*: merge adapters"):
+        encoder.load_model(with_weight(name, tmp_path, fine_tuned=fine_tuned), list("abc"))
+
+
+@pytest.mark.parametrize("name", OTHER_HEADS)
+def test_a_model_taken_as_it_is_has_no_weights_that_are_left_out(name, tmp_path):
+    with pytest.raises(UserError, match="^fine_tuned: model .* holds weights that BertForSequenceClassification has no place for, such as .*; set fine_tuned=false"):
+        encoder.load_model(with_weight(name, tmp_path, fine_tuned=True), list("abc"))
+
+
+@pytest.mark.parametrize("name", NO_LOSS)
+def test_a_model_taken_as_it_is_may_hold_the_heads_of_its_pretraining(name, tmp_path):
+    encoder.load_model(with_weight(name, tmp_path, fine_tuned=True), list("abc"))
+
+
+@pytest.mark.parametrize("kind", ["roberta", "mpnet"])
+def test_a_pooler_that_no_head_reads_is_left_alone(kind, tmp_path):
+    AutoModel.from_config(tiny_config(kind)).save_pretrained(tmp_path / "model")
+    assert any("pooler" in name for name in load_file(tmp_path / "model" / "model.safetensors"))
+    encoder.load_model(smoke_params(tmp_path, model=str(tmp_path / "model")), list("abc"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, None], ids=["fp16", "bf16", "by name only"])
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_a_model_in_16_bits_is_read_and_saved_as_its_numbers_in_32(kind, dtype, tmp_path):
+    whole = tiny_model(kind, layers=2)
+    copy.deepcopy(whole).to(dtype or torch.float32).save_pretrained(tmp_path / "model")
+    whole.load_state_dict({name: weight.to(dtype or torch.float32) for name, weight in whole.state_dict().items()})
+    if dtype is None:  # save_pretrained writes what the weights are
+        path = tmp_path / "model" / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "dtype": "float16"}))
+    params = smoke_params(tmp_path, model=str(tmp_path / "model"))
+    loaded, expected = encoder.load_model(params, list("abc")), logits_of(whole, padded_batch(kind))
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32} and torch.equal(logits_of(loaded, padded_batch(kind)), expected)
+    contract.check(loaded, params)
+    loaded.save_pretrained(tmp_path / "again")
+    assert torch.equal(logits_of(AutoModelForSequenceClassification.from_pretrained(tmp_path / "again"), padded_batch(kind)), expected)
+
+
+def test_a_loaded_model_is_none_of_its_files(tmp_path):
+    params = with_weight("lm_head.bias", tmp_path)
+    loaded, file = encoder.load_model(params, list("abc")), tmp_path / "model" / "model.safetensors"
+    before, weights = logits_of(loaded, padded_batch()), file.read_bytes()
+    with file.open("r+b") as inside:  # in place, as `cp` writes over a file
+        inside.write(bytes(len(weights)))
+    assert torch.equal(logits_of(loaded, padded_batch()), before)
 
 
 def test_a_pruned_model_can_be_the_original_of_another_study(tmp_path):

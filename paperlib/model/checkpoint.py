@@ -1,7 +1,8 @@
 """Check what was loaded before anything is computed: its weights, its length, its classes, and whether the tokeniser belongs to it."""
 
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -11,6 +12,9 @@ from paperlib.model.families import LAYER_LISTS, all_layers, layers
 from paperlib.params import Params
 
 UNNAMED = re.compile(r"LABEL_\d+")  # what transformers calls a class without a name
+# Weights that a class may leave out and compute the same: constants that it makes itself, and a pooler where its head has none.
+HARMLESS = re.compile(r"(^|\.)(position_ids|token_type_ids|(original_)?inv_freq|pooler\.dense\.(weight|bias))$")
+PRETRAINING = re.compile(r"(cls|lm_head|vocab_\w+|\w+_predictions|generator_lm_head|decoder)\.")  # heads that guess words, of any family
 
 
 def classes_of(config: PretrainedConfig) -> list[str]:
@@ -34,8 +38,28 @@ def check_classes(own: list[str], class_names: list[str], params: Params) -> Non
         )
 
 
+def check_settings(config: PretrainedConfig, params: Params) -> None:
+    """Raise UserError when a configuration asks for what no class of its family does: it would be left out without a word."""
+    asked = {
+        "pruned_heads": bool(getattr(config, "pruned_heads", None)),
+        "quantization_config": bool(getattr(config, "quantization_config", None)),
+        # Only some kinds still choose their positions: those whose configuration names it.
+        "position_embedding_type": not hasattr(type(config), "position_embedding_type")
+        and getattr(config, "position_embedding_type", None) not in (None, "absolute"),
+    }
+    for name in (name for name, is_asked in asked.items() if is_asked):
+        raise UserError(
+            f"model {params.model}: its configuration asks for {name}={str(getattr(config, name))[:60]}, and {config.model_type} has no such "
+            "option: what runs would be another model; save it without"
+        )
+
+
 def check(model: PreTrainedModel, report: dict, params: Params) -> None:
     """Raise UserError when this is no encoder with layers, or its weights are not whole; `report` is of its loading."""
+    numbers, count = getattr(model.config, "original_layers", None) or [], len(all_layers(model))
+    if numbers and not (isinstance(numbers, list) and len(numbers) == count):
+        said = f"its configuration says original_layers={str(numbers)[:60]}, and it has {count} layers"
+        raise UserError(f"model {params.model}: {said}: remove that line")
     layers(model)
     for said in ("is_decoder", "add_cross_attention", "is_encoder_decoder"):
         if getattr(model.config, said, False):
@@ -67,30 +91,53 @@ def number_anew(model: PreTrainedModel) -> None:
     """Count the layers of a model that was pruned before anew; its spacer stays one (see `encoder.remove_layers`)."""
     numbers = getattr(model.config, "original_layers", None) or []
     model.config.original_layers = None
-    if numbers[:1] == [None] and len(numbers) == len(all_layers(model)):
+    if numbers[:1] == [None]:
         model.config.original_layers = [None, *range(len(numbers) - 1)]
         all_layers(model)[0].requires_grad_(False)
 
 
+@contextlib.contextmanager
+def said(what: str, model: PreTrainedModel, params: Params) -> Iterator[None]:
+    """Turn whatever goes wrong inside the block into one line, a UserError: a model's code may raise anything."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        told = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UserError(f"model {params.model} ({type(model).__name__}) cannot be studied: {what} fails ({told})") from error
+
+
 def _check_keys(model: PreTrainedModel, report: dict, params: Params) -> None:
-    """Raise UserError when weights of the encoder are absent or of another shape: they would be random; or those of more layers are there."""
+    """Raise UserError when weights that count are absent or of another shape, hence random, or are there and have no place."""
     absent = [*report.get("missing_keys", ()), *(name for name, *_ in report.get("mismatched_keys", ()))]
     if params.fine_tuned and absent:
         raise UserError(f"fine_tuned: model {params.model} is no classifier of these classes: {absent[0]} is missing or does not fit")
     lost = sorted(name for name in absent if name.startswith(model.base_model_prefix) and "pooler" not in name)
     if lost:
         raise UserError(f"model {params.model}: {len(lost)} weights are missing or do not fit, such as {lost[0]}")
-    count = len(all_layers(model))
-    if surplus := _beyond(count, report.get("unexpected_keys", ()), model.base_model_prefix):
-        said = f"its configuration says {count} layer{'s' * (count != 1)}, but it holds weights of more"
-        raise UserError(f"model {params.model}: {said}, such as {surplus[0]}")
+    count, unexpected = len(all_layers(model)), sorted(name for name in report.get("unexpected_keys", ()) if not HARMLESS.search(name))
+    if surplus := _beyond(count, unexpected, model.base_model_prefix):
+        told = f"its configuration says {count} layer{'s' * (count != 1)}, but it holds weights of more"
+        raise UserError(f"model {params.model}: {told}, such as {surplus[0]}")
+    homeless = f"weights that {type(model).__name__} has no place for"
+    if inside := [name for name in unexpected if _is_of_encoder(name, model)]:
+        raise UserError(f"model {params.model}: its encoder holds {homeless}, such as {inside[0]}: merge adapters into it, or take a model without")
+    if params.fine_tuned and (others := [name for name in unexpected if not PRETRAINING.match(name)]):
+        raise UserError(f"fine_tuned: model {params.model} holds {homeless}, such as {others[0]}: what runs would be another; set fine_tuned=false")
+
+
+def _is_of_encoder(name: str, model: PreTrainedModel) -> bool:
+    """Say whether a weight is of the encoder, saved alone or with a head."""
+    first = name.partition(".")[0]
+    return first == model.base_model_prefix or first in dict(model.base_model.named_children())
 
 
 def _beyond(count: int, names: Iterable[str], prefix: str) -> list[str]:
-    """Return those names of weights that are of layers beyond so many; weights of other heads and encoders are nobody's concern."""
+    """Return those names of weights that are of layers beyond so many."""
     lists = "|".join(map(re.escape, LAYER_LISTS))
     of_a_layer = re.compile(rf"(?:{re.escape(prefix)}\.)?(?:{lists})\.(\d+)\.")
-    return [name for name in sorted(names) if (found := of_a_layer.match(name)) and int(found.group(1)) >= count]
+    return [name for name in names if (found := of_a_layer.match(name)) and int(found.group(1)) >= count]
 
 
 def _check_numbers(model: PreTrainedModel, params: Params) -> None:

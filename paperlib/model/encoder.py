@@ -1,7 +1,6 @@
 """Load an encoder classifier, find its layers, remove some, count and save what is left."""
 
 import copy
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -11,13 +10,13 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertTokenizerFast,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as transformers_logging
 
 from paperlib.common.errors import UserError
-from paperlib.common.places import ROOT
 from paperlib.data import made, pretrained
 from paperlib.model import checkpoint
 from paperlib.model.families import HandOn, all_layers, family, first_token_only, layers, with_layers
@@ -28,9 +27,10 @@ __all__ = [
     "remove_layers", "restore_vocabulary", "restrict_vocabulary", "with_layers",
 ]  # fmt: skip
 
-# What a checkpoint may say of how it is run; none of it changes a number, and the defaults are what we count on.
+# What a checkpoint may say of how it is run; none of it changes a number, and the defaults are what we count on. A model
+# in 16 bits is read as the same numbers in 32, and saved so.
 PLAIN = {
-    "return_dict": True, "chunk_size_feed_forward": 0, "output_attentions": False, "output_hidden_states": False,
+    "dtype": torch.float32, "return_dict": True, "chunk_size_feed_forward": 0, "output_attentions": False, "output_hidden_states": False,
     "problem_type": "single_label_classification",
 }  # fmt: skip
 
@@ -66,29 +66,42 @@ def load_model(
     labels = {"id2label": dict(enumerate(class_names)), "label2id": {name: i for i, name in enumerate(class_names)}}
     torch.manual_seed(params.seed)
     if params.model == "random-bert":
-        model, report = AutoModelForSequenceClassification.from_config(_tiny_config(labels)), {}
+        model, report, own = AutoModelForSequenceClassification.from_config(_tiny_config(labels)), {}, []
     else:
         # Label names can repeat in a user's data; then numbers must do.
         kwargs = labels if len(labels["label2id"]) == len(class_names) else {"num_labels": len(class_names)}
         # The head of another task gives way to a new one; only then may shapes differ.
         kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
-        own = own_classes(params)
+        config = _own_config(params)
+        own = checkpoint.classes_of(config)
+        checkpoint.check_settings(config, params)
         checkpoint.check_classes(own, class_names, params)
         model, report = _from_pretrained(AutoModelForSequenceClassification, params, **kwargs, **PLAIN)
+    with checkpoint.said("loading", model, params):
         if checkpoint.is_named(own) and own != class_names:
             _draw_head(model, params.seed)
-    checkpoint.check(model, report, params)
-    if tokenizer is not None:
-        checkpoint.align_padding(model, tokenizer, params)
-    checkpoint.number_anew(model)
-    return model.float()
+        checkpoint.check(model, report, params)
+        if tokenizer is not None:
+            checkpoint.align_padding(model, tokenizer, params)
+        checkpoint.number_anew(model)
+    return _off_its_file(model)
 
 
 def own_classes(params: Params) -> list[str]:
     """Return the classes of the head that `params.model` has of itself, [] where it has none."""
-    if params.model in ("random-bert", *pretrained.MODELS):
-        return []
-    return checkpoint.classes_of(_from_pretrained(AutoConfig, params))
+    return checkpoint.classes_of(_own_config(params))
+
+
+def _own_config(params: Params) -> PretrainedConfig:
+    """Return the configuration that a model comes with; an empty one for ours, which are known, lest they are fetched for it."""
+    return PretrainedConfig() if params.model in ("random-bert", *pretrained.MODELS) else _from_pretrained(AutoConfig, params)
+
+
+def _off_its_file(model: PreTrainedModel) -> PreTrainedModel:
+    """Give every weight memory of its own: it is a view of the file it was read from, and follows what is written there."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
+    return model
 
 
 def layer_numbers(model: PreTrainedModel) -> list[int]:
@@ -195,11 +208,13 @@ def count_parameters(model: PreTrainedModel) -> int:
 def _from_pretrained(auto_class, params: Params, **kwargs):
     name, revision = params.model, params.model_revision
     if name in pretrained.MODELS:
-        name, revision = pretrained.folder(name, params.cache_path), "main"
-    elif (ROOT / Path(name).expanduser()).is_dir():
-        name, revision = ROOT / Path(name).expanduser(), "main"
-    elif name.startswith((".", "/", "~")):
+        pretrained.folder(name, params.cache_path)
+    if folder := pretrained.place(params):
+        name, revision = folder, "main"
+    elif name.startswith((".", "/")):
         raise UserError(f"model: there is no folder {name}")
+    if folder and (folder / "adapter_config.json").exists():
+        raise UserError(f"model {params.model}: there is an adapter beside it, adapter_config.json: merge it into the weights first")
     try:
         return auto_class.from_pretrained(name, revision=revision, trust_remote_code=False, **kwargs)
     except UserError:
