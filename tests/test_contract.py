@@ -12,7 +12,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 
 from paperlib.common.errors import UserError
 from paperlib.model import checkpoint, encoder, families
-from paperlib.nodes import contract
+from paperlib.nodes import compute, contract
 
 SUPPORTED = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet", "deberta", "deberta-v2", "modernbert")
 IN_16_BITS = ("roberta", "mpnet", "deberta-v2", "modernbert")  # each of these makes its mask, or adds to it, in its own way
@@ -65,22 +65,28 @@ def test_a_supported_family_holds_it(precision, kind, tmp_path):
 
 
 def test_every_architecture_holds_it_or_is_refused_in_one_line(tmp_path):
-    params, kinds = smoke_params(tmp_path), with_a_list_of_layers()
+    """By the door that a study uses; what is let in is then the model that was saved, whole."""
+    tokenizer, kinds = encoder.load_tokenizer(smoke_params(tmp_path)), with_a_list_of_layers()
     assert set(SUPPORTED) <= set(kinds) and len(kinds) > 25
     refused = set()
     for kind in set(kinds) - {*SUPPORTED, *SLOW}:
         try:
-            model = small(kind)
+            model = small(kind, vocab_size=len(tokenizer), num_hidden_layers=4, num_labels=4, pad_token_id=0)
         except Exception:  # not to be made in these sizes
             continue
+        model.save_pretrained(tmp_path / kind)
+        tokenizer.save_pretrained(tmp_path / kind)
         try:
-            checkpoint.check(model, {}, params)
-            contract.check(model, params)
+            bench = compute.bench_of(smoke_params(tmp_path, model=str(tmp_path / kind)))
         except UserError as refusal:
             refused.add(kind)
             assert "\n" not in str(refusal) and len(str(refusal)) < 300
+            continue
+        batch = {name: tensor[:2] for name, tensor in bench.dataset.test.items()}
+        asked = batch | {"input_ids": bench.dataset.token_ids[batch["input_ids"]]}
+        torch.testing.assert_close(logits_of(bench.pretrained, batch), logits_of(model, asked))
     assert {"fnet", "ibert", "canine"} <= refused, "no attention; quantised; no table of words"
-    assert "megatron-bert" not in refused
+    assert not {"megatron-bert", "big_bird"} & refused
 
 
 def test_a_mask_that_overflows_in_16_bits_is_refused_with_the_way_out(tmp_path):
@@ -143,6 +149,57 @@ def test_a_decoder_of_the_family_is_refused(said, tmp_path):
     params = smoke_params(tmp_path, model=saved(tmp_path / "model", **both))
     with pytest.raises(UserError, match="is_decoder|weights are missing"):
         encoder.load_model(params, list("abc"))
+
+
+@pytest.mark.parametrize("said", [
+    {"position_embedding_type": "relative_key"}, {"position_embedding_type": "relative_key_query"}, {"pruned_heads": {"0": [1]}},
+    {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("kind", ["bert", "roberta", "electra"])
+def test_a_setting_that_its_class_does_not_read_is_refused(kind, said, tmp_path):
+    params = smoke_params(tmp_path, model=saved(tmp_path / "model", kind, **said))
+    with pytest.raises(UserError, match=f"^model .* its configuration asks for {[*said][0]}=.*, and {kind} has no such option: .*; save it without$"):
+        encoder.load_model(params, list("abc"))
+
+
+@pytest.mark.parametrize("said", [{"position_embedding_type": "absolute"}, {"position_embedding_type": None}, {"pruned_heads": {}}], ids=str)
+def test_a_setting_that_asks_for_what_is_so_anyway_does_not_matter(said, tmp_path):
+    encoder.load_model(smoke_params(tmp_path, model=saved(tmp_path / "model", **said)), list("abc"))
+
+
+def test_a_family_that_has_the_option_is_let_in(tmp_path):
+    AutoModelForSequenceClassification.from_config(AutoConfig.for_model("esm", **SIZES, position_embedding_type="rotary")).save_pretrained(tmp_path / "model")
+    encoder.load_model(smoke_params(tmp_path, model=str(tmp_path / "model")), list("abc"))
+
+
+@pytest.mark.parametrize("numbers", [[0, 2], "x", "abc", 3, [None, 0, 1, 2], {"0": 1}], ids=str)
+def test_numbers_of_layers_that_do_not_fit_them_are_refused(numbers, tmp_path):
+    params = smoke_params(tmp_path, model=saved(tmp_path / "model", original_layers=numbers))
+    with pytest.raises(UserError, match="^model .* its configuration says original_layers=.*, and it has 3 layers: remove that line$"):
+        encoder.load_model(params, list("abc"))
+
+
+def test_whatever_a_model_throws_while_it_is_loaded_is_one_line(tmp_path, monkeypatch):
+    def thrown(*_):
+        raise AttributeError("no such\nthing")
+
+    monkeypatch.setattr(checkpoint, "number_anew", thrown)
+    with pytest.raises(UserError, match=r"cannot be studied: loading fails \(no such thing\)$"):
+        encoder.load_model(smoke_params(tmp_path), list("abc"))
+
+
+def test_the_check_leaves_the_model_as_it_was(tmp_path):
+    """BigBird sets the kind of all its layers anew when it runs: with only two of them in, the others would not follow."""
+    model, params = small("big_bird", num_hidden_layers=4), smoke_params(tmp_path)
+    contract.check(model, params)
+    assert len({layer.attention.attention_type for layer in encoder.layers(model)}) == 1
+
+
+def test_a_model_that_runs_otherwise_after_another_length_is_refused(tmp_path):
+    """A BigBird of small blocks: after a short text it attends to all of a long one."""
+    blocks = {"block_size": 2, "num_random_blocks": 1, "max_position_embeddings": 64}
+    with pytest.raises(UserError, match="cannot be studied: texts of any length fails"):
+        contract.check(small("big_bird", **blocks), smoke_params(tmp_path, max_tokens=40))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -4,7 +4,7 @@ import contextlib
 import copy
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch.nn import functional as F
@@ -50,23 +50,14 @@ def _holds(model: PreTrainedModel, params: Params) -> bool:
 def _check(model: PreTrainedModel, params: Params) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        batch = _made_up(model, params)
-        with _said("a cut vocabulary", model, params):
-            small, batch = _small(model, batch)
+        made = _made_up(model, params)
+        with checkpoint.said("a cut vocabulary", model, params):
+            small, batch = _small(model, made)
         for what, hold in CHECKS.items():
-            with _said(what, model, params):
+            with checkpoint.said(what, model, params):
                 hold(copy.deepcopy(small), batch, params)
-
-
-@contextlib.contextmanager
-def _said(what: str, model: PreTrainedModel, params: Params) -> Iterator[None]:
-    """Turn whatever goes wrong inside the block into one line: a model's code may raise anything."""
-    try:
-        yield
-    except Exception as error:
-        said = " ".join(str(error).split())[:120] or type(error).__name__
-        kind = type(model).__name__
-        raise UserError(f"model {params.model} ({kind}) cannot be studied: {what} fails ({said})") from error
+        with checkpoint.said(f"a text of {params.max_tokens} tokens", model, params):  # by all layers, as a study begins
+            _finite(training.predict(model, _longest(made, params), params), model)
 
 
 def _made_up(model: PreTrainedModel, params: Params) -> Batch:
@@ -81,29 +72,46 @@ def _made_up(model: PreTrainedModel, params: Params) -> Batch:
     return {"input_ids": ids.where(mask == 1, padding), "attention_mask": mask, "labels": labels}
 
 
+def _longest(batch: Batch, params: Params) -> Batch:
+    """Return two texts of a batch as long as texts may be, the words of the first over and over, half of one padded."""
+    ids = batch["input_ids"][:1].repeat(2, math.ceil(params.max_tokens / TOKENS))[:, : params.max_tokens]
+    mask = torch.ones_like(ids)
+    mask[1, params.max_tokens // 2 :] = 0
+    return {"input_ids": ids, "attention_mask": mask, "labels": batch["labels"][:2]}
+
+
 def _small(model: PreTrainedModel, batch: Batch) -> tuple[PreTrainedModel, Batch]:
-    """Return the first two layers with a vocabulary cut to the batch, which must compute what they do with the whole."""
-    numbers = encoder.layer_numbers(model)
-    few, whole = numbers[LAYERS:], model.get_input_embeddings()
+    """Return the first two layers with a vocabulary cut to the batch, which must compute what they do with the whole.
+
+    They are copies that have not run yet: a model may set its layers anew while it runs, and with these two none but them.
+    """
+    numbers, table = encoder.layer_numbers(model), model.get_input_embeddings()
+    modules = [encoder.layers(model)[position] for position in range(min(LAYERS, len(numbers)))]
     low = torch.arange((model.config.pad_token_id or 0) + 1) if (model.config.pad_token_id or 0) < 1000 else batch["input_ids"].flatten()
     token_ids = torch.unique(torch.cat([low, batch["input_ids"].flatten()]))
     renumbered = {**batch, "input_ids": torch.searchsorted(token_ids, batch["input_ids"])}
     try:
-        small = encoder.remove_layers(encoder.restrict_vocabulary(model, token_ids), few).eval()
+        small = encoder.remove_layers(encoder.restrict_vocabulary(model, token_ids), numbers[LAYERS:]).eval()
     finally:
-        model.set_input_embeddings(whole)
-    modules = [encoder.layers(model)[position] for position in range(min(LAYERS, len(numbers)))]
-    with encoder.with_layers(model.eval(), modules):
-        expected = _logits(model, batch)
-    _same(_logits(small, renumbered), expected)
+        model.set_input_embeddings(table)
+    with encoder.with_layers(model, modules):
+        whole = copy.deepcopy(model, {id(table): table}).eval()
+    _same(_logits(copy.deepcopy(small), renumbered), _logits(whole, batch))
     checkpoint.number_anew(small)
     return small, renumbered
 
 
 def _forward(model: PreTrainedModel, batch: Batch, params: Params) -> None:
     for logits in (_logits(model, batch), training.predict(model, batch, params)):
-        if logits.shape != (EXAMPLES, model.config.num_labels) or not logits.isfinite().all():
-            raise ValueError(f"logits of shape {tuple(logits.shape)}, not all of them finite numbers")
+        _finite(logits, model)
+
+
+def _lengths(model: PreTrainedModel, batch: Batch, params: Params) -> None:
+    """What a model was given before must not matter: some set themselves anew for a length, and stay so."""
+    long, fresh = _longest(batch, params), copy.deepcopy(model)
+    expected = _logits(model, batch)
+    _same(_logits(model, long), _logits(fresh, long))
+    _same(_logits(fresh, batch), expected)
 
 
 def _removal(model: PreTrainedModel, batch: Batch, params: Params) -> None:
@@ -162,6 +170,7 @@ def _reload(model: PreTrainedModel, batch: Batch, params: Params) -> None:
 
 CHECKS: dict[str, Callable[[PreTrainedModel, Batch, Params], None]] = {
     "a forward pass": _forward,
+    "texts of any length": _lengths,
     "removing layers as if they were skipped": _removal,
     "the shortcut for heads that read the first token": _shortcut,
     "measuring the signals": _signals,
@@ -194,6 +203,12 @@ def _skipping(model: PreTrainedModel, batch: Batch, removed: list[int]) -> torch
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _finite(logits: torch.Tensor, model: PreTrainedModel) -> None:
+    """Raise ValueError when logits are not of the model's classes, or not numbers."""
+    if logits.shape[1:] != (model.config.num_labels,) or not logits.isfinite().all():
+        raise ValueError(f"logits of shape {tuple(logits.shape)}, not all of them finite numbers")
 
 
 def _loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
