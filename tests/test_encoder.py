@@ -6,7 +6,16 @@ import json
 
 import pytest
 import torch
-from conftest import FAMILIES, PAD, logits_of, logits_skipping, padded_batch, smoke_params, tiny_config, tiny_model
+from conftest import (
+    FAMILIES,
+    PAD,
+    logits_of,
+    logits_skipping,
+    padded_batch,
+    smoke_params,
+    tiny_config,
+    tiny_model,
+)
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModel,
