@@ -188,6 +188,64 @@ def test_a_cut_vocabulary_tokenises_its_texts_as_before(tmp_path):
     assert [kept[i] for i in small(texts[0])["input_ids"]] == whole(texts[0])["input_ids"]
 
 
+def tokeniser(words, prefix="##", sequence=False, cls="[CLS]", suffixes=True):
+    """Return a WordPiece tokeniser whose special tokens come last, and are put around a text in one step or in several."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted({letter for word in words for letter in word})
+    pieces = [*words, *letters, *(prefix + letter for letter in letters if suffixes), "[PAD]", "[UNK]", cls, "[SEP]"]
+    made = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]", continuing_subword_prefix=prefix))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = [(name, pieces.index(name)) for name in (cls, "[SEP]")]
+    around = processors.TemplateProcessing(single=f"{cls} $A [SEP]", pair=f"{cls} $A [SEP] $B [SEP]", special_tokens=special)
+    made.post_processor = processors.Sequence([around]) if sequence else around
+    return PreTrainedTokenizerFast(tokenizer_object=made, unk_token="[UNK]", pad_token="[PAD]", cls_token=cls, sep_token="[SEP]")
+
+
+@pytest.mark.parametrize("sequence", [False, True], ids=["in one step", "in several"])
+@pytest.mark.parametrize("prefix", ["##", "@@", ""])
+def test_every_kind_of_word_piece_is_cut_without_a_loss(prefix, sequence, tmp_path):
+    from transformers import AutoTokenizer
+
+    from paperlib.compression.vocabulary import _save_cut, kept_ids
+
+    whole = tokeniser(["rain", "snow", "bread", "soup"], prefix, sequence)
+    kept = kept_ids(whole, ["rain snow"])
+    _save_cut(whole, kept, ["rain snow", "bread rain", "soup", "zebra"], tmp_path)
+    small = AutoTokenizer.from_pretrained(tmp_path)
+    assert len(kept) == len(small) == len(whole) - 2
+    assert small.convert_ids_to_tokens(small("rain snow")["input_ids"]) == ["[CLS]", "rain", "snow", "[SEP]"]
+    assert small.tokenize("bread") == ["b", *(prefix + letter for letter in "read")]
+
+
+def test_a_piece_that_letters_do_not_spell_is_kept():
+    from paperlib.compression.vocabulary import kept_ids
+
+    whole = tokeniser(["rain", "bread"], suffixes=False)
+    assert kept_ids(whole, ["rain"]) == sorted(whole.get_vocab().values())
+
+
+@pytest.mark.parametrize(("harm", "says"), [
+    (lambda record: record["post_processor"].update(special_tokens={}, single=[], pair=[]), "it would read texts otherwise, such as 'rain snow'"),
+    (lambda record: record["model"].update(continuing_subword_prefix="%%"), "it would read texts otherwise, such as 'bread'"),
+    (lambda record: record.pop("model"), "be cut [(].*[)]"),
+], ids=["around a text", "inside a word", "another kind"])  # fmt: skip
+def test_a_tokeniser_that_would_read_texts_otherwise_is_not_cut(harm, says, tmp_path, monkeypatch):
+    """Whatever a tokeniser is made of that was not foreseen: it is tried on the texts."""
+    from paperlib.compression import vocabulary
+
+    def harmed(record, kept, renumbered=vocabulary.renumbered):
+        record = renumbered(record, kept)
+        harm(record)
+        return record
+
+    monkeypatch.setattr(vocabulary, "renumbered", harmed)
+    whole = tokeniser(["rain", "snow", "bread"])
+    with pytest.raises(UserError, match=f"^VOCABULARY=used: the model's tokeniser cannot .*{says}"):
+        vocabulary._save_cut(whole, vocabulary.kept_ids(whole, ["rain snow"]), ["rain snow"] * ("snow" in says) + ["bread"], tmp_path)
+
+
 class Waiting:
     """Stands in for a form that takes some milliseconds for each text, on however many threads, by a clock of its own."""
 

@@ -119,7 +119,7 @@ def _compress(found: Inputs, wish: Wish, cut: bool, say: Callable[[str], None]) 
     layers = bench.layers
     check_keep(wish, layers)
     if cut:
-        pieces.check(encoder.load_tokenizer(params))
+        pieces.check(encoder.load_tokenizer(params), params)
     study, texts = Study(params), tradeoff.Texts(bench)
     work = Work(study, params.unit_dir / VERSIONS, say)
     _forget_older(work.folder, f"{study.store.fingerprint} {export.made_by()}")

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import pandas as pd
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -13,20 +15,25 @@ from paperlib.data import sources, subsets
 from paperlib.params import Params
 
 TOKENIZER = "tokenizer.json"
+PROVEN = 10_000  # texts, at most, on which a cut tokeniser is held against the whole one
 
 
-def check(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise UserError for a tokeniser that cannot be cut: pieces of other kinds are made of one another."""
-    kind = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"] if tokenizer.is_fast else "slow"
-    if kind != "WordPiece":
+def check(tokenizer: PreTrainedTokenizerBase, params: Params) -> None:
+    """Raise UserError for a tokeniser that cannot be cut, found out on the texts of a study before anything is trained."""
+    kind = _record(tokenizer)["model"]["type"] if tokenizer.is_fast else "slow"
+    if kind != "WordPiece":  # pieces of other kinds are made of one another
         raise UserError(f"VOCABULARY=used: only WordPiece tokenisers can be cut, and the model's is {kind}")
+    texts = pd.concat(subsets.draw(sources.read(params)[0], params).values())["text"].tolist()
+    with TemporaryDirectory() as folder:
+        _save_cut(tokenizer, kept_ids(tokenizer, texts[: len(texts) // 2]), texts, Path(folder))
 
 
 def cut(source: Path, params: Params, folder: Path) -> dict:
     """Save the classifier of `source` with a cut vocabulary in `folder`; return what was cut.
 
-    Kept are special tokens, the pieces of the training split's texts, and all single characters, so that no word is
-    lost. WordPiece takes the longest piece that is there, so a text of kept pieces is tokenised as before.
+    Kept are special tokens, the pieces of the training split's texts, and what spells every other word, so that none is
+    lost. WordPiece takes the longest piece that is there, so a text of kept pieces is tokenised as before: raises
+    UserError where it is not.
     """
     frames, _ = sources.read(params)
     tokenizer = AutoTokenizer.from_pretrained(source)
@@ -36,18 +43,49 @@ def cut(source: Path, params: Params, folder: Path) -> dict:
     meets = [not set(ids) <= set(kept) for ids in tokenizer(test, truncation=True, max_length=params.max_tokens)["input_ids"]]
     with in_one_piece(folder) as partial:
         _cut_model(source, kept, partial)
-        tokenizer.save_pretrained(partial)
-        path = partial / TOKENIZER
-        path.write_text(json.dumps(renumbered(json.loads(path.read_text(encoding="utf-8")), kept), ensure_ascii=False), encoding="utf-8")
-        AutoTokenizer.from_pretrained(partial).save_pretrained(partial)  # every other file of it follows
+        _save_cut(tokenizer, kept, [*test, *unseen][:PROVEN], partial)
     return {"pieces_before": len(tokenizer), "pieces_after": len(kept), "share_meeting_cut": sum(meets) / len(meets)}
 
 
 def kept_ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[int]:
-    """Return the ids, ascending, that these texts, the special tokens and single characters need."""
+    """Return the ids, ascending, that these texts need, the special tokens, single characters, and what they cannot spell."""
     used = {i for ids in tokenizer(texts)["input_ids"] for i in ids} | set(tokenizer.all_special_ids)
-    letters = {i for piece, i in tokenizer.get_vocab().items() if len(piece.removeprefix("##")) == 1}
-    return sorted(used | letters)
+    pieces, prefix = tokenizer.get_vocab(), _record(tokenizer)["model"]["continuing_subword_prefix"]
+
+    def is_spelt(piece: str) -> bool:
+        first, *rest = piece.removeprefix(prefix)
+        letters = [prefix * piece.startswith(prefix) + first, *(prefix + letter for letter in rest)]
+        return len(letters) > 1 and all(letter in pieces for letter in letters)
+
+    return sorted(used | {i for piece, i in pieces.items() if piece.removeprefix(prefix) and not is_spelt(piece)})
+
+
+def _record(tokenizer: PreTrainedTokenizerBase) -> dict:
+    return json.loads(tokenizer.backend_tokenizer.to_str())
+
+
+def _save_cut(tokenizer: PreTrainedTokenizerBase, kept: list[int], texts: list[str], folder: Path) -> None:
+    """Save a tokeniser of these pieces only; raises UserError when it does not read these texts as the whole one does."""
+    tokenizer.save_pretrained(folder)
+    path = folder / TOKENIZER
+    try:
+        path.write_text(json.dumps(renumbered(json.loads(path.read_text(encoding="utf-8")), kept), ensure_ascii=False), encoding="utf-8")
+        small = AutoTokenizer.from_pretrained(folder)
+        small.save_pretrained(folder)  # every other file of it follows
+        otherwise = _read_otherwise(tokenizer, small, kept, texts)
+    except Exception as error:  # tokenisers are of many kinds, and the library may say anything of one that was changed
+        raise UserError(f"VOCABULARY=used: the model's tokeniser cannot be cut ({' '.join(str(error).split())[:100]})") from error
+    if otherwise:
+        raise UserError(f"VOCABULARY=used: the model's tokeniser cannot be cut: it would read texts otherwise, such as {otherwise[0][:40]!r}")
+
+
+def _read_otherwise(whole: PreTrainedTokenizerBase, small: PreTrainedTokenizerBase, kept: list[int], texts: list[str]) -> list[str]:
+    """Return the texts of kept pieces, all of them known, that are not read as before, and the others that lose a word."""
+    unknown = whole.unk_token_id
+    known = set(kept) - {unknown}
+    rows = [(text, before, [kept[i] for i in after]) for text, before, after in zip(texts, whole(texts)["input_ids"], small(texts)["input_ids"])]
+    return [text for text, before, after in rows
+            if (before != after if known.issuperset(before) else after.count(unknown) > before.count(unknown))]
 
 
 def renumbered(record: dict, kept: list[int]) -> dict:
@@ -63,9 +101,11 @@ def renumbered(record: dict, kept: list[int]) -> dict:
 
 
 def _processor(processor: dict | None, new: dict[int, int]) -> dict | None:
-    """Renumber the special tokens that are put around a text."""
+    """Renumber the special tokens that are put around a text, by each step where there are several."""
     if not processor:
         return processor
+    if "processors" in processor:
+        return {**processor, "processors": [_processor(step, new) for step in processor["processors"]]}
     changed = {name: [token, new[i]] for name in ("sep", "cls") if name in processor for token, i in [processor[name]]}
     if isinstance(processor.get("special_tokens"), dict):
         changed["special_tokens"] = {
