@@ -1,5 +1,6 @@
 """The subsets: disjoint, stratified, seeded; and one clear line for whatever is wrong with the rows."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +21,8 @@ REAL_DATA = parameters.ROOT.parent / "shared" / "data"
 class Words:
     """A tokeniser of one id per word, as RoBERTa's (start 0, padding 1, end 2) or BERT's (2, 0, 3) frame them."""
 
+    unk_token_id = None
+
     def __init__(self, start=2, pad=0, end=3):
         self.start, self.pad_token_id, self.end = start, pad, end
 
@@ -30,6 +33,31 @@ class Words:
         ]
         ids = torch.tensor([row + [self.pad_token_id] * (max_length - len(row)) for row in rows])
         return {"input_ids": ids, "attention_mask": (ids != self.pad_token_id).long()}
+
+
+def of_words(folder, known):
+    """Return parameters for texts of ten words, so many of which the tokeniser of a saved model knows."""
+    texts = pd.DataFrame({"text": [" ".join(made.FILLERS[:known] + [f"w{i}x{k}" for k in range(10 - known)]) + " the" * i for i in range(40)],
+                          "label": [i % 4 for i in range(40)]})  # fmt: skip
+    write(folder, texts[:20], texts[20:])
+    encoder.load_tokenizer(smoke_params(folder)).save_pretrained(folder / "model")
+    tiny_model().config.save_pretrained(folder / "model")
+    return local(folder, max_tokens=12)
+
+
+@pytest.mark.parametrize(("known", "said"), [(10, []), (9, []), (7, ["newsgroup: 30% of the texts' tokens are unknown to the tokeniser of random-bert: .*"])])
+def test_texts_of_many_unknown_words_are_remarked_on(known, said, tmp_path):
+    params = of_words(tmp_path, known)
+    remarks = subsets.load(params, encoder.load_tokenizer(params)).remarks
+    assert len(remarks) == len(said) and all(re.fullmatch(pattern, remark) for pattern, remark in zip(said, remarks))
+
+
+def test_texts_that_a_tokeniser_cannot_read_are_refused_but_for_the_smoke_profiles(tmp_path):
+    params = of_words(tmp_path, 0)
+    assert "100% of the texts' tokens" in subsets.load(params, encoder.load_tokenizer(params)).remarks[0]
+    params = params.replace(model=str(tmp_path / "model"))
+    with pytest.raises(UserError, match="^newsgroup: 100% of the texts' tokens are unknown to the tokeniser of .*/model: take a model of their language$"):
+        subsets.load(params, encoder.load_tokenizer(params))
 
 
 def rows(n, classes=4, prefix="text"):

@@ -116,6 +116,9 @@ class Work:
 def _compress(found: Inputs, wish: Wish, cut: bool, say: Callable[[str], None]) -> Result:
     started, params = time.time(), found.params
     bench = compute.bench_of(params)
+    for remark in bench.dataset.remarks:
+        if remark not in found.remarks:
+            say(remark)
     layers = bench.layers
     check_keep(wish, layers)
     if cut:

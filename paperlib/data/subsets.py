@@ -12,6 +12,7 @@ from paperlib.data import sources
 from paperlib.data.splits import stratified
 from paperlib.params import Params
 
+LOST, UNREADABLE = 0.2, 0.95  # of the tokens of the texts: unknown, from where on it is said, and refused
 Batch = dict[str, torch.Tensor]  # input_ids and attention_mask: (examples, tokens); labels: (examples,)
 
 
@@ -45,6 +46,7 @@ def load(params: Params, tokenizer) -> Dataset:
     subsets = draw(frames, params)
     remarks += _check_classes(frames["train"], subsets, class_names, params)
     encoded = {name: _tokenise(frame, tokenizer, params.max_tokens) for name, frame in subsets.items()}
+    remarks += _check_known(encoded, tokenizer, params)
     # Padding keeps its number, from which RoBERTa tells positions, even when no text is short enough to need it.
     low = torch.arange(tokenizer.pad_token_id + 1)
     token_ids = torch.unique(torch.cat([low, *(batch["input_ids"].flatten() for batch in encoded.values())]))
@@ -84,6 +86,19 @@ def _check_classes(train: pd.DataFrame, subsets: dict[str, pd.DataFrame], names:
         return []
     one = f"{len(undrawn)} of {len(known)} classes, such as {names[undrawn[0]]!r}"
     return [f"{params.dataset}: {one}, are so rare that none of their texts is among the {params.train_size} to train on"]
+
+
+def _check_known(encoded: dict[str, Batch], tokenizer, params: Params) -> list[str]:
+    """Refuse texts that the tokeniser cannot read; remark on those of which it loses much. The smoke profile's reads nothing but its own."""
+    if (unknown := tokenizer.unk_token_id) is None:
+        return []
+    ids = torch.cat([batch["input_ids"].flatten() for batch in encoded.values()])
+    words = ids[~torch.isin(ids, torch.tensor(sorted({*tokenizer.all_special_ids} - {unknown})))]
+    share = (words == unknown).double().mean().item()
+    said = f"{params.dataset}: {share:.0%} of the texts' tokens are unknown to the tokeniser of {params.model}"
+    if share > UNREADABLE and params.model != "random-bert":
+        raise UserError(f"{said}: take a model of their language")
+    return [f"{said}: what they say is lost on it"] * (share > LOST)
 
 
 def subset(batch: Batch, n: int) -> Batch:
