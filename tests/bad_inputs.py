@@ -402,6 +402,9 @@ MODELS = {
         r"model .*/model \(IBertForSequenceClassification\) cannot be studied: .* fails \(.*\)", lambda tmp: of_family(tmp, "ibert")),
     "a family without a table of words": own_model(
         r"model .*/model \(CanineForSequenceClassification\) cannot be studied: .* fails \(.*\)", lambda tmp: of_family(tmp, "canine")),
+    "words from the first on": own_model(
+        r"model .*/model: its tokeniser puts no token such as \[CLS\] before a text, and its head reads the first: they do not belong together",
+        lambda tmp: bare_words(encoder(tmp))),
     "a smaller vocabulary": own_model("the tokeniser has more words than the model: 10 are known to it", lambda tmp: encoder(tmp, words=10)),
 }  # fmt: skip
 
@@ -486,6 +489,16 @@ def spoiled_weight(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     next(weight for name, weight in weights.items() if name.endswith("query.weight"))[0, 0] = float("nan")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def bare_words(folder: Path) -> None:
+    """Give a saved model a tokeniser of the same words that puts nothing around a text."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    known = Tokenizer(models.WordLevel(AutoTokenizer.from_pretrained(folder).get_vocab(), unk_token="[UNK]"))
+    known.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=known, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(folder)
 
 
 def decoder(tmp: Path, pad: str | None) -> None:

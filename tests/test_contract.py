@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from conftest import logits_of, padded_batch, smoke_params, tiny_model
+from conftest import FAMILIES, PAD, logits_of, padded_batch, smoke_params, tiny_model
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForSequenceClassification
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
@@ -218,11 +218,33 @@ def test_a_student_of_a_model_of_several_labels_has_one(tmp_path):
     assert encoder.load_model(smoke_params(tmp_path), list("abc")).config.problem_type == "single_label_classification"
 
 
-class Padding:
-    """As much of a tokeniser as the alignment asks for."""
+@pytest.mark.parametrize("problem", ["multi_label_classification", "regression"])
+def test_a_head_that_does_not_choose_one_label_is_not_taken_as_it_is(problem, tmp_path):
+    params = smoke_params(tmp_path, fine_tuned=True, model=saved(tmp_path / "model", problem_type=problem))
+    with pytest.raises(UserError, match=f"^fine_tuned: the head of model .* is for {problem}, and here a text has one label: set fine_tuned=false"):
+        encoder.load_model(params, list("abc"))
 
-    def __init__(self, pad_token_id):
-        self.pad_token_id = pad_token_id
+
+class Padding:
+    """As much of a tokeniser as is asked for: what it pads with, and whether it puts a token before a text."""
+
+    def __init__(self, pad_token_id, first=1):
+        self.pad_token_id, self.first = pad_token_id, first
+
+    def __call__(self, text, return_special_tokens_mask):
+        return {"special_tokens_mask": [self.first, 0, 1]}
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_a_head_that_reads_the_first_token_needs_one_before_the_text(kind, tmp_path):
+    params = smoke_params(tmp_path, model=saved(tmp_path / "model", kind))
+    with pytest.raises(UserError, match="its tokeniser puts no token such as .CLS. before a text, and its head reads the first: they do not belong together$"):
+        encoder.load_model(params, list("abc"), Padding(PAD[kind], first=0))
+
+
+def test_a_head_that_reads_all_tokens_needs_none_before_the_text(tmp_path):
+    params = smoke_params(tmp_path, model=saved(tmp_path / "model", "modernbert", classifier_pooling="mean"))
+    encoder.load_model(params, list("abc"), Padding(0, first=0))
 
 
 def test_the_model_pads_with_what_its_tokeniser_pads_with(tmp_path):

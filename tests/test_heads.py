@@ -1,5 +1,8 @@
 """A model that is a classifier already: whose classes its head has, in which order, and what becomes of it."""
 
+import json
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import torch
@@ -116,6 +119,17 @@ def test_numbers_that_count_all_outputs_are_these(names, classifier, tmp_path):
     frame, found = taken(tmp_path, names, [0, 1, 2, 3], classifier)
     assert found.params.fine_tuned and read_as(frame, found) == {str(i): {name} for i, name in enumerate(names)}
     assert found.remarks[-2].startswith("the labels count the 4 outputs of the model's own head from 0")
+
+
+def test_a_head_of_several_labels_is_trained_for_one_of_them(classifier, tmp_path):
+    def of_several(names):
+        path = Path(classifier(names)) / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "problem_type": "multi_label_classification"}))
+        return str(path.parent)
+
+    _, found = taken(tmp_path, TOPICS, TOPICS, of_several)
+    assert not found.params.fine_tuned
+    assert found.remarks[-1] == "the model's own head is for multi_label_classification, and here a text has one label: the original is trained for that"
 
 
 @pytest.mark.parametrize(("names", "labels"), [

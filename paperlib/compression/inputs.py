@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from transformers import PretrainedConfig
 
 from paperlib import params as parameters
 from paperlib.common.errors import UserError
@@ -117,9 +118,12 @@ def _with_head(params: Params, frames: sources.Frames, names: list[str], numbere
     Numbers fit a head whose classes have other names, or none, only where they are all that count its outputs from 0.
     `numbered`: the rows as they are read may hold classes by number, in the order of `names`.
     """
-    own = _own_classes(params)
+    config = _own_config(params)
+    own = checkpoint.classes_of(config)
     if not own:
         return params, []
+    if not checkpoint.is_of_one_label(config):
+        return params, [f"the model's own head is for {config.problem_type}, and here a text has one label: the original is trained for that"]
     by_name = set(names) <= set(own)
     counted = not by_name and names == [str(number) for number in range(len(own))]
     if not (by_name or counted):
@@ -148,11 +152,11 @@ def _fuser(folders: list[Path], dataset: str) -> tuple[Stored | None, list[str]]
     return stored, [f"{path.name}: a fuser fitted on {', '.join(seen)}; its order is walked too"]
 
 
-def _own_classes(params: Params) -> list[str]:
+def _own_config(params: Params) -> PretrainedConfig:
     try:
-        return encoder.own_classes(params)
+        return encoder.own_config(params)
     except UserError:  # no such model, which loading it says better
-        return []
+        return PretrainedConfig()
 
 
 def _there(data: str | Path) -> Path:

@@ -29,6 +29,11 @@ def is_named(classes: list[str]) -> bool:
     return bool(classes) and not all(map(UNNAMED.fullmatch, classes))
 
 
+def is_of_one_label(config: PretrainedConfig) -> bool:
+    """Say whether a head gives a text one of its classes, and not any number of them, or a measure."""
+    return getattr(config, "problem_type", None) in (None, "single_label_classification")
+
+
 def check_classes(own: list[str], class_names: list[str], params: Params) -> None:
     """Raise UserError when a model that is taken as it is has the data's classes in another order, or others."""
     if params.fine_tuned and is_named(own) and own != class_names:
@@ -39,7 +44,12 @@ def check_classes(own: list[str], class_names: list[str], params: Params) -> Non
 
 
 def check_settings(config: PretrainedConfig, params: Params) -> None:
-    """Raise UserError when a configuration asks for what no class of its family does: it would be left out without a word."""
+    """Raise UserError when a configuration asks for what is not done here: it would be left out without a word."""
+    if params.fine_tuned and not is_of_one_label(config):
+        raise UserError(
+            f"fine_tuned: the head of model {params.model} is for {config.problem_type}, and here a text has one label: "
+            "set fine_tuned=false, and it is trained for that"
+        )
     asked = {
         "pruned_heads": bool(getattr(config, "pruned_heads", None)),
         "quantization_config": bool(getattr(config, "quantization_config", None)),
@@ -85,6 +95,16 @@ def align_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pa
     if padding >= table.num_embeddings:
         raise UserError(f"the tokeniser has more words than the model: {table.num_embeddings} are known to it")
     model.config.pad_token_id = table.padding_idx = padding
+
+
+def check_first_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, params: Params) -> None:
+    """Raise UserError when the head reads the first token, as all do that do not say otherwise, and that is a word of the text."""
+    if getattr(model.config, "classifier_pooling", "cls") not in ("cls", "bos"):
+        return
+    if not tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"][0]:
+        raise UserError(
+            f"model {params.model}: its tokeniser puts no token such as [CLS] before a text, and its head reads the first: they do not belong together"
+        )
 
 
 def number_anew(model: PreTrainedModel) -> None:

@@ -72,7 +72,7 @@ def load_model(
         kwargs = labels if len(labels["label2id"]) == len(class_names) else {"num_labels": len(class_names)}
         # The head of another task gives way to a new one; only then may shapes differ.
         kwargs |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
-        config = _own_config(params)
+        config = own_config(params)
         own = checkpoint.classes_of(config)
         checkpoint.check_settings(config, params)
         checkpoint.check_classes(own, class_names, params)
@@ -83,16 +83,12 @@ def load_model(
         checkpoint.check(model, report, params)
         if tokenizer is not None:
             checkpoint.align_padding(model, tokenizer, params)
+            checkpoint.check_first_token(model, tokenizer, params)
         checkpoint.number_anew(model)
     return _off_its_file(model)
 
 
-def own_classes(params: Params) -> list[str]:
-    """Return the classes of the head that `params.model` has of itself, [] where it has none."""
-    return checkpoint.classes_of(_own_config(params))
-
-
-def _own_config(params: Params) -> PretrainedConfig:
+def own_config(params: Params) -> PretrainedConfig:
     """Return the configuration that a model comes with; an empty one for ours, which are known, lest they are fetched for it."""
     return PretrainedConfig() if params.model in ("random-bert", *pretrained.MODELS) else _from_pretrained(AutoConfig, params)
 
