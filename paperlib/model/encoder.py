@@ -85,19 +85,12 @@ def load_model(
             checkpoint.align_padding(model, tokenizer, params)
             checkpoint.check_first_token(model, tokenizer, params)
         checkpoint.number_anew(model)
-    return _off_its_file(model)
+    return model
 
 
 def own_config(params: Params) -> PretrainedConfig:
     """Return the configuration that a model comes with; an empty one for ours, which are known, lest they are fetched for it."""
     return PretrainedConfig() if params.model in ("random-bert", *pretrained.MODELS) else _from_pretrained(AutoConfig, params)
-
-
-def _off_its_file(model: PreTrainedModel) -> PreTrainedModel:
-    """Give every weight memory of its own: it is a view of the file it was read from, and follows what is written there."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        tensor.data = tensor.data.clone()
-    return model
 
 
 def layer_numbers(model: PreTrainedModel) -> list[int]:
