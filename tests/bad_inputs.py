@@ -393,7 +393,7 @@ MODELS = {
         "model .*/model: there is an adapter beside it, adapter_config.json: merge it into the weights first",
         lambda tmp: _text(encoder(tmp) / "adapter_config.json", "{}")),
     "positions that are no more": own_model(
-        "model .*/model: its configuration asks for position_embedding_type=relative_key, and bert has no such option: .*; save it without",
+        "model .*/model: its configuration asks for position_embedding_type=relative_key, which is not read: .*; save it without",
         lambda tmp: configured(encoder(tmp), position_embedding_type="relative_key")),
     "numbers of other layers": own_model(
         r"model .*/model: its configuration says original_layers=\[0, 2\], and it has 4 layers: remove that line",

@@ -59,8 +59,8 @@ def check_settings(config: PretrainedConfig, params: Params) -> None:
     }
     for name in (name for name, is_asked in asked.items() if is_asked):
         raise UserError(
-            f"model {params.model}: its configuration asks for {name}={str(getattr(config, name))[:60]}, and {config.model_type} has no such "
-            "option: what runs would be another model; save it without"
+            f"model {params.model}: its configuration asks for {name}={str(getattr(config, name))[:60]}, which is not read: "
+            "what runs would be another model; save it without"
         )
 
 
