@@ -57,7 +57,7 @@ def _check(model: PreTrainedModel, params: Params) -> None:
             with checkpoint.said(what, model, params):
                 hold(copy.deepcopy(small), batch, params)
         with checkpoint.said(f"a text of {params.max_tokens} tokens", model, params):  # by all layers, as a study begins
-            _finite(training.predict(model, _longest(made, params), params), model)
+            _finite(training.predict(_sharing(model), _longest(made, params), params), model)
 
 
 def _made_up(model: PreTrainedModel, params: Params) -> Batch:
@@ -73,7 +73,7 @@ def _made_up(model: PreTrainedModel, params: Params) -> Batch:
 
 
 def _longest(batch: Batch, params: Params) -> Batch:
-    """Return two texts of a batch as long as texts may be, the words of the first over and over, half of one padded."""
+    """Return two texts of a batch as long as texts may be, the words of the first over and over, half of one masked."""
     ids = batch["input_ids"][:1].repeat(2, math.ceil(params.max_tokens / TOKENS))[:, : params.max_tokens]
     mask = torch.ones_like(ids)
     mask[1, params.max_tokens // 2 :] = 0
@@ -95,10 +95,15 @@ def _small(model: PreTrainedModel, batch: Batch) -> tuple[PreTrainedModel, Batch
     finally:
         model.set_input_embeddings(table)
     with encoder.with_layers(model, modules):
-        whole = copy.deepcopy(model, {id(table): table}).eval()
+        whole = _sharing(model).eval()
     _same(_logits(copy.deepcopy(small), renumbered), _logits(whole, batch))
     checkpoint.number_anew(small)
     return small, renumbered
+
+
+def _sharing(model: PreTrainedModel) -> PreTrainedModel:
+    """Return a copy that has the very same weights: whatever else it sets while it runs is its own."""
+    return copy.deepcopy(model, {id(weight): weight for weight in model.parameters()})
 
 
 def _forward(model: PreTrainedModel, batch: Batch, params: Params) -> None:
