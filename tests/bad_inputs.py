@@ -503,12 +503,15 @@ def bare_words(folder: Path) -> None:
 
 def decoder(tmp: Path, pad: str | None) -> None:
     """Save a small GPT-2 classifier with a tokeniser."""
-    from tokenizers import Tokenizer, models
+    from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import GPT2Config, GPT2ForSequenceClassification, PreTrainedTokenizerFast
 
-    known = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "rain": 2}, unk_token="[UNK]"))
+    from paperlib.data import made
+
+    known = Tokenizer(models.WordLevel({word: number for number, word in enumerate(made.VOCABULARY)}, unk_token="[UNK]"))
+    known.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=known, unk_token="[UNK]", pad_token=pad).save_pretrained(tmp / "model")
-    config = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=3, n_positions=32, num_labels=4, pad_token_id=0)
+    config = GPT2Config(n_layer=2, n_head=2, n_embd=16, vocab_size=len(made.VOCABULARY), n_positions=32, num_labels=4, pad_token_id=0)
     GPT2ForSequenceClassification(config).save_pretrained(tmp / "model")
 
 
