@@ -709,8 +709,6 @@ def test_a_model_that_another_run_has_changed_is_not_saved_as_this_one(compresse
 
 
 def test_what_a_person_put_beside_a_saved_model_is_not_deleted(compressed, tmp_path):
-    from paperlib.compression import result
-
     made = compressed.first
     made.save(tmp_path / "mine")
     made.save(tmp_path / "mine")  # over what is ours alone
@@ -724,11 +722,55 @@ def test_what_a_person_put_beside_a_saved_model_is_not_deleted(compressed, tmp_p
     with pytest.raises(UserError, match="OUT: edited is there already and holds what .* was changed since"):
         made.save(tmp_path / "edited")
     assert (tmp_path / "edited" / "README.md").read_text() == "my own card"
-    result.check_same(tmp_path / "edited", made.params)
-    for other in ({"dataset": "others"}, {"model": "/somewhere/my-bert"}):
-        with pytest.raises(UserError, match=f"OUT: edited holds what was made of {os.path.basename(made.params.model)} for {made.params.dataset}: name"):
-            result.check_same(tmp_path / "edited", made.params.model_copy(update=other))
     assert not (made.params.unit_dir / "student").exists(), "that is where `make reproduce` keeps its own"
+
+
+@pytest.mark.parametrize(("other", "of", "says"), [
+    ({"dataset": "others"}, {}, "what was made of random-bert for topics"), ({"model": "/somewhere/my-bert"}, {}, "what was made of random-bert for topics"),
+    ({}, {"texts": "0"}, "what was made for other texts called topics"), ({}, {"model": "0"}, "what was made of another model called random-bert"),
+], ids=["texts of another name", "a model of another name", "other texts of this name", "another model of this name"])  # fmt: skip
+def test_what_was_made_of_something_else_is_not_written_over(other, of, says, compressed, tmp_path):
+    from dataclasses import replace
+
+    from paperlib.compression import result
+
+    made = compressed.first
+    made.save(tmp_path / "kept")
+    before = (tmp_path / "kept" / "metrics.json").read_bytes()
+    params, made_of = made.params.model_copy(update=other), made.about["made_of"] | of
+    refusal = f"^OUT: kept holds {says}: name another folder, or remove it$"
+    with pytest.raises(UserError, match=refusal):
+        result.check_same(tmp_path / "kept", params, made_of)
+    with pytest.raises(UserError, match=refusal):
+        replace(made, params=params, about=made.about | {"made_of": made_of}).save(tmp_path / "kept")
+    assert (tmp_path / "kept" / "metrics.json").read_bytes() == before
+    older = {name: value for name, value in json.loads(before).items() if name != "made_of"}
+    (tmp_path / "kept" / "metrics.json").write_text(json.dumps(older))
+    if of:  # an older result says nothing of content
+        result.check_same(tmp_path / "kept", params, made_of)
+
+
+def test_texts_and_models_are_known_by_content_alone(tmp_path):
+    """Wherever they lie, in whichever order, and whichever of the texts are drawn to test with."""
+    from paperlib.compression import inputs
+    from paperlib.data import made
+
+    def made_of(model, place, rows, **sizes):
+        (tmp_path / place).mkdir(exist_ok=True)
+        rows.to_csv(tmp_path / place / "mine.csv", index=False)
+        found = inputs.inputs_of(model, tmp_path / place / "mine.csv", "smoke", 0, {"cache_dir": f"{tmp_path}/cache", **sizes})
+        return found.made_of
+
+    models = [str(tmp_path / place / "clf") for place in "abc"]
+    for folder, seed in zip(models, (0, 1, 0)):
+        tiny_model(seed=seed).save_pretrained(folder)
+    rows, others = made.make(60, seed=5), made.make(60, seed=6)
+    first = made_of(models[0], "x", rows)
+    assert first == made_of(models[2], "y", rows.sample(frac=1, random_state=0)) == made_of(models[0], "x", rows, test_size=12)
+    found = made_of(models[1], "y", others)
+    assert found["model"] != first["model"] and found["texts"] != first["texts"]
+    relabelled = rows.assign(label=rows["label"].replace({0: 1, 1: 0}))
+    assert made_of(models[0], "y", relabelled)["texts"] != first["texts"]
 
 
 @pytest.mark.parametrize(("out", "what"), [("small", "MODEL"), (".", "MODEL"), ("texts", "DATA")])

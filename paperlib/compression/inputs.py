@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from transformers import PretrainedConfig
 
@@ -16,6 +17,7 @@ from paperlib.data import sources
 from paperlib.evidence import transfer_file
 from paperlib.evidence.transfer_file import Stored
 from paperlib.model import checkpoint, encoder
+from paperlib.nodes import fingerprint
 from paperlib.params import Params
 
 SHARES = (0.8, 0.2)  # of the training split, for training and validation, when it holds less than the profile asks
@@ -30,6 +32,7 @@ class Inputs:
     params: Params
     fuser: Stored | None
     remarks: list[str]
+    made_of: dict[str, str]  # SHA-256 of the model and of the texts, wherever they lie and whatever they are called
 
 
 def inputs_of(model: str | Path, data: str | Path, profile: str, seed: int, settings: str | dict) -> Inputs:
@@ -53,9 +56,10 @@ def inputs_of(model: str | Path, data: str | Path, profile: str, seed: int, sett
         frames, names, remarks = _table(path, usual, own)
         params, said = _of_table(_name_of(path), frames, names, str(path), usual)
         remarks = [*remarks, *said]
+    made_of = {"model": _digest("\n".join([*fingerprint.of_model(params), params.model_revision]).encode()), "texts": _of_texts(_by_name(frames, names))}
     params, head = _with_head(params, frames, names, numbered=named)
     fuser, found = _fuser([study.profile_dir, study.default_dir], params.dataset)
-    return Inputs(params, fuser, [*remarks, *head, *found])
+    return Inputs(params, fuser, [*remarks, *head, *found], made_of)
 
 
 def _table(path: Path, usual: Params, own: dict) -> sources.Reading:
@@ -77,8 +81,7 @@ def _of_table(name: str, frames: sources.Frames, names: list[str], origin: str, 
     there, for these rows, where they are from, and the model: nothing that another run still reads is written over. Where
     `output_dir` is given, it is there instead.
     """
-    if len(set(names)) == len(names):
-        frames = {split: frame.assign(label=frame["label"].map(dict(enumerate(names)))) for split, frame in frames.items()}
+    frames = _by_name(frames, names)
     digest = hashlib.sha256(f"{origin} {usual.model}".encode())
     for frame in frames.values():
         digest.update(pd.util.hash_pandas_object(frame[["text", "label"]], index=False).to_numpy().tobytes())
@@ -94,6 +97,23 @@ def _of_table(name: str, frames: sources.Frames, names: list[str], origin: str, 
     table = {"dataset": name, "data_source": "data_dir", "data_dir": str(folder / TABLES), "class_names": names, "hub_id": "",
              "text_fields": ["text"], "label_field": "label", "output_dir": str(folder)}  # fmt: skip
     return usual.replace(**table, **sizes, signal_size=min(usual.signal_size, sizes[f"{usual.signal_split}_size"])), remarks
+
+
+def _by_name(frames: sources.Frames, names: list[str]) -> sources.Frames:
+    """Return the rows with their classes by name, where each has one of its own."""
+    if len(set(names)) < len(names):
+        return frames
+    return {split: frame.assign(label=frame["label"].map(dict(enumerate(names)))) for split, frame in frames.items()}
+
+
+def _of_texts(frames: sources.Frames) -> str:
+    """Return the SHA-256 of all texts and their classes, in whichever order and split they are."""
+    rows = pd.concat(frames.values())[["text", "label"]]
+    return _digest(np.sort(pd.util.hash_pandas_object(rows, index=False).to_numpy()).tobytes())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _sizes(frames: dict, usual: Params) -> dict[str, int]:

@@ -44,9 +44,11 @@ class Result:
     def save(self, folder: Path | str) -> Path:
         """Write the model, its card, metrics and trade-off into a folder, whole or not at all; return it.
 
-        Raises UserError when the folder holds something else, or cannot be written, or the model is no longer there.
+        Raises UserError when the folder holds something else, what was made of another model or of other texts too, or
+        cannot be written, or the model is no longer there.
         """
         target = check_target(Path(folder))
+        check_same(target, self.params, self.about["made_of"])
         if sha256_folder(self.folder) != self.sha256:
             raise UserError("this model was removed or made anew since by another run: compress it again")
         partial = target.with_name(f".{target.name}.partial")
@@ -102,12 +104,20 @@ def check_apart(target: Path, read: Path | str, what: str) -> None:
         raise UserError(f"OUT: {target.name} is or holds what {what} names: name another folder")
 
 
-def check_same(target: Path, params: Params) -> None:
-    """Raise UserError when a folder holds what was made of another model or of other texts."""
-    if (target / METRICS).exists():
-        was = json.loads((target / METRICS).read_text(encoding="utf-8"))["run"]["parameters"]
-        if (was["model"], was["dataset"]) != (provenance.scrub(params.model), params.dataset):
-            raise UserError(f"OUT: {target.name} holds what was made of {Path(was['model']).name} for {was['dataset']}: name another folder, or remove it")
+def check_same(target: Path, params: Params, made_of: dict[str, str]) -> None:
+    """Raise UserError when a folder holds what was made of another model or of other texts, by their names or by their content."""
+    if not (target / METRICS).exists():
+        return
+    record = json.loads((target / METRICS).read_text(encoding="utf-8"))
+    was = record["run"]["parameters"]
+    model, advice = Path(was["model"]).name, "name another folder, or remove it"
+    if (was["model"], was["dataset"]) != (provenance.scrub(params.model), params.dataset):
+        raise UserError(f"OUT: {target.name} holds what was made of {model} for {was['dataset']}: {advice}")
+    before = record.get("made_of", made_of)  # an older one says nothing of content
+    if before["model"] != made_of["model"]:
+        raise UserError(f"OUT: {target.name} holds what was made of another model called {model}: {advice}")
+    if before["texts"] != made_of["texts"]:
+        raise UserError(f"OUT: {target.name} holds what was made for other texts called {was['dataset']}: {advice}")
 
 
 def _is_ours(folder: Path) -> bool:

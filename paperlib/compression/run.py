@@ -68,7 +68,7 @@ def compress(
     if out is not None:
         for what, path in (("the parameter model", pretrained.place(found.params) or ""), ("the parameter data_dir", found.params.data_dir)):
             result.check_apart(target, path, what)
-        result.check_same(target, found.params)
+        result.check_same(target, found.params, found.made_of)
     for remark in found.remarks:
         say(remark)
     with lock(found.params.profile_dir):
@@ -148,7 +148,7 @@ def _compress(found: Inputs, wish: Wish, cut: bool, say: Callable[[str], None]) 
     about = {
         "wish": f"{wish}, as {kind}" if kind else str(wish), "order": chosen.order, "kept": chosen.best.remaining, "layers": layers, "onnx_missing": work.no_onnx,
         "distilled": record, "control_rounds": rounds, "seconds": round(time.time() - started, 1), "machine": hardware.describe(),
-        "export_differs_by": _difference(forms, texts), "vocabulary": lost,
+        "export_differs_by": _difference(forms, texts), "vocabulary": lost, "made_of": found.made_of,
     }  # fmt: skip
     return Result(yours, sha256_folder(yours), table, params, about)
 
