@@ -22,6 +22,34 @@ study  = --profile $(call quoted,$(PROFILE)) --datasets $(call each,$1) --seeds 
 STUDY  = $(call study,$(DATASETS))
 ON = $(if $(strip $(ENGINE)),--engine $(call quoted,$(ENGINE))) $(if $(strip $(SCHEDULER)),--scheduler $(call quoted,$(SCHEDULER)))
 
+# What each target heeds of what is typed beside it: another name, misspelt or another target's, would be taken for nothing.
+STUDY_HEEDS := PROFILE DATASETS SEEDS SET
+ALL_HEED    := PYTHON OFFLINE VENV SHELL MAKE MAKEFLAGS
+HEEDS_env       := ENGINE
+HEEDS_reproduce := $(STUDY_HEEDS) ENGINE SCHEDULER
+HEEDS_figures   := $(STUDY_HEEDS)
+HEEDS_plan      := $(STUDY_HEEDS) WORKERS
+HEEDS_epochs    := $(STUDY_HEEDS) ENGINE SCHEDULER EPOCHS_OF
+HEEDS_check     := $(STUDY_HEEDS)
+HEEDS_bench     := $(STUDY_HEEDS) DEVICE REPEATS SHAPES PARTS
+HEEDS_compress  := PROFILE SEEDS SET MODEL DATA KEEP LATENCY_MS MAX_DROP OUT VOCABULARY
+HEEDS_compare   := $(STUDY_HEEDS) WITH
+HEEDS_reference := $(STUDY_HEEDS) ONLY
+HEEDS_bundle    := $(STUDY_HEEDS) ENGINE PYTHON_VERSION
+HEEDS_help      := $(STUDY_HEEDS)
+
+GOALS  := $(or $(MAKECMDGOALS),help)
+HEEDED := $(sort $(foreach goal,$(GOALS),$(HEEDS_$(goal))))
+# Of what is heeded, what begins as the name does, in capitals or not, or the other way round.
+near_to = $(firstword $(filter $1%,$(HEEDED)) $(foreach name,$(HEEDED),$(if $(filter $(name)%,$1),$(name))))
+near    = $(call near_to,$(shell printf %s $(call quoted,$1) | tr a-z A-Z))
+advice  = $(or $(patsubst %,did you mean %=?,$(near)),it takes $(patsubst %,%=,$(HEEDED) PYTHON OFFLINE)$(if $(filter SET,$(HEEDED)),; parameters go into SET="name=value"))
+refuse  = $(error $(GOALS): takes no $1=; $(advice))
+# What a make around this one was told is no slip.
+ifeq ($(MAKELEVEL),0)
+$(foreach name,$(filter-out $(ALL_HEED) $(HEEDED),$(.VARIABLES)),$(if $(filter command,$(origin $(name))),$(call refuse,$(name))))
+endif
+
 # Where there is no network, pip reads the folder that `make bundle` filled, and nobody asks the hub.
 ifneq ($(strip $(OFFLINE)),)
 export PIP_NO_INDEX    := 1
@@ -53,7 +81,7 @@ torture: $(STAMP) ## Kill a smoke study a hundred times, damage a made-up one tw
 	@PAPERLIB_KILLS=100 PAPERLIB_EVERY_FAMILY=1 $(VENV)/bin/python -m pytest tests/test_faults.py tests/test_whole.py tests/test_compress.py -k 'killed or whole or onnx'
 
 lab: $(STAMP) ## Open copies of the notebooks in JupyterLab, on this computer only
-	@$(VENV)/bin/python -m paperlib.driver.lab
+	@unset MAKELEVEL; $(VENV)/bin/python -m paperlib.driver.lab
 
 figures: $(STAMP) ## Redraw figures, tables and report from stored numbers, without training
 	@$(RUN) figures $(STUDY)
@@ -75,8 +103,7 @@ bench: $(STAMP) ## Time the study beside a plain version, here (DEVICE=cuda REPE
 		$(if $(PARTS),--parts $(call each,$(PARTS)))
 
 compress: $(STAMP) ## Make a classifier of yours smaller: MODEL=folder DATA=file [KEEP=4 | LATENCY_MS=3 | MAX_DROP=1] [OUT=folder] [VOCABULARY=used]
-	@$(if $(filter command,$(origin DATASETS)),$(error compress: name the texts by DATA=, not by DATASETS=))\
-		$(if $(word 2,$(SEEDS)),$(error compress: takes one seed, not SEEDS="$(SEEDS)"))\
+	@$(if $(word 2,$(SEEDS)),$(error compress: takes one seed, not SEEDS="$(SEEDS)"))\
 		$(RUN) compress --profile $(call quoted,$(PROFILE)) --seed $(call quoted,$(firstword $(SEEDS))) \
 		$(if $(strip $(SET)),--set $(call quoted,$(SET))) \
 		$(if $(MODEL),--model $(call quoted,$(MODEL))) $(if $(DATA),--data $(call quoted,$(DATA))) \

@@ -171,6 +171,69 @@ def test_make_epochs_has_three_datasets_of_its_own(variables, expected):
 
 @needs_make
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("reproduce DATASET=imdb", "reproduce: takes no DATASET=; did you mean DATASETS=?"),
+        ("reproduce profile=paper", "reproduce: takes no profile=; did you mean PROFILE=?"),
+        ("compress SEED=3", "compress: takes no SEED=; did you mean SEEDS=?"),
+        ("compress keep=4", "compress: takes no keep=; did you mean KEEP=?"),
+        ("compress LATENCY=4", "compress: takes no LATENCY=; did you mean LATENCY_MS=?"),
+        ("compress DATASETS=imdb", "compress: takes no DATASETS=; did you mean DATA=?"),
+        ("compress KEPT=4", "compress: takes no KEPT=; it takes DATA= KEEP= LATENCY_MS= MAX_DROP= MODEL= OUT= PROFILE= SEEDS= SET= VOCABULARY= PYTHON= OFFLINE=; "
+         'parameters go into SET="name=value"'),
+        ("reproduce epochs=3", 'reproduce: takes no epochs=; it takes DATASETS= ENGINE= PROFILE= SCHEDULER= SEEDS= SET= PYTHON= OFFLINE=; '
+         'parameters go into SET="name=value"'),
+        ("smoke SET=epochs=3", "smoke: takes no SET=; it takes PYTHON= OFFLINE="),
+        ("test;x K=4", "test;x: takes no K=; it takes PYTHON= OFFLINE="),
+        ("env plan ENGINES=dask", "env plan: takes no ENGINES=; did you mean ENGINE=?"),
+        ("check a'b$(id)\\`id`:=4", "check: takes no a'b"),
+    ],
+)  # fmt: skip
+def test_make_refuses_a_variable_that_its_target_does_not_heed(words, said, tmp_path):
+    """In one line, and nothing is done: misspelt, in small letters, a parameter, or another target's."""
+    _project(tmp_path, "raise SystemExit('called')")
+    for more in ([], ["--dry-run"], ["--keep-going", "-j2"]):
+        answer = _make(tmp_path, *more, *words.split())
+        assert answer.returncode == 2 and answer.stdout == "" and answer.stderr.count("\n") == 1
+        assert re.fullmatch(rf"Makefile:\d+: \*\*\* {re.escape(said)}.*\.  Stop\.\n", answer.stderr), answer.stderr
+
+
+def _heeded() -> dict[str, list[str]]:
+    """Return by target what the Makefile says that it heeds, beside what every target does."""
+    found = dict(re.findall(r"^HEEDS_(\w+) *:= (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    of_a_study = re.search(r"^STUDY_HEEDS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1)
+    return {target: names.replace("$(STUDY_HEEDS)", of_a_study).split() for target, names in found.items()}
+
+
+@needs_make
+@pytest.mark.parametrize("target", sorted(_heeded()))
+def test_what_a_target_heeds_reaches_what_it_runs(target):
+    for name in _heeded()[target]:
+        answer = _make(ROOT, "--dry-run", "--always-make", target, f"{name}=dask")
+        assert answer.returncode == 0 and answer.stderr == "", name
+        assert "dask" in answer.stdout or target == "env" and "requirements-cluster" in answer.stdout or (target, name) == ("help", "SET"), name
+
+
+@needs_make
+def test_make_knows_every_variable_that_its_recipes_read():
+    text = (ROOT / "Makefile").read_text()
+    recipes = "".join(line for line in text.splitlines(keepends=True) if line.startswith("\t"))
+    read = set(re.findall(r"\b(?:call (?:quoted|each),|if |strip )\$?\(?\$?\(?([A-Z_]+)\)", recipes))
+    assert {"KEEP", "WITH", "ONLY", "WORKERS"} <= read <= set(sum(_heeded().values(), []))
+
+
+@needs_make
+def test_make_minds_neither_its_own_variables_nor_those_of_a_make_around_it(tmp_path):
+    _project(tmp_path, "print('called')")
+    (tmp_path / "around.mk").write_text("all:\n\t@$(MAKE) --no-print-directory smoke\n")
+    given = [["smoke", f"PYTHON={sys.executable}", "SHELL=/bin/sh"], ["smoke", "MAKEFLAGS=k"], ["-e", "smoke"], ["-f", "around.mk", "V=1", "CFLAGS=-O2"]]
+    for words in given:
+        answer = _make(tmp_path, *words)
+        assert (answer.returncode, answer.stdout, answer.stderr) == (0, "called\n", ""), words
+
+
+@needs_make
+@pytest.mark.parametrize(
     ("variables", "read"),
     [
         (["SET=data_dir=\"my data\" epochs=2"], ["--set", 'data_dir="my data" epochs=2']),
