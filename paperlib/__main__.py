@@ -132,7 +132,8 @@ def _studies(options: argparse.Namespace) -> tuple[list[Params], str]:
     for what, values in (("dataset", options.datasets), ("seed", seeds)):
         if len(set(values)) < len(values):
             raise UserError(f"command line: a {what} is given twice")
-    if "seed" in parameters.parse_settings(settings) and len(seeds) > 1:
+    own = parameters.parse_settings(settings)
+    if "seed" in own and seeds not in ([0], [own["seed"]]):  # 0 is what is given where nobody says one
         raise UserError("command line: give seeds with SEEDS, or one with SET, not both")
     studies = [parameters.load(options.profile, name, seed, settings) for name in options.datasets for seed in seeds]
     one, *other = {params.profile_dir: params.dataset for params in studies}.values()

@@ -111,6 +111,18 @@ def test_the_choice_follows_the_wish():
         choose(wish_of(latency_ms=0.5), 4, accuracy, ms, "int8")
 
 
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(0, 40))
+def test_a_head_that_names_no_more_than_the_largest_class_is_refused_with_the_way_out(labels, right):
+    from paperlib.compression.choose import check_head
+
+    accuracy = min(right, len(labels)) / len(labels)
+    if accuracy > max(map(labels.count, labels)) / len(labels):
+        check_head(accuracy, np.array(labels))
+        return
+    with pytest.raises(UserError, match=r"the largest class alone makes \d\.\d{3}: .*SET=\"fine_tuned=false\", .*SET=\"fine_tuned=true\""):
+        check_head(accuracy, np.array(labels))
+
+
 def word_pieces(words):
     """Return a BERT tokeniser of these words, their letters and the special tokens."""
     from transformers import BertTokenizerFast
@@ -510,6 +522,23 @@ def test_a_latency_that_no_model_reaches_is_refused_with_what_the_best_reaches(c
     best = r"LATENCY_MS=1e-06: no model reaches it here: the fastest \(1 of 3 layers, torch fp32\) takes \d+\.\d\d ms"
     with pytest.raises(UserError, match=best):
         compress(compressed.folder / "small", compressed.folder / "topics.csv", latency_ms=1e-6, **where)
+
+
+def test_a_head_of_something_else_is_not_taken_for_the_original(compressed, tmp_path):
+    """Its outputs may be as many as the labels: it says nothing of them, and what is made of it would be measured against that."""
+    from paperlib.compression import compress
+    from paperlib.data import made
+    from paperlib.model import encoder
+
+    model = encoder.load_model(compressed.first.params.replace(class_names=[]), [f"LABEL_{i}" for i in range(4)])
+    model.classifier.weight.data.zero_()
+    model.save_pretrained(tmp_path / "other")
+    encoder.load_tokenizer(compressed.first.params).save_pretrained(tmp_path / "other")
+    made.make(160, seed=5).to_csv(tmp_path / "numbered.csv", index=False)
+    said, settings = [], {**compressed.settings, "cache_dir": f"{tmp_path}/cache"}
+    with pytest.raises(UserError, match="the model's own head is right on 0.* of the validation texts, and the largest class alone makes"):
+        compress(tmp_path / "other", tmp_path / "numbered.csv", keep=3, profile="smoke", settings=settings, say=said.append)
+    assert said[-1] == "the original: taken as it is"
 
 
 def test_the_order_of_a_saved_fuser_is_walked_too(compressed):

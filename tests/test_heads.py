@@ -85,7 +85,7 @@ def test_classes_of_a_head_that_counts_from_one_are_no_fault():
 # `make compress`: a table beside a classifier
 
 
-def taken(tmp_path, names, labels, classifier, **settings):
+def taken_of(tmp_path, names, labels, classifier, **settings):
     """Return what compression takes of a table with these labels (by topic) beside a classifier of these classes."""
     frame = made.make(60, seed=5)
     frame["label"] = frame["label"].map(dict(enumerate(labels)))
@@ -109,14 +109,14 @@ def read_as(frame, found):
     ([*TOPICS, "sky"], TOPICS),
 ], ids=["as they are", "another order", "numbers, not all of them", "numbers in another order", "one more"])  # fmt: skip
 def test_labels_that_are_the_heads_classes_are_these_by_name(names, labels, classifier, tmp_path):
-    frame, found = taken(tmp_path, names, labels, classifier)
+    frame, found = taken_of(tmp_path, names, labels, classifier)
     assert found.params.fine_tuned and found.params.class_names == names
     assert read_as(frame, found) == {str(label): {str(label)} for label in labels}
 
 
 @pytest.mark.parametrize("names", [TOPICS, [f"LABEL_{i}" for i in range(4)]], ids=["named", "without names"])
 def test_numbers_that_count_all_outputs_are_these(names, classifier, tmp_path):
-    frame, found = taken(tmp_path, names, [0, 1, 2, 3], classifier)
+    frame, found = taken_of(tmp_path, names, [0, 1, 2, 3], classifier)
     assert found.params.fine_tuned and read_as(frame, found) == {str(i): {name} for i, name in enumerate(names)}
     assert found.remarks[-2].startswith("the labels count the 4 outputs of the model's own head from 0")
 
@@ -127,9 +127,24 @@ def test_a_head_of_several_labels_is_trained_for_one_of_them(classifier, tmp_pat
         path.write_text(json.dumps({**json.loads(path.read_text()), "problem_type": "multi_label_classification"}))
         return str(path.parent)
 
-    _, found = taken(tmp_path, TOPICS, TOPICS, of_several)
+    _, found = taken_of(tmp_path, TOPICS, TOPICS, of_several)
     assert not found.params.fine_tuned
     assert found.remarks[-1] == "the model's own head is for multi_label_classification, and here a text has one label: the original is trained for that"
+
+
+@pytest.mark.parametrize(("names", "labels", "asked", "taken", "unasked"), [
+    (TOPICS, TOPICS, None, TOPICS, True), (TOPICS, TOPICS, True, TOPICS, False), (TOPICS[::-1], TOPICS, False, TOPICS[::-1], False),
+    (TOPICS, [0, 1, 2, 3], None, TOPICS, True), (TOPICS, [0, 1, 2, 3], True, TOPICS, False), (TOPICS, [0, 1, 2, 3], False, list("0123"), False),
+    (["LABEL_0", "LABEL_1"], ["a", "b", "a", "b"], True, ["a", "b"], False), (["LABEL_0", "LABEL_1"], ["a", "b", "a", "b"], False, ["a", "b"], False),
+])  # fmt: skip
+def test_whether_a_head_is_trained_is_as_the_settings_say(names, labels, asked, taken, unasked, classifier, tmp_path):
+    """Of one that fits by name the weights are kept then, too; of one that others may name by number they are not."""
+    said = {} if asked is None else {"fine_tuned": asked}
+    frame, found = taken_of(tmp_path, names, labels, classifier, **said)
+    assert found.params.fine_tuned == (asked is not False) and found.taken == unasked and found.params.class_names in (taken, [])
+    model = encoder.load_model(found.params, sources.read(found.params)[1])
+    assert (model.classifier.bias.mean() > 0.9) == (asked is not False or names == TOPICS[::-1] or names == ["LABEL_0", "LABEL_1"])
+    assert any("trained" in remark for remark in found.remarks) == (asked is not True or names == TOPICS)
 
 
 @pytest.mark.parametrize(("names", "labels"), [
@@ -137,13 +152,13 @@ def test_a_head_of_several_labels_is_trained_for_one_of_them(classifier, tmp_pat
     (["entailment", "neutral", "contradiction", "none"], [0, 1, 0, 1]), (["a", "b", "c", "d"], TOPICS), (["a", "b", "c"], TOPICS),
 ], ids=["from two", "with a gap", "fewer", "others", "more"])  # fmt: skip
 def test_labels_that_are_not_surely_the_heads_classes_get_a_head_of_their_own(names, labels, classifier, tmp_path):
-    frame, found = taken(tmp_path, names, labels, classifier)
+    frame, found = taken_of(tmp_path, names, labels, classifier)
     assert not found.params.fine_tuned and "so a new one is trained" in found.remarks[-1]
     assert read_as(frame, found) == {str(label): {str(label)} for label in labels}
 
 
 def test_class_names_that_are_numbers_in_another_order_are_read_as_written(classifier, tmp_path):
-    frame, found = taken(tmp_path, ["x", "y"], ["0", "1", "0", "1"], classifier, class_names=["1", "0"])
+    frame, found = taken_of(tmp_path, ["x", "y"], ["0", "1", "0", "1"], classifier, class_names=["1", "0"])
     assert found.params.class_names == ["1", "0"] and read_as(frame, found) == {"0": {"0"}, "1": {"1"}}
 
 
@@ -164,8 +179,41 @@ def test_a_named_dataset_whose_numbers_have_another_order_is_read_by_name(classi
 
 def test_the_rows_of_another_run_are_never_written_over(classifier, tmp_path):
     """Two runs of one table with other sizes, hence another test split, have a folder each."""
-    folders = [taken(tmp_path, TOPICS, TOPICS, classifier, test_size=size)[1].params.data_dir for size in (8, 12, 8)]
+    folders = [taken_of(tmp_path, TOPICS, TOPICS, classifier, test_size=size)[1].params.data_dir for size in (8, 12, 8)]
     assert folders[0] == folders[2] != folders[1]
+
+
+@pytest.mark.parametrize(("given", "settings", "says"), [
+    ({"model": "clf"}, {"model": "/nowhere"}, "MODEL and SET name two models, 'clf' and '/nowhere': name one"),
+    ({"model": "clf"}, {"model": "random-bert"}, "MODEL and SET name two models, 'clf' and 'random-bert': name one"),
+    ({"seed": 1}, {"seed": 3}, "SEEDS and SET give two seeds, 1 and 3: give one"),
+    *(({}, {name: value}, f"{name}: says where a dataset of params/datasets is, and DATA is a table of your own: leave it out") for name, value in {
+        "data_source": "hub", "data_dir": "texts", "hub_id": "a/b", "hub_config": "c", "hub_revision": "d", "hub_slices": 3}.items()),
+    ({}, {"selection_split": "test"}, "selection_split: a model to keep is chosen by validation texts, lest the test texts flatter it"),
+    ({"data": "imdb"}, {}, "DATA: imdb is a dataset of params/datasets/, and here it is a file or folder: write ./imdb for that, or call it otherwise"),
+])  # fmt: skip
+def test_what_is_said_twice_or_cannot_be_obeyed_is_refused(given, settings, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clf").mkdir()
+    (tmp_path / "imdb").mkdir()
+    made.make(60, seed=5).to_csv(tmp_path / "mine.csv", index=False)
+    asked = {"model": "", "data": "mine.csv", "profile": "smoke", "seed": 0} | given
+    with pytest.raises(UserError, match=f"^{says}$"):
+        inputs.inputs_of(**asked, settings={"cache_dir": f"{tmp_path}/cache", **settings})
+
+
+def test_what_is_said_twice_alike_is_obeyed(classifier, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = classifier(TOPICS)
+    made.make(60, seed=5).to_csv(tmp_path / "mine.csv", index=False)
+    places = {"cache_dir": f"{tmp_path}/cache"}
+    for model, also in (("classifier", folder), (folder, folder), ("random-bert", "random-bert")):
+        assert inputs.inputs_of(model, "mine.csv", "smoke", 0, {"model": also, "seed": 3, **places}).params.model == also
+    assert inputs.inputs_of("", "mine.csv", "smoke", 3, {"seed": 3, **places}).params.seed == 3
+    (tmp_path / "newsgroup").mkdir()
+    made.make(120, seed=5).to_csv(tmp_path / "newsgroup" / "0.csv", index=False)
+    read = inputs.inputs_of("", "newsgroup", "smoke", 0, {"data_source": "data_dir", "data_dir": str(tmp_path), "train_size": 16, "signal_size": 16, **places})
+    assert read.params.dataset == "newsgroup"
 
 
 @pytest.mark.parametrize(("model", "data", "says"), [

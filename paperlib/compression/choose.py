@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
 from paperlib import strategies
@@ -47,16 +48,31 @@ class Depth:
         return self.by_order[self.order]
 
 
+def original(study: Study, costs: Costs, say: Say) -> Node:
+    """Return the original, fine-tuned where it is not taken as it is, and measured on validation."""
+    params = study.params
+    how = "taken as it is" if params.fine_tuned else f"fine-tuning it on {params.train_size} texts, {costs.fine_tunes([costs.layers])}"
+    say(f"the original: {how if study.store.read(()) is None else 'at hand'}")
+    return study.node((), {"validation_correct"})
+
+
+def check_head(accuracy: float, labels: np.ndarray) -> None:
+    """Raise UserError when a head that was taken as it is answers no better than whoever always names the largest class of `labels`."""
+    largest = np.bincount(labels).max() / len(labels)
+    if accuracy <= largest:
+        raise UserError(
+            f"the model's own head is right on {accuracy:.3f} of the validation texts, and the largest class alone makes {largest:.3f}: its classes are "
+            'hardly those of the data; train it on them with SET="fine_tuned=false", or take it all the same with SET="fine_tuned=true"'
+        )
+
+
 def walk(study: Study, keep: int | None, fuser: Stored | None, costs: Costs, say: Say) -> list[Depth]:
     """Return the models of every depth, fine-tuned and measured on validation, in each order.
 
     They end at one layer, or where `max_removed` says unless more is asked for.
     """
-    params, layers = study.params, costs.layers
-    deepest = max(min(params.max_removed or layers, layers - 1), layers - (keep or layers))
-    how = "taken as it is" if params.fine_tuned else f"fine-tuning it on {params.train_size} texts, {costs.fine_tunes([layers])}"
-    say(f"the original: {how if study.store.read(()) is None else 'at hand'}")
-    study.node((), {"validation_correct"})
+    layers = costs.layers
+    deepest = max(min(study.params.max_removed or layers, layers - 1), layers - (keep or layers))
     orders = _orders(study, deepest, keep, fuser, costs, say)
     left = [layers - step for step in range(1, deepest + 1)] * len(orders)
     say(f"walking down {deepest} layers, {', '.join(orders)}: at most {len(left)} fine-tunes, {costs.fine_tunes(left)}, less what is at hand")

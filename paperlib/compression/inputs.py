@@ -10,6 +10,7 @@ import pandas as pd
 from transformers import PretrainedConfig
 
 from paperlib import params as parameters
+from paperlib.common import refusals
 from paperlib.common.errors import UserError
 from paperlib.common.files import in_one_piece
 from paperlib.common.places import ROOT, path_text
@@ -23,6 +24,7 @@ from paperlib.params import Params
 SHARES = (0.8, 0.2)  # of the training split, for training and validation, when it holds less than the profile asks
 LATENT = "compress"  # folder of what was made on the way
 TABLES = "tables"  # in it
+OF_A_DATASET = ("data_source", "data_dir", "hub_id", "hub_config", "hub_revision", "hub_slices")  # parameters that say where one is
 
 
 @dataclass(frozen=True)
@@ -32,19 +34,20 @@ class Inputs:
     params: Params
     fuser: Stored | None
     remarks: list[str]
+    taken: bool  # as a classifier of these classes that needs no training, though nobody said so
     made_of: dict[str, str]  # SHA-256 of the model and of the texts, wherever they lie and whatever they are called
 
 
 def inputs_of(model: str | Path, data: str | Path, profile: str, seed: int, settings: str | dict) -> Inputs:
     """Return the checked parameters: `data` is a dataset of params/datasets or any table, `model` a folder or hub id.
 
-    A model that is a classifier of these very classes is taken as fine-tuned. Raises UserError in one line.
+    A model that is a classifier of these very classes is taken as fine-tuned, unless `fine_tuned` says otherwise. Raises
+    UserError in one line, for what is said twice and differs, or cannot be obeyed, too.
     """
     own = parameters.parse_settings(settings) if isinstance(settings, str) else settings
-    if own.get("selection_split", "validation") != "validation":
-        raise UserError("selection_split: a model to keep is chosen by validation texts, lest the test texts flatter it")
     named = str(data) in parameters.names("dataset")
     study = parameters.load(profile, str(data) if named else parameters.DATASETS[0], seed, settings)
+    _check_obeyed(model, data, seed, own, study)
     usual = study.replace(model=_model(model) if model else study.model, selection_split="validation")
     if named:
         params, remarks = usual, []
@@ -57,9 +60,27 @@ def inputs_of(model: str | Path, data: str | Path, profile: str, seed: int, sett
         params, said = _of_table(_name_of(path), frames, names, str(path), usual)
         remarks = [*remarks, *said]
     made_of = {"model": _digest("\n".join([*fingerprint.of_model(params), params.model_revision]).encode()), "texts": _of_texts(_by_name(frames, names))}
-    params, head = _with_head(params, frames, names, numbered=named)
+    params, head = _with_head(params, own, frames, names, numbered=named)
     fuser, found = _fuser([study.profile_dir, study.default_dir], params.dataset)
-    return Inputs(params, fuser, [*remarks, *head, *found], made_of)
+    return Inputs(params, fuser, [*remarks, *head, *found], params.fine_tuned and not study.fine_tuned, made_of)
+
+
+def _check_obeyed(model: str | Path, data: str | Path, seed: int, own: dict, study: Params) -> None:
+    """Raise UserError for settings that say otherwise than what is given beside them, or are not looked at.
+
+    A seed of 0 is what is given where nobody says one.
+    """
+    if own.get("selection_split", "validation") != "validation":
+        raise UserError("selection_split: a model to keep is chosen by validation texts, lest the test texts flatter it")
+    if model and "model" in own and _model(model) not in (study.model, str((ROOT / study.model).resolve())):
+        raise UserError(f"MODEL and SET name two models, {refusals.quoted(str(model))} and {refusals.quoted(study.model)}: name one")
+    if seed and study.seed != seed:
+        raise UserError(f"SEEDS and SET give two seeds, {seed} and {study.seed}: give one")
+    if str(data) not in parameters.names("dataset"):
+        if unread := [name for name in OF_A_DATASET if name in own]:
+            raise UserError(f"{unread[0]}: says where a dataset of params/datasets is, and DATA is a table of your own: leave it out")
+    elif not study.data_dir and (Path.cwd() / data).exists():
+        raise UserError(f"DATA: {data} is a dataset of params/datasets/, and here it is a file or folder: write ./{data} for that, or call it otherwise")
 
 
 def _table(path: Path, usual: Params, own: dict) -> sources.Reading:
@@ -132,32 +153,42 @@ def _sizes(frames: dict, usual: Params) -> dict[str, int]:
     return sizes
 
 
-def _with_head(params: Params, frames: sources.Frames, names: list[str], numbered: bool) -> tuple[Params, list[str]]:
+def _with_head(params: Params, own: dict, frames: sources.Frames, names: list[str], numbered: bool) -> tuple[Params, list[str]]:
     """Say whether the model's own head fits the data's classes; then its order of classes is taken, each by its name.
 
-    Numbers fit a head whose classes have other names, or none, only where they are all that count its outputs from 0.
+    Numbers fit a head whose classes have other names, or none, only where they are all that count its outputs from 0. A
+    head that fits is taken as it is, unless the settings, `own`, say that it is to be trained.
     `numbered`: the rows as they are read may hold classes by number, in the order of `names`.
     """
-    config = _own_config(params)
-    own = checkpoint.classes_of(config)
-    if not own:
+    config, asked = _own_config(params), own.get("fine_tuned")
+    classes = checkpoint.classes_of(config)
+    if not classes:
         return params, []
     if not checkpoint.is_of_one_label(config):
-        return params, [f"the model's own head is for {config.problem_type}, and here a text has one label: the original is trained for that"]
-    by_name = set(names) <= set(own)
-    counted = not by_name and names == [str(number) for number in range(len(own))]
+        why = f"the model's own head is for {config.problem_type}, and here a text has one label: the original is trained for that"
+        return params, [] if asked else [why]
+    by_name = set(names) <= set(classes)
+    counted = not by_name and names == [str(number) for number in range(len(classes))] and asked is not False
     if not (by_name or counted):
-        if checkpoint.is_named(own):
-            return params, [f"the model's own head has {len(own)} classes ({', '.join(own[:4])}, ...): not those of the data, so a new one is trained"]
-        end = "a new one is trained" if len(own) != len(names) else "it is trained further, as for these"
-        return params, [f"the model's own head has {len(own)} classes without names: nothing says that they are those of the data, so {end}"]
+        return params, [] if asked else [_why_another(classes, names, asked)]
     said = "the model is a classifier of these classes: its head is kept, and the original is not trained"
     if counted:
-        said = f"the labels count the {len(own)} outputs of the model's own head from 0: it is kept, and the original is not trained"
-    elif own != names and numbered:
+        said = f"the labels count the {len(classes)} outputs of the model's own head from 0: it is kept, and the original is not trained"
+    elif classes != names and numbered:
         params, _ = _of_table(params.dataset, frames, names, params.dataset, params)
+    if asked is False:
+        return params.replace(class_names=classes), ["the model is a classifier of these classes: it is trained further, as fine_tuned=false asks"]
     seen = "texts that it was trained on, if any are among those to test with, flatter it"
-    return params.replace(class_names=own, fine_tuned=True), [said, seen]
+    return params.replace(class_names=classes, fine_tuned=True), [said, seen]
+
+
+def _why_another(classes: list[str], names: list[str], asked: bool | None) -> str:
+    """Say of a model's own head why it is not kept, and what becomes of it."""
+    if checkpoint.is_named(classes):
+        why = "a new one is asked for (fine_tuned=false)" if asked is False else "not those of the data"
+        return f"the model's own head has {len(classes)} classes ({', '.join(classes[:4])}, ...): {why}, so a new one is trained"
+    end = "a new one is trained" if len(classes) != len(names) else "it is trained further, as for these"
+    return f"the model's own head has {len(classes)} classes without names: nothing says that they are those of the data, so {end}"
 
 
 def _fuser(folders: list[Path], dataset: str) -> tuple[Stored | None, list[str]]:

@@ -130,6 +130,9 @@ def _compress(found: Inputs, wish: Wish, cut: bool, say: Callable[[str], None]) 
     if wish.latency_ms:
         _early_look(wish, work, layers, texts)
     costs = Costs(params)
+    accuracy = choose.original(study, costs, say).validation_accuracy
+    if found.taken:
+        choose.check_head(accuracy, bench.dataset.validation["labels"].cpu().numpy())
     depths = choose.walk(study, wish.keep, found.fuser, costs, say)
     forms = _exported(work, depths)
     chosen, kind = _chosen(wish, depths, forms, work.kinds, texts)
