@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from paperlib.common.errors import UserError
@@ -689,6 +689,35 @@ def test_the_code_of_a_card_is_python_whatever_the_folder_and_the_exporter_are_c
         assert len(codes) == 1 + (not missing) and all(compile(code, "card", "exec") for code in codes)
         assert ("the exact one: on the test texts" in text) == (not missing)
         assert 'my \\"best\\" {model}' in codes[0] and ("ONNX is missing" in text) == bool(missing)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20).filter(lambda name: "/" not in name and name not in (".", "..")))
+@example("模型").via("a folder in another script")
+@example("- a: 'b' #").via("marks of YAML")
+@example("modèle de ma mère").via("accents and spaces")
+def test_a_card_names_its_parent_as_it_is_called(compressed, name):
+    from huggingface_hub import ModelCard
+
+    from paperlib.compression import card
+
+    text = card.write(trade_off(whole=4.0), compressed.first.params.model_copy(update={"model": f"/somewhere/{name}"}), compressed.first.about, "model")
+    assert ModelCard(text).data.to_dict() == {"license": "unknown", "base_model": name, "pipeline_tag": "text-classification"}
+    assert "/somewhere" not in text
+
+
+@pytest.mark.parametrize(("front", "licence"), [
+    ("---\nlicense: mit\n---\n# A model\n", "mit"), ("---\r\nlicense: 'cc-by-4.0' # of the texts\r\n---\r\n", "cc-by-4.0"),
+    ("---\ntitle: a --- b\nlicense: apache-2.0\n---\n", "apache-2.0"), ("\ufeff---\nlicense: mit\n---\n", "mit"),
+    ("# A model\n---\nlicense: mit\n---\n", ""), ("---\nlicense: [mit, gpl]\n---\n", ""), ("---\nlicense:\n---\n", ""), ("---\n- mit\n---\n", ""),
+    ("---\nlicense: [\n---\n", ""), ("---\nlicense: !!python/name:os.system\n---\n", ""), ("", ""), (b"---\nlicense: \xff\n---\n", ""), (None, ""),
+])  # fmt: skip
+def test_the_licence_is_what_the_parents_card_states(front, licence, tmp_path):
+    from paperlib.compression import card
+
+    if front is not None:
+        (tmp_path / "README.md").write_bytes(front if isinstance(front, bytes) else front.encode())
+    assert card.licence_of(SimpleNamespace(model=str(tmp_path))) == licence
 
 
 def test_an_export_that_answers_otherwise_is_not_called_exact(compressed):

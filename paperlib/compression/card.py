@@ -1,10 +1,11 @@
 """Write the model card of a compressed classifier, from its run alone."""
 
 import json
-import re
 from pathlib import Path
 
 import pandas as pd
+from huggingface_hub import ModelCardData, metadata_load
+from yaml import YAMLError
 
 from paperlib.common import escape
 from paperlib.common.markdown_table import markdown_table
@@ -44,7 +45,8 @@ Give int8 one text at a time: it scales activations by all texts of a batch, so 
 def write(table: pd.DataFrame, params: Params, about: dict, folder: str) -> str:
     """Return the card in Markdown; `folder` is the name that its code calls the model by."""
     licence, kept = licence_of(params), ", ".join(str(layer + 1) for layer in about["kept"])
-    head = f"---\nlicense: {licence or 'unknown'}\nbase_model: {_plain(params.model)}\npipeline_tag: text-classification\n---\n"
+    stated = ModelCardData(license=licence or "unknown", base_model=_plain(params.model), pipeline_tag="text-classification")
+    head = f"---\n{stated.to_yaml()}\n---\n"
     missing = f"\nONNX is missing: the exporter does not take this model ({escape.markdown(about['onnx_missing'])}).\n"
     code = USE if about["onnx_missing"] else USE + USE_ONNX
     use = code.format(exact=_exact(about["export_differs_by"] or 0.0), folder=json.dumps(folder, ensure_ascii=False), onnx=json.dumps(f"{folder}/onnx/model_int8.onnx", ensure_ascii=False), tokens=params.max_tokens)
@@ -74,7 +76,7 @@ forms timed in turn, as many together as the memory held, on: {escape.markdown(a
 
 ## Licence
 
-{f"Of the parent: {licence}." if licence else "The parent states none that could be read; ask its authors before passing this model on."}
+{f"Of the parent: {escape.markdown(licence)}." if licence else "The parent states none that could be read; ask its authors before passing this model on."}
 """
 
 
@@ -85,11 +87,11 @@ def licence_of(params: Params) -> str:
     if not (folder := pretrained.place(params)):
         return ""
     try:
-        head = (folder / "README.md").read_text(encoding="utf-8").split("---")[1]
-    except (OSError, IndexError, UnicodeDecodeError):
+        stated = metadata_load(folder / "README.md") or {}
+    except (OSError, ValueError, YAMLError):
         return ""
-    found = re.search(r"^license:\s*([A-Za-z0-9.+-]+)\s*$", head, re.MULTILINE)
-    return found.group(1) if found else ""
+    licence = stated.get("license")
+    return licence if isinstance(licence, str) else ""
 
 
 def _exact(difference: float) -> str:
@@ -158,4 +160,4 @@ def _controls(table: pd.DataFrame, about: dict) -> str:
 
 def _plain(model: str) -> str:
     """Name a model without the folders of this machine."""
-    return re.sub(r"[^A-Za-z0-9_./-]+", "-", Path(model).name if model.startswith("/") else model)
+    return Path(model).name if model.startswith("/") else model
