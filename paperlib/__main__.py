@@ -123,6 +123,7 @@ def _settle_environment(options: argparse.Namespace) -> None:
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # what it warns of before it gives up is said by us
     if not options.debug:
         warnings.simplefilter("ignore")  # of libraries: they are for programmers
+        os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")  # which frees what processes held that an interrupt ended, and says so
 
 
 def _studies(options: argparse.Namespace) -> tuple[list[Params], str]:

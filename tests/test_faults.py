@@ -206,6 +206,42 @@ def test_a_failed_notebook_stops_its_own_dataset_only_and_a_mended_one_removes_i
     assert list(failed.iterdir()) == [] and units.stale(studies[0]) == []
 
 
+# A command that lets two processes work, each of which holds a semaphore, as libraries do.
+TWO_WORKERS = """
+import sys, time
+from paperlib import __main__ as program, params
+from paperlib.nodes import parallel
+
+def work(number):
+    import tqdm
+    tqdm.tqdm.get_lock()
+    print("working", flush=True)
+    time.sleep(600)
+
+def command(options):
+    print("begun", flush=True)
+    list(parallel.run(work, [(0,), (1,), (2,)], params.load("smoke", settings="workers=2 device=cpu")))
+
+program.COMMANDS["plan"] = (command, "")
+sys.exit(program.main(["plan"]))
+"""
+
+
+@pytest.mark.parametrize("moment", ["begun", "starting", "working"])
+def test_an_interrupt_that_reaches_all_processes_is_answered_in_one_line(moment: str) -> None:
+    """Whether they start or work: a terminal tells it to all, and the one that was asked speaks."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", TWO_WORKERS], cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    for _ in range(3 if moment == "working" else 1):
+        process.stdout.readline()
+    time.sleep(0.2 if moment == "begun" else 1.0)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, said) == (130, "\npaperlib: interrupted; the same command goes on from here\n")
+
+
 def test_a_second_driver_is_told_who_holds_the_outputs(tmp_path: Path) -> None:
     with lock.lock(tmp_path), pytest.raises(UserError, match=f"written by process {os.getpid()}, started"):
         with lock.lock(tmp_path):

@@ -3,9 +3,11 @@
 import functools
 import logging
 import os
+import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from joblib import Parallel, delayed, parallel_config
@@ -67,13 +69,23 @@ def run(function: Callable, arguments: list[tuple], params: Params) -> Iterator:
         return
     function = _anywhere(function, params)
     with _processes(workers):
-        yield from Parallel(return_as="generator_unordered")(delayed(function)(*each) for each in arguments)
+        yield from _handed_out(function, arguments)
 
 
 def elsewhere(function: Callable, arguments: tuple, params: Params) -> None:
     """Compute `function(*arguments)` in one of the processes that `run` uses, and wait for it."""
     with all_cores(params):
-        Parallel()([delayed(_anywhere(function, params))(*arguments)])
+        list(_handed_out(_anywhere(function, params), [arguments]))
+
+
+def _handed_out(function: Callable, arguments: list[tuple]) -> Iterator:
+    """Give all of it to the processes; yield as `run` does. Those that start now never hear Ctrl-C, which a terminal tells to all: who asked them ends them."""
+    resource_tracker.ensure_running()  # its start unblocks what is blocked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as it is for whatever is started here
+    try:
+        return Parallel(return_as="generator_unordered")(delayed(function)(*each) for each in arguments)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def all_cores(params: Params) -> parallel_config:
