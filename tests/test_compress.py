@@ -766,6 +766,15 @@ def test_a_model_that_another_run_has_changed_is_not_saved_as_this_one(compresse
     assert not (tmp_path / "bad").exists() and (tmp_path / "good" / "config.json").exists()
 
 
+def test_a_result_that_a_killed_run_had_moved_aside_is_there_again(compressed, tmp_path):
+    from paperlib.compression import result
+
+    compressed.first.save(tmp_path / "mine")
+    (tmp_path / "mine").rename(tmp_path / ".mine.partial-before")
+    result.check_target(tmp_path / "mine")
+    assert (tmp_path / "mine" / "metrics.json").exists() and [each.name for each in tmp_path.iterdir()] == ["mine"]
+
+
 def test_what_a_person_put_beside_a_saved_model_is_not_deleted(compressed, tmp_path):
     made = compressed.first
     made.save(tmp_path / "mine")

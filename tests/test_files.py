@@ -1,7 +1,9 @@
 """How a file or a folder that is written whole takes its place, whatever stood there before."""
 
+import contextlib
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,49 @@ def test_what_stood_there_stays_when_it_cannot_be_replaced(fault, tmp_path, monk
     with pytest.raises(fault, match="no"):
         files.put(new, path)
     assert [each.name for each in path.iterdir()] == ["old"]
+
+
+class Killed(BaseException):
+    """Stands in for a kill: nothing that follows is done."""
+
+
+def killed_at(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a process end at the so many-th file that it renames or removes, before that is done; what it does after that is done by nobody."""
+    done = []
+
+    def counted(act):
+        def acting(*given, **named):
+            done.append(given)
+            if len(done) >= calls:
+                raise Killed
+            return act(*given, **named)
+
+        return acting
+
+    for module, name in ((os, "replace"), (shutil, "rmtree")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+
+
+@pytest.mark.parametrize("name", ["kept", "kept.v1.partial", "[a] kept*"])
+@pytest.mark.parametrize("calls", range(1, 6))
+def test_what_was_whole_comes_back_after_a_kill_at_any_moment(calls, name, tmp_path):
+    """The old or the new, at the next sweep, with nothing beside it; a save under a name of its own process likewise."""
+    path = folder_with(tmp_path / name, "old")
+    for partial in (tmp_path / f".{name}.partial", tmp_path / f".{name}.partial-77"):
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
+            killed_at(calls, patch)
+            files.put(folder_with(partial, "new"), path)
+        before = set(tmp_path.iterdir())
+        files.bring_back(path)
+        files.bring_back(tmp_path / "another")
+        assert [each.name for each in path.iterdir()] in (["old"], ["new"]) and len(set(tmp_path.iterdir())) == len(before)
+        files.sweep(tmp_path)
+        assert list(tmp_path.iterdir()) == [path] and [each.name for each in path.iterdir()] in (["old"], ["new"])
+
+
+def test_of_several_that_were_moved_aside_the_last_comes_back(tmp_path):
+    for number, kept in enumerate(("older", "newer")):
+        folder_with(tmp_path / f".kept.partial-{number}-before", kept)
+        os.utime(tmp_path / f".kept.partial-{number}-before", (number, number))
+    files.sweep(tmp_path)
+    assert [each.name for each in (tmp_path / "kept").iterdir()] == ["newer"] and list(tmp_path.iterdir()) == [tmp_path / "kept"]

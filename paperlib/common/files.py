@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from paperlib.common.errors import UserError
 
 CHUNK = 1 << 20  # bytes read at a time
+ASIDE = re.compile(r"\.(.+)\.partial(-\d+)?-before")  # what `put` calls what stood in a place, for a moment
 
 
 def atomic_write_bytes(path: Path | str, content: bytes) -> Path:
@@ -57,7 +59,7 @@ def in_one_piece(path: Path) -> Iterator[Path]:
 
 def put(partial: Path, path: Path) -> None:
     """Move a file or a folder that is written whole to its place. Everything that is kept comes through here."""
-    before = partial.with_name(f"{partial.name}-before")  # a folder cannot be renamed onto another: there is none for a moment
+    before = partial.with_name(f"{partial.name}-before")  # a folder cannot be renamed onto another: there is none for a moment, see `bring_back`
     aside = partial.is_dir() and os.path.lexists(path) and _moved(path, before)
     try:
         os.replace(partial, path)
@@ -67,6 +69,16 @@ def put(partial: Path, path: Path) -> None:
                 os.replace(before, path)
         raise
     _remove(before)  # that of a run that was killed, too
+
+
+def bring_back(path: Path) -> None:
+    """Put back what stood at a path and was moved aside by a process that was killed before the new took its place.
+
+    Call it while no other writes there.
+    """
+    aside = [each for each in path.parent.glob(".*-before") if (found := ASIDE.fullmatch(each.name)) and found[1] == path.name]
+    if aside and not os.path.lexists(path):
+        os.replace(max(aside, key=lambda each: each.lstat().st_mtime), path)
 
 
 def atomic_write_text(path: Path | str, text: str) -> Path:
@@ -80,8 +92,15 @@ def atomic_write_json(path: Path | str, record: object) -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes that were killed left half-written under a folder; call it while no other writes there."""
-    for path in list(folder.rglob(".*.partial*")):
+    """Remove what processes that were killed left half-written under a folder; call it while no other writes there.
+
+    What was whole and had to make room comes back.
+    """
+    left = list(folder.rglob(".*.partial*"))
+    for path in left:
+        if found := ASIDE.fullmatch(path.name):
+            bring_back(path.with_name(found[1]))
+    for path in left:
         _remove(path)
 
 

@@ -1,5 +1,6 @@
 """What a compression ends with: a folder that plain transformers loads, a table and a picture."""
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 
 from paperlib.common import places
 from paperlib.common.errors import UserError
-from paperlib.common.files import atomic_write_text, put, sha256_file, sha256_folder
+from paperlib.common.files import atomic_write_text, bring_back, put, sha256_file, sha256_folder
 from paperlib.common.places import ROOT
 from paperlib.compression import card, tradeoff
 from paperlib.evidence import provenance
@@ -78,13 +79,18 @@ class Result:
 
 
 def check_target(folder: Path) -> Path:
-    """Return a folder as an absolute path; raises UserError when it holds something that we did not write, or cannot be written."""
+    """Return a folder as an absolute path, with what a run that was killed had moved aside there put back.
+
+    Raises UserError when it holds something that we did not write, or cannot be written.
+    """
     try:
         text = places.path_text(str(folder))
         target = (Path.cwd() / text).resolve()
         places.check_own_folder(str(target), ROOT)
     except ValueError as error:
         raise UserError(f"OUT: {error}") from None
+    with contextlib.suppress(OSError):  # said below, where it cannot be written
+        bring_back(target)
     if target.exists() and not _is_ours(target):
         raise UserError(f"OUT: {target.name} is there already and holds what was not written by this command, or was changed since: name another folder")
     try:
