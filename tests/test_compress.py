@@ -766,6 +766,29 @@ def test_a_model_that_another_run_has_changed_is_not_saved_as_this_one(compresse
     assert not (tmp_path / "bad").exists() and (tmp_path / "good" / "config.json").exists()
 
 
+def test_what_is_saved_on_the_way_is_said_beforehand_and_not_all_of_it_kept(compressed, tmp_path, monkeypatch):
+    """The estimate holds for what there was; ONNX stays in what a result holds, and is written again for another wish."""
+    from paperlib.compression import run
+    from paperlib.compression.costs import FORMS, Costs
+
+    made = compressed.first
+    versions = made.folder.parent
+    assert {path.parent.parent for path in versions.rglob("model.onnx")} == {made.folder} and not list(versions.rglob(".traced.onnx"))
+    whole = (versions / "original" / "model.safetensors").stat().st_size
+    costs = Costs(made.params)
+    assert costs.disk(0) / whole == pytest.approx(2 + 3 * FORMS, rel=0.1)  # a file has its header, too
+    assert FORMS * whole > costs.disk(1) - costs.disk(0) > costs.disk(2) - costs.disk(1) > 0
+    said, free = [], SimpleNamespace(free=2e9)
+    monkeypatch.setattr(run.shutil, "disk_usage", lambda folder: free)
+    run._check_disk(tmp_path, 0.05e9, said.append)
+    run._check_disk(tmp_path, 1.99e9, said.append)
+    assert said == [f"models of every depth are saved on the way, as torch and ONNX: up to 2.0 GB in {tmp_path}, less than half of it in the end"]
+    with pytest.raises(UserError, match=r"take up to 2.1 GB in .*, and 2.0 GB are free: SET=\"output_dir=...\" names another place"):
+        run._check_disk(tmp_path, 2.1e9, said.append)
+    (tmp_path / "there").write_bytes(bytes(200_000_000))
+    run._check_disk(tmp_path, 2.1e9, said.append)
+
+
 def test_a_result_that_a_killed_run_had_moved_aside_is_there_again(compressed, tmp_path):
     from paperlib.compression import result
 

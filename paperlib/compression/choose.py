@@ -15,6 +15,7 @@ from paperlib.compression.wish import Wish
 from paperlib.evidence import transfer
 from paperlib.evidence.transfer_file import Stored
 from paperlib.nodes.node import Node, Removed
+from paperlib.params import Params
 from paperlib.tree import Study
 
 GREEDY, EXACT, FUSER, TOP = "greedy ablation", "exact subsets", "the transferred fuser", "from the top"
@@ -66,13 +67,14 @@ def check_head(accuracy: float, labels: np.ndarray) -> None:
         )
 
 
-def walk(study: Study, keep: int | None, fuser: Stored | None, costs: Costs, say: Say) -> list[Depth]:
-    """Return the models of every depth, fine-tuned and measured on validation, in each order.
+def deepest_of(params: Params, layers: int, keep: int | None) -> int:
+    """Return how many layers are removed at last: all but one, or as `max_removed` says unless more is asked for."""
+    return max(min(params.max_removed or layers, layers - 1), layers - (keep or layers))
 
-    They end at one layer, or where `max_removed` says unless more is asked for.
-    """
-    layers = costs.layers
-    deepest = max(min(study.params.max_removed or layers, layers - 1), layers - (keep or layers))
+
+def walk(study: Study, keep: int | None, fuser: Stored | None, costs: Costs, say: Say) -> list[Depth]:
+    """Return the models of every depth, fine-tuned and measured on validation, in each order."""
+    layers, deepest = costs.layers, deepest_of(study.params, costs.layers, keep)
     orders = _orders(study, deepest, keep, fuser, costs, say)
     left = [layers - step for step in range(1, deepest + 1)] * len(orders)
     say(f"walking down {deepest} layers, {', '.join(orders)}: at most {len(left)} fine-tunes, {costs.fine_tunes(left)}, less what is at hand")

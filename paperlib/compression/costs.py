@@ -3,9 +3,14 @@
 import math
 
 from paperlib.data.orders import passes
+from paperlib.model import encoder
 from paperlib.nodes import compute
 from paperlib.nodes.calibration import FORWARD_SHARE, calibrate
 from paperlib.params import Params
+
+WEIGHT_BYTES = 4
+FORMS = 2.25  # of a saved model: its weights as torch, as ONNX, and as ONNX in 8 bits
+DELIVERED = 1 + 2 * FORMS  # the student, as it is distilled, and with its vocabulary cut
 
 
 class Costs:
@@ -19,6 +24,13 @@ class Costs:
         """Say how long it takes to fine-tune models with so many layers left."""
         steps = self.params.epochs * math.ceil(self.params.train_size / self.params.batch_size)
         return about(steps * sum(map(self.step, left)))
+
+    def disk(self, depths: int) -> float:
+        """Return the bytes that saved models take at most: the original, with its trace, the best that lost up to so many layers, what is delivered."""
+        model = compute.bench_of(self.params).pretrained
+        whole = WEIGHT_BYTES * encoder.count_parameters(model)
+        layer = WEIGHT_BYTES * sum(parameter.numel() for parameter in encoder.layers(model).parameters()) / self.layers
+        return (1 + DELIVERED) * whole + FORMS * sum(whole - lost * layer for lost in range(depths + 1))
 
     def subsets(self) -> float:
         """Return the seconds that it takes to measure all sets of layers of the original on validation."""

@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import io
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -74,6 +75,12 @@ def made_by() -> str:
 def is_there(folder: Path) -> bool:
     """Say whether a saved classifier has its ONNX files."""
     return all((folder / file).exists() for file in FILES.values())
+
+
+def forget(folder: Path) -> None:
+    """Delete the ONNX files and the trace of a saved classifier: more than half of it, and written again in seconds."""
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    (folder / TEMPLATE).unlink(missing_ok=True)
 
 
 def add_all(folders: list[Path], original: Path, params: Params) -> None:

@@ -12,6 +12,7 @@ from paperlib.common import hardware
 from paperlib.common.errors import UserError
 from paperlib.common.files import in_one_piece, sha256_folder, sweep
 from paperlib.common.lock import lock
+from paperlib.common.messages import shown
 from paperlib.compression import choose, export, inputs, latency, result, tradeoff
 from paperlib.compression import vocabulary as pieces
 from paperlib.compression.costs import Costs
@@ -27,6 +28,7 @@ from paperlib.params import Params
 from paperlib.tree import Study
 
 VERSIONS = "versions"  # folder of saved models in the study's
+HELD = ".held"  # file in the folder of a saved model that a result holds
 PLAIN = "torch fp32"  # the form that every model has
 
 
@@ -130,6 +132,7 @@ def _compress(found: Inputs, wish: Wish, cut: bool, say: Callable[[str], None]) 
     if wish.latency_ms:
         _early_look(wish, work, layers, texts)
     costs = Costs(params)
+    _check_disk(work.folder, costs.disk(choose.deepest_of(params, layers, wish.keep)), say)
     accuracy = choose.original(study, costs, say).validation_accuracy
     if found.taken:
         choose.check_head(accuracy, bench.dataset.validation["labels"].cpu().numpy())
@@ -153,7 +156,21 @@ def _compress(found: Inputs, wish: Wish, cut: bool, say: Callable[[str], None]) 
         "distilled": record, "control_rounds": rounds, "seconds": round(time.time() - started, 1), "machine": hardware.describe(),
         "export_differs_by": _difference(forms, texts), "vocabulary": lost, "made_of": found.made_of,
     }  # fmt: skip
+    (yours / HELD).touch()
+    for folder in work.folder.iterdir():
+        if folder.is_dir() and not (folder / HELD).exists():
+            export.forget(folder)
     return Result(yours, sha256_folder(yours), table, params, about)
+
+
+def _check_disk(folder: Path, needed: float, say: Callable[[str], None]) -> None:
+    """Say what the saved models of a study will take; raise UserError when the disk has less than they still need."""
+    needed -= sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if needed > (free := shutil.disk_usage(folder).free):
+        place = "SET=\"output_dir=...\" names another place"
+        raise UserError(f"models of every depth, as torch and ONNX, take up to {needed / 1e9:.1f} GB in {shown(folder)}, and {free / 1e9:.1f} GB are free: {place}")
+    if needed >= 0.1e9:
+        say(f"models of every depth are saved on the way, as torch and ONNX: up to {needed / 1e9:.1f} GB in {shown(folder)}, less than half of it in the end")
 
 
 def _exported(work: Work, depths: list[choose.Depth]) -> list[Form]:
