@@ -114,7 +114,7 @@ def _of_table(name: str, frames: sources.Frames, names: list[str], origin: str, 
             with in_one_piece(path) as partial:
                 frame.to_parquet(partial, index=False)
     sizes = _sizes(frames, usual)
-    remarks = [f"{name}: {sum(sizes.values())} texts in all: {_listed(sizes)}"] * any(sizes[each] < getattr(usual, each) for each in sizes)
+    remarks = [f"{name}: {sum(sizes.values())} texts in all: {_in_words(sizes)}"] * any(sizes[each] < getattr(usual, each) for each in sizes)
     table = {"dataset": name, "data_source": "data_dir", "data_dir": str(folder / TABLES), "class_names": names, "hub_id": "",
              "text_fields": ["text"], "label_field": "label", "output_dir": str(folder)}  # fmt: skip
     return usual.replace(**table, **sizes, signal_size=min(usual.signal_size, sizes[f"{usual.signal_split}_size"])), remarks
@@ -149,7 +149,7 @@ def _sizes(frames: dict, usual: Params) -> dict[str, int]:
         sizes = {"train_size": min(usual.train_size, there - validation), "validation_size": validation}
     sizes["test_size"] = min(usual.test_size, len(test))
     if min(sizes.values()) < 2:
-        raise UserError(f"the table has too few texts: {_listed(sizes)}")
+        raise UserError(f"the table has too few texts: {_in_words(sizes)}")
     return sizes
 
 
@@ -231,5 +231,5 @@ def _path(text: str | Path, what: str) -> Path:
         raise UserError(f"{what}: {str(text)[:60]} {error}") from None
 
 
-def _listed(sizes: dict[str, int]) -> str:
+def _in_words(sizes: dict[str, int]) -> str:
     return ", ".join(f"{name} {n}" for name, n in sizes.items())
