@@ -43,8 +43,8 @@ HEEDED := $(sort $(foreach goal,$(GOALS),$(HEEDS_$(goal))))
 # Of what is heeded, what begins as the name does, in capitals or not, or the other way round.
 near_to = $(firstword $(filter $1%,$(HEEDED)) $(foreach name,$(HEEDED),$(if $(filter $(name)%,$1),$(name))))
 near    = $(call near_to,$(shell printf %s $(call quoted,$1) | tr a-z A-Z))
-advice  = $(or $(patsubst %,did you mean %=?,$(near)),it takes $(patsubst %,%=,$(HEEDED) PYTHON OFFLINE)$(if $(filter SET,$(HEEDED)),; parameters go into SET="name=value"))
-refuse  = $(error $(GOALS): takes no $1=; $(advice))
+there   = it takes $(patsubst %,%=,$(HEEDED) PYTHON OFFLINE)$(if $(filter SET,$(HEEDED)),; parameters go into SET="name=value")
+refuse  = $(error $(GOALS): takes no $1=; $(or $(patsubst %,did you mean %=?,$(near)),$(there)))
 # What a make around this one was told is no slip.
 ifeq ($(MAKELEVEL),0)
 $(foreach name,$(filter-out $(ALL_HEED) $(HEEDED),$(.VARIABLES)),$(if $(filter command,$(origin $(name))),$(call refuse,$(name))))

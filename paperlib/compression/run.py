@@ -167,10 +167,10 @@ def _check_disk(folder: Path, needed: float, say: Callable[[str], None]) -> None
     """Say what the saved models of a study will take; raise UserError when the disk has less than they still need."""
     needed -= sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if needed > (free := shutil.disk_usage(folder).free):
-        place = "SET=\"output_dir=...\" names another place"
-        raise UserError(f"models of every depth, as torch and ONNX, take up to {needed / 1e9:.1f} GB in {shown(folder)}, and {free / 1e9:.1f} GB are free: {place}")
+        room = f"take up to {needed / 1e9:.1f} GB in {shown(folder)}, and {free / 1e9:.1f} GB are free"
+        raise UserError(f'models of every depth, as torch and ONNX, {room}: SET="output_dir=..." names another place')
     if needed >= 0.1e9:
-        say(f"models of every depth are saved on the way, as torch and ONNX: up to {needed / 1e9:.1f} GB in {shown(folder)}, less than half of it in the end")
+        say(f"models of every depth are saved on the way, as torch and ONNX: up to {needed / 1e9:.1f} GB in {shown(folder)}, about half of it in the end")
 
 
 def _exported(work: Work, depths: list[choose.Depth]) -> list[Form]:

@@ -79,7 +79,10 @@ def elsewhere(function: Callable, arguments: tuple, params: Params) -> None:
 
 
 def _handed_out(function: Callable, arguments: list[tuple]) -> Iterator:
-    """Give all of it to the processes; yield as `run` does. Those that start now never hear Ctrl-C, which a terminal tells to all: who asked them ends them."""
+    """Give all of it to the processes; yield as `run` does.
+
+    Those that start for it never hear Ctrl-C, which a terminal tells to all: who asked them ends them.
+    """
     resource_tracker.ensure_running()  # its start unblocks what is blocked
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as it is for whatever is started here
     try:
