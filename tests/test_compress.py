@@ -409,7 +409,8 @@ def test_the_result_says_what_was_kept_and_how(compressed):
     assert {"original", "3 layers", "yours", "yours, whole vocabulary", "lost its top layers", "original, trained as often"} <= set(made.table.index)
     assert set(made.params.class_names) == set(TOPICS)
     pieces = record["vocabulary"]
-    assert pieces["pieces_after"] == pieces["pieces_before"] - 1 and pieces["share_meeting_cut"] == 0
+    # No letters are in this vocabulary, so a word that the training texts lack could not be spelt: it stays.
+    assert pieces["pieces_after"] == pieces["pieces_before"] and pieces["share_meeting_cut"] == 0
     assert any("topics.csv: has no test split" in line for line in said)
     for name in ("README.md", "tradeoff.csv", "tradeoff.png", "tradeoff.svg", "model.safetensors", "onnx/model_int8.onnx"):
         assert (folder / "small" / name).exists()
