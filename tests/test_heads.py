@@ -80,6 +80,8 @@ def test_classes_of_a_head_that_counts_from_one_are_no_fault():
     config = BertConfig(architectures=["BertForSequenceClassification"])
     config.id2label = {1: "good", 2: "bad"}
     assert checkpoint.classes_of(config) == ["LABEL_0", "good"] and checkpoint.classes_of(BertConfig()) == []
+    config.id2label = {0: " other", 1: "good\n"}
+    assert checkpoint.classes_of(config) == ["other", "good"], "class_names, which must name them, hold no white space around a name"
 
 
 # `make compress`: a table beside a classifier

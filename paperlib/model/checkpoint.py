@@ -18,10 +18,10 @@ PRETRAINING = re.compile(r"(cls|lm_head|vocab_\w+|\w+_predictions|generator_lm_h
 
 
 def classes_of(config: PretrainedConfig) -> list[str]:
-    """Return the names of the classes of a checkpoint's head, in its order; [] where it has none."""
+    """Return the names of the classes of a checkpoint's head, in its order, stripped as those of labels are; [] where it has none."""
     if not any("ForSequenceClassification" in name for name in config.architectures or []):
         return []
-    return [str(config.id2label.get(number, f"LABEL_{number}")) for number in range(config.num_labels)]
+    return [str(config.id2label.get(number, f"LABEL_{number}")).strip() for number in range(config.num_labels)]
 
 
 def is_named(classes: list[str]) -> bool:
