@@ -18,7 +18,7 @@ from paperlib.params import Params
 
 USUAL = ("Random-Forest", "Greedy-Ablation", "Random", "Equal-Training")  # walks shown unless others are asked for
 # The parameters by which strategies choose; what else they go by is in the nodes.
-CHOOSING = ("seed", *sorted(fingerprint.CHOOSING))
+CHOOSING = ("dataset", "seed", *sorted(fingerprint.CHOOSING))
 _chosen: dict[bytes, Removed | None] = {}
 
 
