@@ -4,11 +4,11 @@ import math
 
 from paperlib.data.orders import passes
 from paperlib.model import encoder
+from paperlib.model.memory import WEIGHT_BYTES
 from paperlib.nodes import compute
 from paperlib.nodes.calibration import FORWARD_SHARE, calibrate
 from paperlib.params import Params
 
-WEIGHT_BYTES = 4
 FORMS = 2.25  # of a saved model: its weights as torch, as ONNX, and as ONNX in 8 bits
 DELIVERED = 1 + 2 * FORMS  # the student, as it is distilled, and with its vocabulary cut
 

@@ -17,8 +17,6 @@ from paperlib.nodes.calibration import FORWARD_SHARE, calibrate
 from paperlib.nodes.node import Removed
 from paperlib.params import Params
 
-WEIGHT_BYTES = 4
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -58,7 +56,7 @@ def plan(studies: list[Params]) -> Plan:
     seconds = max(chain, (chain + spread) / workers) + rounds * alone(total) + NOTEBOOK_SECONDS
     sets = sum(_sets(total, getattr(bench.dataset, split), workers) for split in ("test", "validation"))
     seconds += sets / params.batch_size * (alone(total) - alone(0)) / total
-    model_gb = encoder.count_parameters(bench.pretrained) * WEIGHT_BYTES / 1e9
+    model_gb = encoder.count_parameters(bench.pretrained) * memory.WEIGHT_BYTES / 1e9
     fine_tunes = sum(count for _, count in levels) + rounds_of_control + 2  # and the student's and its control's
     # The weights of a unit go when it is done; its student stays.
     return Plan(units * fine_tunes, units * seconds, params.cache_gb + (units + 1) * model_gb)

@@ -68,11 +68,6 @@ class Results:
         return cls(statistics.maximum_accuracy(steps), statistics.baseline_accuracy(steps), **given)
 
     @property
-    def seeds(self) -> list[int]:
-        """Return the distinct seeds, sorted; none for Table 1."""
-        return sorted(self.steps["seed"].unique()) if not self.steps.empty else []
-
-    @property
     def seeds_each(self) -> list[int]:
         """Return of every dataset with how many seeds it was run."""
         return seeds_each(self.steps)

@@ -68,8 +68,8 @@ def summary(table: pd.DataFrame, names: Sequence[str] = tuple(NAMES)) -> pd.Data
     datasets = table.groupby("dataset", sort=False)
     means, examples = datasets[list(names)].mean(), datasets["test_size"].sum()
     variance = (means * (1 - means)).div(examples, axis=0).sum()
-    layers, lacking = datasets[["layers", "left"]].mean().mean()
-    left = {"original": layers, "control": layers, **dict.fromkeys(("pruned", "distilled"), lacking)}
+    layers, remaining = datasets[["layers", "left"]].mean().mean()
+    left = {"original": layers, "control": layers, **dict.fromkeys(("pruned", "distilled"), remaining)}
     return pd.DataFrame({"accuracy": means.mean(), "error": np.sqrt(variance) / len(means), "left": pd.Series(left)}).loc[list(names)]
 
 

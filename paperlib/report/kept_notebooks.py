@@ -44,10 +44,12 @@ def renewed(kept: dict, source: dict) -> dict | None:
     injected = [cell for cell in kept["cells"] if "injected-parameters" in _tags(cell)]
     cells = []
     for cell in source["cells"]:
-        if cell["cell_type"] == "code" and run.get(cell["id"], {}).get("source") != cell["source"]:
-            return None
-        cells += [run[cell["id"]] if cell["cell_type"] == "code" else cell | {"metadata": {"tags": _tags(cell)}}]
-        cells += injected if "parameters" in _tags(cell) else []
+        ours = cell | {"metadata": {"tags": _tags(cell)}}
+        if cell["cell_type"] == "code":
+            ours = run.get(cell["id"], {})
+            if ours.get("source") != cell["source"]:
+                return None
+        cells += [ours, *injected] if "parameters" in _tags(cell) else [ours]
     return kept | {"cells": cells}
 
 
