@@ -13,7 +13,7 @@ import warnings
 
 from paperlib import params as parameters
 from paperlib.common import places, refusals
-from paperlib.common.errors import UserError
+from paperlib.common.errors import UserError, words_of
 from paperlib.common.places import ROOT
 from paperlib.params import Params
 
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, OSError) and error.errno in FULL:
             print(f"paperlib: {error.strerror}: make room, then the same command goes on from here", file=sys.stderr)
             return USER_FAULT
-        print(f"paperlib: internal error: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        print(f"paperlib: internal error: {type(error).__name__}: {words_of(error)}"
               " (--debug shows where)", file=sys.stderr)
         return 1
 

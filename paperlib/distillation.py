@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 
-from paperlib.common.errors import UserError
+from paperlib.common.errors import UserError, words_of
 from paperlib.common.files import atomic_write_json, in_one_piece, sha256_folder
 from paperlib.common.records import read_sealed, seal
 from paperlib.model import encoder, training
@@ -116,7 +116,7 @@ def save_whole(model: PreTrainedModel, params: Params, folder: Path) -> None:
             whole.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"the {folder.name} cannot be saved: {' '.join(str(error).split())[:160]}") from error
+        raise UserError(f"the {folder.name} cannot be saved: {words_of(error)}") from error
 
 
 def _latencies(params: Params, removed: Removed) -> list[float]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from paperlib.common import places, refusals, strict_yaml
-from paperlib.common.errors import UserError
+from paperlib.common.errors import UserError, words_of
 from paperlib.common.places import ROOT
 
 PARAMS_DIR = ROOT / "params"
@@ -158,7 +158,7 @@ class Params(BaseModel):
     def profile_dir(self) -> Path:
         """Folder of everything this study writes: an experiment has one of its own, unless output_dir names a place for it."""
         usual = _usual(self.profile, self.dataset)["output_dir"]
-        if (ROOT / self.output_dir).resolve() != (ROOT / usual).resolve() or not self.experiment:  # ./outputs is outputs
+        if _resolved(ROOT / self.output_dir) != _resolved(ROOT / usual) or not self.experiment:  # ./outputs is outputs
             return self.default_dir
         return ROOT / self.output_dir / EXPERIMENTS / self.profile / self.experiment
 
@@ -190,6 +190,12 @@ def load(profile: str = "laptop", dataset: str = "newsgroup", seed: int = 0, set
         merged.update(values)
         origin.update(dict.fromkeys(values, source))
     return _validated(merged, origin)
+
+
+@lru_cache
+def _resolved(folder: Path) -> Path:
+    """Return where a folder really lies, looked up once per process: it is asked for whenever a study's folder is."""
+    return folder.resolve()
 
 
 @lru_cache
@@ -281,14 +287,20 @@ def _named_layer(kind: Literal["profile", "dataset"], name: str) -> tuple[str, d
 def _read(path: Path) -> dict[str, Any]:
     label = path.relative_to(ROOT)
     try:
-        values = strict_yaml.load(path.read_text(encoding="utf-8")) or {}
+        values = _parsed(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{label}: cannot be read ({error.strerror})") from None
     except ValueError as error:
-        raise UserError(f"{label}: not valid YAML ({' '.join(str(error).split())[:120]})") from None
+        raise UserError(f"{label}: not valid YAML ({words_of(error)})") from None
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise UserError(f"{label}: must hold 'name: value' lines")
-    return values
+    return dict(values)
+
+
+@lru_cache
+def _parsed(text: str) -> Any:
+    """Return what a file of params/ says, parsed once per process: every study asks for the same few."""
+    return strict_yaml.load(text) or {}
 
 
 def _validated(values: dict[str, Any], origin: dict[str, str]) -> Params:

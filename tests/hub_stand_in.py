@@ -1,4 +1,4 @@
-"""A stand-in for the model hub: serves one parquet dataset over HTTP on this computer, well or badly."""
+"""A stand-in for the model hub: serves one parquet dataset, or one model, over HTTP on this computer, well or badly."""
 
 import hashlib
 import http.server
@@ -12,14 +12,16 @@ COMMIT = "a" * 40
 
 
 class Hub(http.server.ThreadingHTTPServer):
-    """Serve `files` (path in the repository -> bytes) as the only dataset; `fault` says how to misbehave.
+    """Serve `files` (path in the repository -> bytes) as the dataset or model of every name; `fault` says how to misbehave.
 
-    Faults: "missing" (404 for the dataset), "slow" (data are never sent), "half" (data break off half-way).
+    `others` are repositories, by name, that hold other files, or (None) are not there; `commit` is what is named main.
+
+    Faults: "missing" (404 for the repository), "slow" (data are never sent), "half" (data break off half-way).
     """
 
-    def __init__(self, files: dict[str, bytes], fault: str = ""):
+    def __init__(self, files: dict[str, bytes], fault: str = "", others: dict[str, dict[str, bytes] | None] | None = None, commit: str = COMMIT):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.files, self.fault, self.sent = files, fault, 0
+        self.files, self.fault, self.others, self.commit, self.sent = files, fault, others or {}, commit, 0
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -32,18 +34,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        path = urllib.parse.unquote(self.path).split("?")[0].replace("refs/convert/parquet", COMMIT)
-        name = path.partition(COMMIT)[2].strip("/")
-        if self.server.fault == "missing":
+        path = urllib.parse.unquote(self.path).split("?")[0].replace("refs/convert/parquet", self.server.commit)
+        name = path.replace("/resolve/main/", f"/resolve/{self.server.commit}/").partition(self.server.commit)[2].strip("/")
+        repository = path.removeprefix("/api/models").partition("/resolve/")[0].strip("/")
+        files = self.server.others.get(repository, self.server.files)
+        if self.server.fault == "missing" or files is None:
             self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
         elif "/resolve/" in path:
-            self.send_file(self.server.files.get(name))
+            self.send_file(files.get(name))
         elif "/tree/" in path:
             deep = "recursive=true" in self.path.lower()
             self.answer_json([entry for entry in self.entries() if _below(entry["path"], name, deep)])
-        elif path.startswith("/api/datasets/"):
+        elif path.startswith(("/api/datasets/", "/api/models/")):
             siblings = [{"rfilename": file} for file in self.server.files]
-            self.answer_json({"id": "some/set", "sha": COMMIT, "siblings": siblings, "tags": [], "private": False})
+            self.answer_json({"id": "some/set", "sha": self.server.commit, "siblings": siblings, "tags": [], "private": False})
         else:
             self.answer(404, b"")
 
@@ -53,7 +57,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """List the repository's files and folders as the hub does."""
         folders = {os.path.dirname(file) for file in self.server.files}
         folders |= {os.path.dirname(folder) for folder in folders} - {""}
-        listed = [{"type": "directory", "path": folder, "oid": COMMIT, "size": 0} for folder in sorted(folders)]
+        listed = [{"type": "directory", "path": folder, "oid": self.server.commit, "size": 0} for folder in sorted(folders)]
         for file, content in self.server.files.items():
             digest = hashlib.sha256(content).hexdigest()
             lfs = {"oid": digest, "size": len(content), "pointerSize": 130}
@@ -63,8 +67,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def send_file(self, content: bytes | None) -> None:
         """Send a file or the range asked for."""
         if content is None:
-            return self.answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
-        etag = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+            return self.answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": self.server.commit})
+        etag = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": self.server.commit, "Accept-Ranges": "bytes"}
         span = self.headers.get("Range")
         if self.command == "HEAD" or not span:
             return self.answer(200, content, etag)

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from hub_stand_in import Hub
+from hub_stand_in import COMMIT, Hub
 
 from paperlib.common.places import ROOT
 
@@ -44,13 +44,35 @@ def parquet(n: int, column: str = "text") -> bytes:
     return stream.getvalue()
 
 
-def load(hub: Hub, tmp_path, **settings):
-    """Read train and test through `datasets` from the stand-in; return the frames, or the error's one line."""
-    environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+# Models by their names on the hub: of each its weights, how many layers, what its tokeniser says, and what a study knows it by, or the error's one line.
+MODEL_SCRIPT = """
+import hashlib, json, sys
+from paperlib import params
+from paperlib.common.errors import UserError
+from paperlib.model import encoder
+from paperlib.nodes import fingerprint
+found = []
+for name in json.loads(sys.argv[1])["model"]:
+    p = params.load("smoke", "newsgroup", 0, {"device": "cpu", "model": name})
+    try:
+        model, tokenizer = encoder.load_model(p, list("abcd")), encoder.load_tokenizer(p)
+        weights = hashlib.sha256()
+        for name, tensor in sorted(model.base_model.state_dict().items()):
+            weights.update(tensor.numpy().tobytes())
+        found.append([weights.hexdigest(), len(encoder.layers(model)), tokenizer(["the boat", "a captain"])["input_ids"], fingerprint.of_model(p)])
+    except UserError as error:
+        found.append(str(error))
+print(json.dumps(found))
+"""
+
+
+def load(hub: Hub | None, tmp_path, script=SCRIPT, **settings):
+    """Read train and test, or what another script does, from the stand-in, or without a network; return what it printed: rows, or the error's one line."""
+    environment = {**os.environ, "HF_ENDPOINT": hub.address if hub else "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": str(int(not hub))}
     environment |= {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
     environment |= {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, json.dumps(settings)], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", script, json.dumps(settings)], env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -88,3 +110,27 @@ def test_wrong_columns_are_named(files, tmp_path):
     wrong = {name: parquet(300, column="body") for name in files}
     message = load(Hub(wrong), tmp_path, hub_slices=2)
     assert message == "fancyzhx/ag_news: no column 'text'; there are: body, label, id; set text_fields=[body]"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Return the folder of a small encoder, and its files by name."""
+    from bad_inputs import encoder
+
+    folder = encoder(tmp_path_factory.mktemp("saved"))
+    return folder, {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_model_of_the_hub_is_the_model_in_a_folder(saved, tmp_path):
+    """Asked for by name: weights, layers and tokeniser are those that were put there, and stay so when the hub moves on."""
+    folder, files = saved
+    others = {"some/adapted": {**files, "adapter_config.json": b"{}"}, "some/nothing": None}
+    of_hub, adapted, nothing = load(Hub(files, others=others), tmp_path, MODEL_SCRIPT, model=["some/encoder", *others])
+    assert adapted == "model some/adapted: there is an adapter beside it, adapter_config.json: merge it into the weights first"
+    assert nothing.startswith("model some/nothing could not be loaded: ") and "\n" not in nothing
+    again, in_a_folder, unknown = load(None, tmp_path, MODEL_SCRIPT, model=["some/encoder", str(folder), "some/other"])
+    assert again == of_hub and of_hub[3] == ["some/encoder", COMMIT]
+    assert in_a_folder[:3] == of_hub[:3] and of_hub[1] > 0
+    assert unknown.startswith("model some/other could not be loaded: ") and "\n" not in unknown
+    moved = Hub({**files, "model.safetensors": b"of another day"}, commit="b" * 40)
+    assert load(moved, tmp_path, MODEL_SCRIPT, model=["some/encoder"]) == [of_hub], "a study goes on with what it began with"

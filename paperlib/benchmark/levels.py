@@ -5,7 +5,7 @@ import torch
 from paperlib.benchmark import study, unit
 from paperlib.benchmark.session import Session, cost, side_by_side
 from paperlib.benchmark.table import Row, row, skipped
-from paperlib.common.errors import UserError
+from paperlib.common.errors import UserError, words_of
 from paperlib.common.messages import count
 from paperlib.model import memory, together
 from paperlib.nodes.node import seed_of
@@ -52,7 +52,7 @@ def level(session: Session, left: int, models: int, recorded: bool = False) -> R
     try:
         seconds, _ = side_by_side({"together": prepare}, session.repeats, subject.device)
     except (torch.OutOfMemoryError, UserError) as error:  # the estimate was wrong, or a step cannot be recorded
-        return skipped("levels", what, setting, " ".join(str(error).split())[:100])
+        return skipped("levels", what, setting, words_of(error))
     known = ("ours", "fine-tune") in costs
     note = f"{cost(costs, 'ours', 'fine-tune', left):.3g} s when trained one after another" if known else ""
     made = row("levels", what, setting, [each / models for each in seconds["together"]], note=note)

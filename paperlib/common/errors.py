@@ -1,4 +1,6 @@
-"""The one exception whose message is written for the person at the keyboard."""
+"""The one exception whose message is written for the person at the keyboard, and the words of all others."""
+
+LONGEST = 160  # characters of a library's words in a message
 
 
 class UserError(Exception):
@@ -7,3 +9,8 @@ class UserError(Exception):
     def _render_traceback_(self) -> list[str]:
         """Let a notebook show the line alone: where it arose in our code helps nobody who can put it right."""
         return [f"{type(self).__name__}: {self}"]
+
+
+def words_of(error: BaseException) -> str:
+    """Return what a library's error says, on one line and not at length; its kind where it says nothing."""
+    return " ".join(str(error).split())[:LONGEST] or type(error).__name__

@@ -25,6 +25,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from paperlib.common.errors import words_of
 from paperlib.common.files import in_one_piece
 from paperlib.model.encoder import layer_numbers
 from paperlib.model.families import all_layers, hidden_of, layers
@@ -53,7 +54,7 @@ def write_template(original: Path) -> str:
     except OSError:
         raise
     except Exception as error:  # whatever the exporter says of a family that it does not know
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        return f"{type(error).__name__}: {words_of(error)}"
     return ""
 
 

@@ -186,7 +186,7 @@ def _why_another(classes: list[str], names: list[str], asked: bool | None) -> st
     """Say of a model's own head why it is not kept, and what becomes of it."""
     if checkpoint.is_named(classes):
         why = "a new one is asked for (fine_tuned=false)" if asked is False else "not those of the data"
-        return f"the model's own head has {len(classes)} classes ({', '.join(classes[:4])}, ...): {why}, so a new one is trained"
+        return f"the model's own head has {len(classes)} classes ({', '.join(classes[:4])}{', ...' * (len(classes) > 4)}): {why}, so a new one is trained"
     end = "a new one is trained" if len(classes) != len(names) else "it is trained further, as for these"
     return f"the model's own head has {len(classes)} classes without names: nothing says that they are those of the data, so {end}"
 

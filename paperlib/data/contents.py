@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from paperlib.common.errors import UserError
-from paperlib.data.tables import Table, first_line
+from paperlib.common.errors import UserError, words_of
+from paperlib.data.tables import Table
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 # Every cell of a CSV is the text that it is, "NA", "null" and 007 included; only an empty cell is missing.
@@ -36,7 +36,7 @@ def read(table: Table) -> tuple[pd.DataFrame, dict[str, list[str]]]:
     except UnicodeDecodeError:
         raise UserError(f"{table.where}: is not UTF-8 text") from None
     except Exception as error:  # pyarrow and pandas raise a dozen kinds; each means that it is no table
-        raise UserError(f"{table.where}: cannot be read ({first_line(error)})") from None
+        raise UserError(f"{table.where}: cannot be read ({words_of(error)})") from None
     return frame.loc[:, ~frame.columns.str.startswith("__index_level_")], stated
 
 

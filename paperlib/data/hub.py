@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from paperlib.common.errors import UserError
+from paperlib.common.errors import UserError, words_of
 from paperlib.params import Params
 
 
@@ -24,9 +24,8 @@ def read_slices(params: Params, split: str) -> pd.DataFrame:
     except UserError:
         raise
     except Exception as error:  # the library raises a dozen kinds; each means that there are no rows
-        said = " ".join(str(error).split())[:160] or type(error).__name__
         advice = "without a network use data_dir, or PROFILE=laptop with newsgroup"
-        raise UserError(f"{params.hub_id} ({split}) could not be loaded: {said}; {advice}") from None
+        raise UserError(f"{params.hub_id} ({split}) could not be loaded: {words_of(error)}; {advice}") from None
 
 
 def _stream(params: Params, split: str):

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +19,8 @@ from paperlib.data import artifacts
 from paperlib.data.artifacts import Wheel, short
 from paperlib.params import Params
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+RANDOM = "random-bert"  # made here, of no file
 LINE_RATE = 50e6 / 8  # bytes a second of an ordinary line: a download is announced as on it
 
 
@@ -87,7 +89,28 @@ def place(params: Params) -> Path | None:
     if params.model in MODELS:
         return params.cache_path / params.model
     own = ROOT / params.model
-    return own if params.model != "random-bert" and own.is_dir() else None
+    return own if params.model != RANDOM and own.is_dir() else None
+
+
+def commit(params: Params) -> str:
+    """Return the commit of a model of the hub: the one that this computer has got of `model_revision`, else the present one.
+
+    A study goes on with the commit that it began with, whatever the hub holds by then. "" of any other model, and where
+    the hub does not say.
+    """
+    of_hub = params.model not in (RANDOM, *MODELS) and not params.model.startswith((".", "/")) and place(params) is None
+    return _commit(params.model, params.model_revision) if of_hub else ""
+
+
+@lru_cache
+def _commit(name: str, revision: str) -> str:
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache  # asked for by few studies
+
+    try:
+        known = try_to_load_from_cache(name, CONFIG, revision=revision)
+        return Path(known if isinstance(known, str) else hf_hub_download(name, CONFIG, revision=revision)).parent.name
+    except Exception:  # of a dozen kinds; who loads the model says what is wrong
+        return ""
 
 
 def folder(name: str, cache: Path) -> Path:

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from paperlib.common.errors import UserError
-from paperlib.data import sources
+from paperlib.data import pretrained, sources
 from paperlib.data.splits import stratified
 from paperlib.params import Params
 
@@ -96,7 +96,7 @@ def _check_known(encoded: dict[str, Batch], tokenizer, params: Params) -> list[s
     words = ids[~torch.isin(ids, torch.tensor(sorted({*tokenizer.all_special_ids} - {unknown})))]
     share = (words == unknown).double().mean().item()
     said = f"{params.dataset}: {share:.0%} of the texts' tokens are unknown to the tokeniser of {params.model}"
-    if share > UNREADABLE and params.model != "random-bert":
+    if share > UNREADABLE and params.model != pretrained.RANDOM:
         raise UserError(f"{said}: take a model of their language")
     return [f"{said}: what they say is lost on it"] * (share > LOST)
 

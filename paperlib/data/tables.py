@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from paperlib.common.errors import UserError
+from paperlib.common.errors import UserError, words_of
 
 SPLITS = ("train", "test")
 PACKED = tuple(f"{suffix}.gz" for suffix in (".csv", ".tsv", ".jsonl", ".json"))
@@ -173,7 +173,7 @@ def _json_of(path: Path, where: str) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{where}/{path.name}: cannot be read ({first_line(error)})") from None
+        raise UserError(f"{where}/{path.name}: cannot be read ({words_of(error)})") from None
 
 
 def _suffix(path: Path) -> str:
@@ -185,8 +185,3 @@ def _suffix(path: Path) -> str:
 
 def _any_of(split: str) -> str:
     return f"{split}.parquet or {split}.csv, nor one of another format ({', '.join(SUFFIXES[2:])})"
-
-
-def first_line(error: Exception) -> str:
-    """Return what a library says of a fault, on one line and not at length."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:160]

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from paperlib.common import hardware, places
-from paperlib.common.errors import UserError
+from paperlib.common.errors import UserError, words_of
 from paperlib.common.lock import LOCK
 from paperlib.common.messages import Fault, shown, unit_name
 from paperlib.driver.study_bar import StudyBar
@@ -54,8 +54,7 @@ def connected(scheduler: str, params: Params) -> Iterator["Client"]:
         try:
             client = parallel.connect(where)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
-            said = " ".join(str(error).split())[:100]
-            raise UserError(f"SCHEDULER={scheduler}: no scheduler of Dask answers there ({said})") from None
+            raise UserError(f"SCHEDULER={scheduler}: no scheduler of Dask answers there ({words_of(error)})") from None
         stack.callback(client.close, timeout=POLL_SECONDS)
         yield client
 
@@ -210,7 +209,7 @@ def _outcome(future: "Future", params: Params) -> Fault | None:
     error = future.exception() if future.status == "error" else None
     if type(error).__name__ == "KilledWorker":
         return Fault(f"{_name(params)}: its worker died, and so did those that took it over")
-    said = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}" if error else "given up by the cluster"
+    said = f"{type(error).__name__}: {words_of(error)}" if error else "given up by the cluster"
     return Fault(f"{_name(params)}: {said}")
 
 

@@ -8,6 +8,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
+from paperlib.common.errors import words_of
 from paperlib.common.files import atomic_write_bytes
 from paperlib.common.messages import Fault, shown, unit_name
 from paperlib.driver.kernel import Kernel
@@ -39,7 +40,7 @@ def execute(name: str, params: Params, settings: str, kernel: Kernel) -> Fault |
         return _fault(said if of_user else f"{error.ename}: {said}", partial, name, params, of_user)
     except (DeadKernelError, RuntimeError) as error:
         kernel.stop()
-        return _fault(f"the kernel died: {' '.join(str(error).split())[:120]}", partial, name, params)
+        return _fault(f"the kernel died: {words_of(error)}", partial, name, params)
     finally:
         partial.unlink(missing_ok=True)
     return None

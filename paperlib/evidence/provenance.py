@@ -19,6 +19,7 @@ from paperlib.common.files import atomic_write_json
 from paperlib.common.hardware import UNKNOWN
 from paperlib.common.places import ROOT
 from paperlib.common.records import seal
+from paperlib.data import pretrained
 from paperlib.params import RUN_ONLY, Params
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def collect(params: Params, **extra: Any) -> dict[str, Any]:
         "parameters": {
             name: scrub(value) if isinstance(value, str) else value for name, value in params.model_dump().items()
         },
+        **({"model_commit": commit} if (commit := pretrained.commit(params)) else {}),
         "fingerprint": fingerprint(params),
         "seeds": [params.seed],
         **git_state(),

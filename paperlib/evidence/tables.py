@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from paperlib import strategies
-from paperlib.common.errors import UserError
+from paperlib.common.errors import UserError, words_of
 from paperlib.common.files import atomic_write_text
 from paperlib.common.places import unit_folders
 from paperlib.evidence import subset_numbers, training_axis
@@ -153,7 +153,7 @@ def read(folder: Path, name: str) -> pd.DataFrame:
     try:
         return pd.read_csv(path, keep_default_na=True, dtype={"removed": str, "order": str}).fillna({"removed": ""})
     except (OSError, ValueError) as error:
-        raise UserError(f"{'/'.join(path.parts[-3:])}: cannot be read ({' '.join(str(error).split())[:100]})") from None
+        raise UserError(f"{'/'.join(path.parts[-3:])}: cannot be read ({words_of(error)})") from None
 
 
 def of_profile(folder: Path, name: str) -> pd.DataFrame | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from paperlib.common.errors import UserError
+from paperlib.common.errors import UserError, words_of
 from paperlib.common.files import atomic_write_text
 from paperlib.evidence.transfer import SETS, Fitted, Model
 
@@ -57,7 +57,7 @@ def load(path: Path) -> Stored:
     except OSError as error:
         raise UserError(f"{path.name}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"{path.name}: not a transfer fuser ({' '.join(str(error).split())[:80]})") from None
+        raise UserError(f"{path.name}: not a transfer fuser ({words_of(error)})") from None
 
 
 def _numbers(fitted: Fitted) -> dict:

@@ -10,6 +10,7 @@ from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file, sha256_folder
 from paperlib.common.places import ROOT, unit_folders
 from paperlib.common.records import harmed_records, read_sealed
+from paperlib.data import pretrained
 from paperlib.evidence import backing
 from paperlib.nodes import fingerprint
 from paperlib.params import RUN_ONLY, Params
@@ -183,7 +184,7 @@ def of_other_encoders(params: Params) -> dict[Path, dict]:
         settings = Counter(record.get("settings") for record in sound.values()).most_common(1)
         there = {folder: record for folder, record in sound.items() if record.get("settings") == settings[0][0]}
         encoders = {record["parameters"]["model"] for record in there.values()}
-        if len(encoders) == 1 and not encoders & {params.model, "random-bert"}:
+        if len(encoders) == 1 and not encoders & {params.model, pretrained.RANDOM}:
             found |= there
     return found
 

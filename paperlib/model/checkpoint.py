@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from paperlib.common.errors import UserError
+from paperlib.common.errors import UserError, words_of
 from paperlib.model.families import LAYER_LISTS, all_layers, layers
 from paperlib.params import Params
 
@@ -124,8 +124,7 @@ def said(what: str, model: PreTrainedModel, params: Params) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        told = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"model {params.model} ({type(model).__name__}) cannot be studied: {what} fails ({told})") from error
+        raise UserError(f"model {params.model} ({type(model).__name__}) cannot be studied: {what} fails ({words_of(error)})") from error
 
 
 def _check_keys(model: PreTrainedModel, report: dict, params: Params) -> None:

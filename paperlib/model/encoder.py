@@ -14,9 +14,10 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import find_adapter_config_file
 from transformers.utils import logging as transformers_logging
 
-from paperlib.common.errors import UserError
+from paperlib.common.errors import UserError, words_of
 from paperlib.data import made, pretrained
 from paperlib.model import checkpoint
 from paperlib.model.families import HandOn, all_layers, family, first_token_only, layers, with_layers
@@ -43,7 +44,7 @@ def load_tokenizer(params: Params) -> PreTrainedTokenizerBase:
 
     It pads and cuts on the right, whatever its files say: heads and shortcuts read the first token.
     """
-    if params.model == "random-bert":
+    if params.model == pretrained.RANDOM:
         return BertTokenizerFast(vocab={word: i for i, word in enumerate(made.VOCABULARY)}, do_lower_case=True)
     tokenizer = _from_pretrained(AutoTokenizer, params)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # what transformers makes up when there are no files
@@ -65,7 +66,7 @@ def load_model(
     """
     labels = {"id2label": dict(enumerate(class_names)), "label2id": {name: i for i, name in enumerate(class_names)}}
     torch.manual_seed(params.seed)
-    if params.model == "random-bert":
+    if params.model == pretrained.RANDOM:
         model, report, own = AutoModelForSequenceClassification.from_config(_tiny_config(labels)), {}, []
     else:
         # Label names can repeat in a user's data; then numbers must do.
@@ -90,7 +91,7 @@ def load_model(
 
 def own_config(params: Params) -> PretrainedConfig:
     """Return the configuration that a model comes with; an empty one for ours, which are known, lest they are fetched for it."""
-    return PretrainedConfig() if params.model in ("random-bert", *pretrained.MODELS) else _from_pretrained(AutoConfig, params)
+    return PretrainedConfig() if params.model in (pretrained.RANDOM, *pretrained.MODELS) else _from_pretrained(AutoConfig, params)
 
 
 def layer_numbers(model: PreTrainedModel) -> list[int]:
@@ -195,23 +196,22 @@ def count_parameters(model: PreTrainedModel) -> int:
 
 
 def _from_pretrained(auto_class, params: Params, **kwargs):
-    name, revision = params.model, params.model_revision
+    name, revision = params.model, pretrained.commit(params) or params.model_revision
     if name in pretrained.MODELS:
         pretrained.folder(name, params.cache_path)
     if folder := pretrained.place(params):
         name, revision = folder, "main"
     elif name.startswith((".", "/")):
         raise UserError(f"model: there is no folder {name}")
-    if folder and (folder / "adapter_config.json").exists():
-        raise UserError(f"model {params.model}: there is an adapter beside it, adapter_config.json: merge it into the weights first")
     try:
+        if find_adapter_config_file(str(name), revision=revision):
+            raise UserError(f"model {params.model}: there is an adapter beside it, adapter_config.json: merge it into the weights first")
         return auto_class.from_pretrained(name, revision=revision, trust_remote_code=False, **kwargs)
     except UserError:
         raise
     except Exception as error:  # OSError, ValueError, hub and safetensors errors: all mean that there is no model
-        said = " ".join(str(error).split())[:160] or type(error).__name__
         advice = "without a network give a folder, or use PROFILE=laptop"
-        raise UserError(f"model {params.model} could not be loaded: {said}; {advice}") from None
+        raise UserError(f"model {params.model} could not be loaded: {words_of(error)}; {advice}") from None
 
 
 def _draw_head(model: PreTrainedModel, seed: int) -> None:

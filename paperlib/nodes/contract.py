@@ -19,7 +19,7 @@ from paperlib.model.device import precision_of
 from paperlib.model.families import first_token_only, given_to
 from paperlib.params import Params
 
-OURS = ("random-bert", *pretrained.MODELS)  # the tests have said it of these
+OURS = (pretrained.RANDOM, *pretrained.MODELS)  # the tests have said it of these
 EXAMPLES, TOKENS, LAYERS = 8, 12, 2
 RELATIVE = 1e-4  # of the largest logit: what rounding may do
 REMOVALS = ([0], [1], [0, 1])

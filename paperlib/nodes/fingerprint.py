@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import itertools
 import json
 import threading
 from collections.abc import Collection
@@ -113,7 +114,7 @@ def of_model(params: Params) -> list[str]:
     if folder := pretrained.place(params):
         files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
         return [f"{path.name} {_sha256_of(path, path.stat().st_mtime_ns)}" for path in files]
-    return [params.model]
+    return [params.model, *filter(None, [pretrained.commit(params)])]
 
 
 def of_code(*places: str, without: Collection[str] = ()) -> str:
@@ -122,10 +123,16 @@ def of_code(*places: str, without: Collection[str] = ()) -> str:
     Comments, docstrings, layout, imports and the order of definitions do not count, nor which module holds them:
     code may move within these places, and no study becomes stale.
     """
-    folder, statements = ROOT / "paperlib", []
+    folder = ROOT / "paperlib"
     left_out = {path for place in without for path in _modules(folder / place)}
-    for path in {path for place in places for path in _modules(folder / place)} - left_out:
-        statements += _statements(path, path.stat().st_mtime_ns)
+    modules = {path for place in places for path in _modules(folder / place)} - left_out
+    return _digest(frozenset((path, path.stat().st_mtime_ns) for path in modules))
+
+
+@lru_cache(maxsize=None)
+def _digest(modules: frozenset[tuple[Path, int]]) -> str:
+    """Return the SHA-256 of the statements of modules, each with the time of its last change."""
+    statements = itertools.chain.from_iterable(itertools.starmap(_statements, modules))
     return hashlib.sha256("\n".join(sorted(statements)).encode()).hexdigest()
 
 
