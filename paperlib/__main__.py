@@ -247,13 +247,13 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _bundle(options: argparse.Namespace) -> int:
-    studies, _ = _studies(options)
+    studies, settings = _studies(options)
     if options.python_version and not re.fullmatch(r"3\.\d{1,2}", options.python_version):
         raise UserError(f"command line: python-version {options.python_version!r} is not of the form 3.12")
     from paperlib.common.messages import shown
     from paperlib.driver import bundle
 
-    print(f"bundle: {shown(bundle.make(studies, options.python_version, bool(options.engine)))}")
+    print(f"bundle: {shown(bundle.make(studies, settings, options.python_version, bool(options.engine)))}")
     return 0
 
 

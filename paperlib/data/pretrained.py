@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-from paperlib.common.errors import UserError
+from paperlib.common.errors import UserError, words_of
 from paperlib.common.files import CHUNK, sha256_file
 from paperlib.common.places import ROOT
 from paperlib.data import artifacts
@@ -21,6 +21,8 @@ from paperlib.params import Params
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 RANDOM = "random-bert"  # made here, of no file
+# What transformers reads of a model's folder: weights, configuration, and a tokeniser of any kind.
+FILES = ("*.safetensors", "*.json", "vocab*", "merges.txt", "*.model", "*.vocab", "*.bpe", "*.codes")
 LINE_RATE = 50e6 / 8  # bytes a second of an ordinary line: a download is announced as on it
 
 
@@ -111,6 +113,17 @@ def _commit(name: str, revision: str) -> str:
         return Path(known if isinstance(known, str) else hf_hub_download(name, CONFIG, revision=revision)).parent.name
     except Exception:  # of a dozen kinds; who loads the model says what is wrong
         return ""
+
+
+def snapshot(params: Params) -> Path:
+    """Return the folder of the hub's own cache that holds the files of a model of the hub; raises UserError when they cannot be had."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        revision = commit(params) or params.model_revision
+        return Path(snapshot_download(params.model, revision=revision, allow_patterns=list(FILES), ignore_patterns="*/*"))
+    except Exception as error:  # of a dozen kinds
+        raise UserError(f"model {params.model} could not be fetched: {words_of(error)}") from None
 
 
 def folder(name: str, cache: Path) -> Path:

@@ -79,7 +79,7 @@ def files_of(params: Params) -> list[Path]:
     """List the files whose rows `read` reads, where they are a person's own: what is read is fingerprinted."""
     if source_of(params) != "data_dir":
         return []
-    return [file for _, table in sorted(tables.find(_own_path(params)).items()) for file in table.files]
+    return [file for _, table in sorted(tables.find(own_path(params)).items()) for file in table.files]
 
 
 def source_of(params: Params) -> str:
@@ -110,7 +110,7 @@ def _read_wheel(params: Params) -> Raw:
 
 
 def _read_data_dir(params: Params) -> Raw:
-    path = _own_path(params)
+    path = own_path(params)
     read, remarks = _read_tables(path)
     where = {"all": path.name} if "all" in read else _where(params, read)
     fields = _fields(params, [frame for frame, _ in read.values()])
@@ -140,8 +140,8 @@ def _where(params: Params, found: dict) -> dict[str, str]:
     return {split: f"{params.dataset}/{split}" for split in found}
 
 
-def _own_path(params: Params) -> Path:
-    """Return the folder or file of `data_dir` that holds a dataset."""
+def own_path(params: Params) -> Path:
+    """Return the folder or file of `data_dir` that holds a dataset; raises UserError when there is none, or there are two."""
     folder = ROOT / params.data_dir
     found = [folder / params.dataset] if (folder / params.dataset).is_dir() else []
     found += [path for suffix in tables.SUFFIXES for path in [folder / f"{params.dataset}{suffix}"] if path.exists()]

@@ -1,6 +1,7 @@
 """Gather everything a study needs where there is no network, in one folder: `make bundle`."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -8,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from paperlib.common.errors import UserError
-from paperlib.common.files import atomic_write_text
+from paperlib.common.files import atomic_write_text, in_one_piece
 from paperlib.common.messages import shown
 from paperlib.common.places import ROOT
-from paperlib.data import artifacts, pretrained
+from paperlib.data import artifacts, pretrained, sources
 from paperlib.data.artifacts import Wheel
-from paperlib.params import Params
+from paperlib.params import RUN_ONLY, Params, parse_settings, write_settings
 
 FOLDER, WHEELS, DATA, MODELS = "bundle", "wheels", "data", "models"
 LOCK, CLUSTER_LOCK = ROOT / "requirements.lock", ROOT / "requirements-cluster.lock"
@@ -30,11 +31,14 @@ make reproduce OFFLINE=1{engine} {settings}
 """
 
 
-def make(studies: list[Params], python_version: str = "", cluster: bool = False, folder: Path = ROOT / FOLDER) -> Path:
+def make(
+    studies: list[Params], settings: str = "", python_version: str = "", cluster: bool = False, folder: Path = ROOT / FOLDER
+) -> Path:
     """Fill the folder for these studies and for a Python of the given version, by default this one; return it.
 
-    With the packages of the `cluster` engine, where it is to be used there. What lies there already is kept. Raises UserError
-    when a package, a pinned wheel or a local folder cannot be had.
+    With the packages of the `cluster` engine, where it is to be used there. What lies there already is kept. Its page says
+    which command runs the same studies there: what `settings` (as for SET) says of them stays, but for places of this
+    machine. Raises UserError when a package, a wheel, texts or a model cannot be had.
     """
     (folder / WHEELS).mkdir(parents=True, exist_ok=True)
     for lock in (LOCK, CLUSTER_LOCK)[: 1 + cluster]:
@@ -42,17 +46,17 @@ def make(studies: list[Params], python_version: str = "", cluster: bool = False,
     for params in studies:
         for wheel in wheels_of(params):
             _bring(artifacts.fetch(wheel, params.cache_path), folder / WHEELS)
-    settings = dict(_local_folders(studies, folder))
+    own = {name: value for name, value in parse_settings(settings).items() if name not in RUN_ONLY}
+    own |= dict(_texts_and_models(studies, folder))
     version = python_version or f"{sys.version_info.major}.{sys.version_info.minor}"
-    atomic_write_text(folder / "README.md", _page(studies, settings, version, cluster))
+    atomic_write_text(folder / "README.md", _page(studies, own, version, cluster))
     return folder
 
 
 def wheels_of(params: Params) -> list[Wheel]:
     """List the pinned wheels that a study reads: of its encoder, and of its data unless they are local or on the hub."""
     encoder = pretrained.MODELS[params.model].wheels if params.model in pretrained.MODELS else ()
-    own = params.dataset == "newsgroup" and (params.data_source == "wheel" or params.data_source == "auto" and not params.data_dir)
-    return [*encoder, *([artifacts.NEWSGROUP_WHEEL] if own else [])]
+    return [*encoder, *([artifacts.NEWSGROUP_WHEEL] if sources.source_of(params) == "wheel" else [])]
 
 
 def _download(lock: Path, folder: Path, python_version: str) -> None:
@@ -65,21 +69,36 @@ def _download(lock: Path, folder: Path, python_version: str) -> None:
         raise UserError(f"bundle: {' '.join(said[-1].removeprefix('ERROR: ').split())[:160]}")
 
 
-def _local_folders(studies: list[Params], folder: Path) -> Iterator[tuple[str, str]]:
-    """Copy data and models of this machine; yield the settings that name them in the bundle."""
+def _texts_and_models(studies: list[Params], folder: Path) -> Iterator[tuple[str, str]]:
+    """Bring texts and models that are no pinned wheels, of this machine and of the hub; yield the settings that name them in the bundle."""
+    if {sources.source_of(params) for params in studies} & {"data_dir", "hub"}:
+        for params in studies:
+            _bring_texts(params, folder / DATA)
+        yield "data_source", "data_dir"
+        yield "data_dir", f"{folder.name}/{DATA}"
     for params in studies:
-        if params.data_dir:
-            for source in sorted((ROOT / params.data_dir).glob(f"{params.dataset}*")):
-                _bring(source, folder / DATA)
-            yield "data_dir", f"{folder.name}/{DATA}"
-        if (model := pretrained.place(params)) and params.model not in pretrained.MODELS:
-            _bring(model, folder / MODELS)
-            yield "model", f"{folder.name}/{MODELS}/{model.name}"
+        if params.model not in (pretrained.RANDOM, *pretrained.MODELS):
+            name = Path(params.model).name
+            _bring(pretrained.place(params) or pretrained.snapshot(params), folder / MODELS, name)
+            yield "model", f"{folder.name}/{MODELS}/{name}"
 
 
-def _bring(source: Path, folder: Path) -> None:
-    """Copy a file or folder, whole or not at all, unless it is there."""
-    target, partial = folder / source.name, folder / f".{source.name}.partial-{os.getpid()}"
+def _bring_texts(params: Params, folder: Path) -> None:
+    """Copy a person's own tables; of texts from elsewhere write the rows that the study draws from."""
+    if sources.source_of(params) == "data_dir":
+        source = sources.own_path(params)
+        _bring(source, folder, source.name)
+    elif not (target := folder / params.dataset).exists():
+        frames, _ = sources.read(params)
+        with in_one_piece(target) as partial:
+            partial.mkdir()
+            for split, frame in frames.items():
+                frame.to_parquet(partial / f"{split}.parquet")
+
+
+def _bring(source: Path, folder: Path, name: str = "") -> None:
+    """Copy a file or folder, whole or not at all, unless it is there; `name`: what it is called from then on."""
+    target, partial = folder / (name or source.name), folder / f".{name or source.name}.partial-{os.getpid()}"
     folder.mkdir(parents=True, exist_ok=True)
     if target.exists():
         return
@@ -92,7 +111,13 @@ def _bring(source: Path, folder: Path) -> None:
 
 
 def _page(studies: list[Params], settings: dict[str, str], version: str, cluster: bool) -> str:
-    words = [f"PROFILE={studies[0].profile}", f'DATASETS="{" ".join(dict.fromkeys(params.dataset for params in studies))}"']
-    words += [f'SET="{" ".join(f"{name}={value}" for name, value in settings.items())}"'] if settings else []
-    extras = "".join(f", {what}" for name, what in (("data_dir", "your data"), ("model", "your model")) if name in settings)
+    datasets, seeds = (" ".join(dict.fromkeys(str(getattr(params, name)) for params in studies)) for name in ("dataset", "seed"))
+    words = [f"PROFILE={studies[0].profile}", f'DATASETS="{datasets}"', f'SEEDS="{seeds}"']
+    words += [_set(write_settings(settings))] if settings else []
+    extras = "".join(f", {what}" for name, what in (("data_dir", "the texts"), ("model", "the model")) if name in settings)
     return PAGE.format(python=version, extras=extras, settings=" ".join(words), engine=" ENGINE=dask" * cluster)
+
+
+def _set(settings: str) -> str:
+    """Write settings as a shell hands them to make."""
+    return f'SET="{settings}"' if not set(settings) & set('"\\$`!') else f"SET={shlex.quote(settings)}"

@@ -24,8 +24,6 @@ HARMLESS = (
     "model/memory.py", "model/together.py", "nodes/calibration.py", "nodes/contract.py", "nodes/fingerprint.py", "nodes/parallel.py",
     "nodes/progress.py", "nodes/store.py", "nodes/weights_in_use.py",
 )  # fmt: skip
-# What transformers reads of a model's folder: weights, configuration, and a tokeniser of any kind.
-MODEL_FILES = ("*.safetensors", "*.json", "vocab*", "merges.txt", "*.model", "*.vocab", "*.bpe", "*.codes")
 # These count only in a study that trains models together; how many at a time changes nothing but rounding.
 TOGETHER = ("model/batched_training.py", "model/given_dropout.py", "model/step_graph.py", "nodes/compute_together.py")
 # They decide where walks go, not what is measured on the way.
@@ -112,7 +110,7 @@ def of_model(params: Params) -> list[str]:
     if params.model in pretrained.MODELS:
         return [pretrained.MODELS[params.model].files[pretrained.WEIGHTS]]
     if folder := pretrained.place(params):
-        files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
+        files = sorted({path for pattern in pretrained.FILES for path in folder.glob(pattern) if path.is_file()})
         return [f"{path.name} {_sha256_of(path, path.stat().st_mtime_ns)}" for path in files]
     return [params.model, *filter(None, [pretrained.commit(params)])]
 
