@@ -119,7 +119,8 @@ def notebook_body(
 
     Images beyond IMAGE_BUDGET are written beside `target`, if one is given.
     """
-    body, _ = PageExporter(links=links or {}, target=target).from_notebook_node(notebook)
+    body, _ = _exporter().from_notebook_node(notebook, {"links": links or {}, "target": target})
+    body = _move_images(body, target) if target else body
     soup = BeautifulSoup(body, "html.parser")
     sections = [
         (heading.get("id"), heading.find(string=True).strip())
@@ -187,9 +188,12 @@ class CleanOutputs(Preprocessor):
 
 
 class PageExporter(HTMLExporter):
-    """Export the cells only, in the classic markup, without the page around them, scripts or styles."""
+    """Export the cells only, in the classic markup, without the page around them, scripts or styles.
 
-    def __init__(self, links: Mapping[str, str], target: Path | None = None):
+    `links` and `target` of its resources are those of `markdown.render`.
+    """
+
+    def __init__(self):
         config = Config()
         config.NbConvertBase.display_data_priority = SHOWN_TYPES
         # no address of a script may remain, whatever a template does with it
@@ -197,17 +201,18 @@ class PageExporter(HTMLExporter):
         super().__init__(
             config=config, template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True
         )
-        self.links, self.target = links, target
         for step in (CoalesceStreamsPreprocessor(), CleanOutputs()):
             self.register_preprocessor(step, enabled=True)
 
     @pass_context
     def markdown2html(self, context, source):
-        return markdown.render(source, self.links, self.target)
+        return markdown.render(source, context["resources"]["links"], context["resources"]["target"])
 
-    def from_notebook_node(self, notebook, resources=None, **options):
-        html, resources = super().from_notebook_node(notebook, resources, **options)
-        return (_move_images(html, self.target) if self.target else html), resources
+
+@cache
+def _exporter() -> PageExporter:
+    """Return the exporter of all pages: its templates take a second to compile."""
+    return PageExporter()
 
 
 def _clean_data(kind: str, value: str) -> str:
