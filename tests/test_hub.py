@@ -9,11 +9,12 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from hub_stand_in import COMMIT, Hub
+from bad_inputs import encoder
+from hub_stand_in import COMMIT, Hub, Repository
 
 from paperlib.common.places import ROOT
 
-# HF_ENDPOINT is read at import: every case needs a process of its own.
+# HF_ENDPOINT is read at import: each hub needs a process of its own. Of each case what was found, or the error's one line.
 SCRIPT = """
 import json, sys, time
 import datasets.config
@@ -23,14 +24,35 @@ sleep = time.sleep
 time.sleep = lambda seconds: sleep(min(seconds, 0.05))
 from paperlib import params
 from paperlib.common.errors import UserError
+{finding}
+told = []
+for profile, dataset, settings in json.loads(sys.argv[1]):
+    p = params.load(profile, dataset, 0, settings)
+    try:
+        told.append(found(p))
+    except UserError as error:
+        told.append(str(error))
+print(json.dumps(told))
+"""
+OF_TEXTS = """
 from paperlib.data import sources
-settings = json.loads(sys.argv[1])
-p = params.load("paper", "agnews", 0, {"hub_revision": "refs/convert/parquet", "hub_config": "default", **settings})
-try:
-    frames, names = sources.read(p)
-    print(json.dumps({split: frame.to_dict("list") for split, frame in frames.items()}))
-except UserError as error:
-    print(json.dumps(str(error)))
+def found(p):
+    return {split: frame.to_dict("list") for split, frame in sources.read(p)[0].items()}
+"""
+# Its weights, how many layers, what its tokeniser says, what a study knows it by, and the files that a bundle would take.
+OF_MODELS = """
+import hashlib
+from paperlib.data import pretrained
+from paperlib.model import encoder
+from paperlib.nodes import fingerprint
+def found(p):
+    model, tokenizer = encoder.load_model(p, list("abcd")), encoder.load_tokenizer(p)
+    weights = hashlib.sha256()
+    for name, tensor in sorted(model.base_model.state_dict().items()):
+        weights.update(tensor.numpy().tobytes())
+    files = [] if pretrained.place(p) else sorted(path.name for path in pretrained.snapshot(p).iterdir())
+    pieces = tokenizer(["the boat", "a captain"])["input_ids"]
+    return [weights.hexdigest(), len(encoder.layers(model)), pieces, fingerprint.of_model(p), files]
 """
 
 
@@ -44,51 +66,33 @@ def parquet(n: int, column: str = "text") -> bytes:
     return stream.getvalue()
 
 
-# Models by their names on the hub: of each its weights, how many layers, what its tokeniser says, and what a study knows it by, or the error's one line.
-MODEL_SCRIPT = """
-import hashlib, json, sys
-from paperlib import params
-from paperlib.common.errors import UserError
-from paperlib.data import pretrained
-from paperlib.model import encoder
-from paperlib.nodes import fingerprint
-found = []
-for name in json.loads(sys.argv[1])["model"]:
-    p = params.load("smoke", "newsgroup", 0, {"device": "cpu", "model": name})
-    try:
-        model, tokenizer = encoder.load_model(p, list("abcd")), encoder.load_tokenizer(p)
-        weights = hashlib.sha256()
-        for name, tensor in sorted(model.base_model.state_dict().items()):
-            weights.update(tensor.numpy().tobytes())
-        found.append([weights.hexdigest(), len(encoder.layers(model)), tokenizer(["the boat", "a captain"])["input_ids"], fingerprint.of_model(p)])
-        if len(found) == 1:
-            found[0].append(sorted(path.name for path in pretrained.snapshot(p).iterdir()))
-    except UserError as error:
-        found.append(str(error))
-print(json.dumps(found))
-"""
-
-
-def load(hub: Hub | None, tmp_path, script=SCRIPT, **settings):
-    """Read train and test, or what another script does, from the stand-in, or without a network; return what it printed: rows, or the error's one line."""
-    environment = {**os.environ, "HF_ENDPOINT": hub.address if hub else "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": str(int(not hub))}
+def load(repositories: dict[str, Repository] | None, home, finding, cases):
+    """Do in a process of its own what `finding` says of each case, from the stand-in or (None) without a network; return what it told."""
+    address = Hub(repositories).address if repositories is not None else "http://127.0.0.1:9"
+    environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_OFFLINE": str(int(repositories is None))}
     environment |= {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
     environment |= {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])}
-    done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(settings)], env=environment, capture_output=True, text=True, timeout=300
-    )
+    command = [sys.executable, "-c", SCRIPT.replace("{finding}", finding), json.dumps(cases)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
-def files() -> dict[str, bytes]:
-    return {"default/train/0000.parquet": parquet(6000), "default/test/0000.parquet": parquet(2000)}
+def texts(tmp_path_factory) -> dict:
+    """Return what was read of each of these datasets, by name."""
+    files = {"default/train/0000.parquet": parquet(6000), "default/test/0000.parquet": parquet(2000)}
+    hub = {name: Repository(files, fault) for name, fault in
+           {"some/whole": "", "some/missing": "missing", "some/half": "half", "some/slow": "slow"}.items()}  # fmt: skip
+    hub["some/wrong"] = Repository({name: parquet(300, column="body") for name in files})
+    asked = {"some/whole": 64, "some/whole of five": 5, **dict.fromkeys([*hub][1:], 2)}
+    common = {"hub_revision": "refs/convert/parquet", "hub_config": "default"}
+    cases = [("paper", "agnews", {"hub_id": name.split(" ")[0], "hub_slices": slices, **common}) for name, slices in asked.items()]
+    return dict(zip(asked, load(hub, tmp_path_factory.mktemp("texts"), OF_TEXTS, cases)))
 
 
-def test_slices_cover_a_sorted_corpus_and_leave_the_rest(files, tmp_path):
-    hub = Hub(files)
-    frames = load(hub, tmp_path, hub_slices=5)
+def test_slices_cover_a_sorted_corpus_and_leave_the_rest(texts):
+    frames = texts["some/whole of five"]
     assert len(frames["train"]["text"]) == len(frames["test"]["text"]) == 500
     rows = [int(text.split()[1]) for text in frames["train"]["text"]]
     assert sorted({row // 100 for row in rows}) == [0, 15, 30, 44, 59]  # row groups, of 60
@@ -96,44 +100,36 @@ def test_slices_cover_a_sorted_corpus_and_leave_the_rest(files, tmp_path):
     assert set(frames["train"]["label"]) == {0, 1, 2, 3}
 
 
-def test_all_rows_arrive_when_there_are_few_row_groups(files, tmp_path):
-    frames = load(Hub(files), tmp_path, hub_slices=64)
+def test_all_rows_arrive_when_there_are_few_row_groups(texts):
+    frames = texts["some/whole"]
     assert len(frames["train"]["text"]) == 6000 and len(set(frames["train"]["text"])) == 6000
 
 
 @pytest.mark.parametrize("fault", ["missing", "half", "slow"])
-def test_a_hub_that_fails_is_one_line(fault, files, tmp_path):
-    message = load(Hub(files, fault), tmp_path, hub_slices=2)
+def test_a_hub_that_fails_is_one_line(fault, texts):
+    message = texts[f"some/{fault}"]
     assert isinstance(message, str), "rows were read from a broken hub"
-    assert message.startswith("fancyzhx/ag_news (train) could not be loaded: ") and "data_dir" in message
+    assert message.startswith(f"some/{fault} (train) could not be loaded: ") and "data_dir" in message
     assert "\n" not in message
 
 
-def test_wrong_columns_are_named(files, tmp_path):
-    wrong = {name: parquet(300, column="body") for name in files}
-    message = load(Hub(wrong), tmp_path, hub_slices=2)
-    assert message == "fancyzhx/ag_news: no column 'text'; there are: body, label, id; set text_fields=[body]"
+def test_wrong_columns_are_named(texts):
+    assert texts["some/wrong"] == "some/wrong: no column 'text'; there are: body, label, id; set text_fields=[body]"
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """Return the folder of a small encoder, and its files by name."""
-    from bad_inputs import encoder
-
-    folder = encoder(tmp_path_factory.mktemp("saved"))
-    return folder, {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def test_a_model_of_the_hub_is_the_model_in_a_folder(saved, tmp_path):
+def test_a_model_of_the_hub_is_the_model_in_a_folder(tmp_path):
     """Asked for by name: weights, layers and tokeniser are those that were put there, and stay so when the hub moves on."""
-    folder, files = saved
-    others = {"some/adapted": {**files, "adapter_config.json": b"{}"}, "some/nothing": None}
-    of_hub, adapted, nothing = load(Hub(files, others=others), tmp_path, MODEL_SCRIPT, model=["some/encoder", *others])
+    folder, home = encoder(tmp_path), tmp_path / "home"
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    more = {"adapter_config.json": b"{}", "onnx/config.json": b"{}", "notes.txt": b""}
+    hub = {"some/encoder": Repository(files | {"onnx/config.json": b"{}", "notes.txt": b""}), "some/adapted": Repository(files | more)}
+    case = lambda name: ("smoke", "newsgroup", {"device": "cpu", "model": name})  # noqa: E731
+    of_hub, adapted, nothing = load(hub, home, OF_MODELS, [case("some/encoder"), case("some/adapted"), case("some/nothing")])
+    assert of_hub[1] > 0 and of_hub[3:] == [["some/encoder", COMMIT], sorted(files)]
     assert adapted == "model some/adapted: there is an adapter beside it, adapter_config.json: merge it into the weights first"
     assert nothing.startswith("model some/nothing could not be loaded: ") and "\n" not in nothing
-    again, in_a_folder, unknown = load(None, tmp_path, MODEL_SCRIPT, model=["some/encoder", str(folder), "some/other"])
-    assert again == of_hub and of_hub[3:] == [["some/encoder", COMMIT], sorted(files)]
-    assert in_a_folder[:3] == of_hub[:3] and of_hub[1] > 0
+    again, in_a_folder, unknown = load(None, home, OF_MODELS, [case("some/encoder"), case(str(folder)), case("some/other")])
+    assert again == of_hub and in_a_folder[:3] == of_hub[:3]
     assert unknown.startswith("model some/other could not be loaded: ") and "\n" not in unknown
-    moved = Hub({**files, "model.safetensors": b"of another day"}, commit="b" * 40)
-    assert load(moved, tmp_path, MODEL_SCRIPT, model=["some/encoder"]) == [of_hub], "a study goes on with what it began with"
+    moved = {"some/encoder": Repository({**files, "model.safetensors": b"of another day"}, commit="b" * 40)}
+    assert load(moved, home, OF_MODELS, [case("some/encoder")]) == [of_hub], "a study goes on with what it began with"
