@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paperlib.common.errors import UserError
-from paperlib.data import contents, sources, splits, subsets, tables
+from paperlib.data import contents, pretrained, sources, splits, subsets, tables
 from paperlib.model import encoder
 from paperlib.model.device import precision_of
 from paperlib.nodes import fingerprint
@@ -702,6 +702,22 @@ def test_a_study_whose_texts_have_changed_since_it_was_begun_is_not_gone_on_with
     monkeypatch.setattr(subsets, "draw", lambda frames, params: {s: frame.sample(frac=1, random_state=1) for s, frame in drawn(frames, params).items()})
     with pytest.raises(UserError, match="^newsgroup: its texts are no longer those with which this study was begun"):
         Study(params).node((0,))
+    compute._bench.cache_clear()
+
+
+def test_a_study_whose_model_on_the_hub_has_moved_since_it_was_begun_is_not_gone_on_with(tmp_path, monkeypatch):
+    from paperlib.nodes import compute
+    from paperlib.tree import Study
+
+    params, held = smoke_params(tmp_path, epochs=1), {"commit": "a" * 40}
+    monkeypatch.setattr(pretrained, "commit", lambda params: held["commit"])
+    assert Study(params).node(()).record["model_commit"] == "a" * 40
+    compute._bench.cache_clear()
+    held["commit"] = "b" * 40
+    with pytest.raises(UserError, match="^model random-bert: this study was begun with its commit aaaaaaaaaaaa, and here is bbbbbbbbbbbb: remove its outputs"):
+        Study(params).node((0,))
+    held["commit"] = "a" * 40
+    Study(params).node((0,))
     compute._bench.cache_clear()
 
 

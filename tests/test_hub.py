@@ -39,12 +39,11 @@ from paperlib.data import sources
 def found(p):
     return {split: frame.to_dict("list") for split, frame in sources.read(p)[0].items()}
 """
-# Its weights, how many layers, what its tokeniser says, what a study knows it by, and the files that a bundle would take.
+# Its weights, how many layers, what its tokeniser says, its commit, and the files that a bundle would take.
 OF_MODELS = """
 import hashlib
 from paperlib.data import pretrained
 from paperlib.model import encoder
-from paperlib.nodes import fingerprint
 def found(p):
     model, tokenizer = encoder.load_model(p, list("abcd")), encoder.load_tokenizer(p)
     weights = hashlib.sha256()
@@ -52,7 +51,7 @@ def found(p):
         weights.update(tensor.numpy().tobytes())
     files = [] if pretrained.place(p) else sorted(path.name for path in pretrained.snapshot(p).iterdir())
     pieces = tokenizer(["the boat", "a captain"])["input_ids"]
-    return [weights.hexdigest(), len(encoder.layers(model)), pieces, fingerprint.of_model(p), files]
+    return [weights.hexdigest(), len(encoder.layers(model)), pieces, pretrained.commit(p), files]
 """
 
 
@@ -125,7 +124,7 @@ def test_a_model_of_the_hub_is_the_model_in_a_folder(tmp_path):
     hub = {"some/encoder": Repository(files | {"onnx/config.json": b"{}", "notes.txt": b""}), "some/adapted": Repository(files | more)}
     case = lambda name: ("smoke", "newsgroup", {"device": "cpu", "model": name})  # noqa: E731
     of_hub, adapted, nothing = load(hub, home, OF_MODELS, [case("some/encoder"), case("some/adapted"), case("some/nothing")])
-    assert of_hub[1] > 0 and of_hub[3:] == [["some/encoder", COMMIT], sorted(files)]
+    assert of_hub[1] > 0 and of_hub[3:] == [COMMIT, sorted(files)]
     assert adapted == "model some/adapted: there is an adapter beside it, adapter_config.json: merge it into the weights first"
     assert nothing.startswith("model some/nothing could not be loaded: ") and "\n" not in nothing
     again, in_a_folder, unknown = load(None, home, OF_MODELS, [case("some/encoder"), case(str(folder)), case("some/other")])

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -95,24 +94,16 @@ def place(params: Params) -> Path | None:
 
 
 def commit(params: Params) -> str:
-    """Return the commit of a model of the hub: the one that this computer has got of `model_revision`, else the present one.
+    """Return the commit of a model of the hub that this computer holds as `model_revision`; "" of any other model, and before it is fetched.
 
-    A study goes on with the commit that it began with, whatever the hub holds by then. "" of any other model, and where
-    the hub does not say.
+    It is the one that is loaded from then on, whatever the hub holds by then: nobody is asked.
     """
-    of_hub = params.model not in (RANDOM, *MODELS) and not params.model.startswith((".", "/")) and place(params) is None
-    return _commit(params.model, params.model_revision) if of_hub else ""
-
-
-@lru_cache
-def _commit(name: str, revision: str) -> str:
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache  # asked for by few studies
-
-    try:
-        known = try_to_load_from_cache(name, CONFIG, revision=revision)
-        return Path(known if isinstance(known, str) else hf_hub_download(name, CONFIG, revision=revision)).parent.name
-    except Exception:  # of a dozen kinds; who loads the model says what is wrong
+    if params.model in (RANDOM, *MODELS) or params.model.startswith((".", "/")) or place(params):
         return ""
+    from huggingface_hub import try_to_load_from_cache  # few studies need it
+
+    held = try_to_load_from_cache(params.model, CONFIG, revision=params.model_revision)
+    return Path(held).parent.name if isinstance(held, str) else ""
 
 
 def snapshot(params: Params) -> Path:

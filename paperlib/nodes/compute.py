@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from paperlib import ablation, signals
 from paperlib.common import hardware
 from paperlib.common.errors import UserError
-from paperlib.data import subsets
+from paperlib.data import pretrained, subsets
 from paperlib.data.subsets import Batch, Dataset
 from paperlib.model import batched_training, encoder, memory, together, training
 from paperlib.model.device import device_of, forward_context
@@ -131,6 +131,7 @@ def _results(model: PreTrainedModel, removed: Removed, done: training.Training, 
         "seconds": {"fine_tune": done.seconds, "evaluate": time.perf_counter() - started},
         "trained_on": None if done is training.UNTRAINED else hardware.computes(device_of(bench.params).type),
         "texts": bench.dataset.fingerprint,
+        "model_commit": pretrained.commit(bench.params),
     }
 
 
@@ -171,8 +172,13 @@ def _bench(params_json: str, study: str) -> Bench:
         batch.update({name: tensor.to(device) for name, tensor in batch.items()})
     model, store = encoder.load_model(params, dataset.class_names, tokenizer), store_of(params)
     begun = store.read(())
-    if begun is not None and begun.record["texts"] != dataset.fingerprint:  # the hub's rows have moved, say
-        raise UserError(f"{params.dataset}: its texts are no longer those with which this study was begun: remove its outputs, or bring them back")
+    if begun is not None:  # what is on the hub may have moved
+        changed = "remove its outputs, or bring them back"
+        if begun.record["texts"] != dataset.fingerprint:
+            raise UserError(f"{params.dataset}: its texts are no longer those with which this study was begun: {changed}")
+        now = pretrained.commit(params)
+        if (was := begun.record.get("model_commit", now)) != now:
+            raise UserError(f"model {params.model}: this study was begun with its commit {was[:12]}, and here is {now[:12]}: {changed}")
     if params.model not in contract.OURS and begun is None:  # a study that was begun has passed
         contract.check(model, params)
     model = encoder.restrict_vocabulary(model, dataset.token_ids)

@@ -112,7 +112,7 @@ def of_model(params: Params) -> list[str]:
     if folder := pretrained.place(params):
         files = sorted({path for pattern in pretrained.FILES for path in folder.glob(pattern) if path.is_file()})
         return [f"{path.name} {_sha256_of(path, path.stat().st_mtime_ns)}" for path in files]
-    return [params.model, *filter(None, [pretrained.commit(params)])]
+    return [params.model]  # its revision is a parameter
 
 
 def of_code(*places: str, without: Collection[str] = ()) -> str:
