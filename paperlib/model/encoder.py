@@ -204,9 +204,10 @@ def _from_pretrained(auto_class, params: Params, **kwargs):
     elif name.startswith((".", "/")):
         raise UserError(f"model: there is no folder {name}")
     try:
-        if find_adapter_config_file(str(name), revision=revision):
+        loaded = auto_class.from_pretrained(name, revision=revision, trust_remote_code=False, **kwargs)
+        if find_adapter_config_file(str(name), revision=revision):  # which is left out without a word, or not, as a package is there or not
             raise UserError(f"model {params.model}: there is an adapter beside it, adapter_config.json: merge it into the weights first")
-        return auto_class.from_pretrained(name, revision=revision, trust_remote_code=False, **kwargs)
+        return loaded
     except UserError:
         raise
     except Exception as error:  # OSError, ValueError, hub and safetensors errors: all mean that there is no model
