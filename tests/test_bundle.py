@@ -64,9 +64,9 @@ def test_data_and_model_of_this_machine_come_along(gathered, tmp_path):
 
 
 def settings_of(folder):
-    """Return the settings of the command that a bundle's page gives, as a shell and then the command line read them."""
+    """Return the settings of the command that a bundle's page gives, as a shell, make and then the command line read them."""
     line = next(line for line in (folder / "README.md").read_text().splitlines() if line.startswith("make reproduce"))
-    return P.parse_settings(dict(word.partition("=")[::2] for word in shlex.split(line)[2:]).get("SET", ""))
+    return P.parse_settings(dict(word.partition("=")[::2] for word in shlex.split(line)[2:]).get("SET", "").replace("$$", "$"))
 
 
 @pytest.mark.parametrize("name", ["plain", "two words", "it's", 'a "b"', "$HOME", "back`tick"])

@@ -119,5 +119,5 @@ def _page(studies: list[Params], settings: dict[str, str], version: str, cluster
 
 
 def _set(settings: str) -> str:
-    """Write settings as a shell hands them to make."""
-    return f'SET="{settings}"' if not set(settings) & set('"\\$`!') else f"SET={shlex.quote(settings)}"
+    """Write settings as they are typed for make, to which a dollar begins a variable."""
+    return f'SET="{settings}"' if not set(settings) & set('"\\$`!') else f"SET={shlex.quote(settings.replace('$', '$$'))}"
