@@ -102,7 +102,10 @@ def commit(params: Params) -> str:
         return ""
     from huggingface_hub import try_to_load_from_cache  # few studies need it
 
-    held = try_to_load_from_cache(params.model, CONFIG, revision=params.model_revision)
+    try:
+        held = try_to_load_from_cache(params.model, CONFIG, revision=params.model_revision)
+    except ValueError:  # no name of a repository, which is said by who loads it
+        return ""
     return Path(held).parent.name if isinstance(held, str) else ""
 
 
