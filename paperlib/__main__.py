@@ -12,7 +12,7 @@ import traceback
 import warnings
 
 from paperlib import params as parameters
-from paperlib.common import places, refusals
+from paperlib.common import escape, places, refusals
 from paperlib.common.errors import UserError, words_of
 from paperlib.common.places import ROOT
 from paperlib.params import Params
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         if options.debug:
             traceback.print_exc()
-        print(f"paperlib: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"paperlib: {escape.one_line(error)}", file=sys.stderr)
         return USER_FAULT
     except KeyboardInterrupt:
         print("\npaperlib: interrupted; the same command goes on from here", file=sys.stderr)

@@ -1,7 +1,6 @@
 """The tree: whoever asks, in whatever order, however often interrupted, a node has the same numbers."""
 
 import math
-import os
 
 import numpy as np
 import pandas as pd
@@ -89,13 +88,7 @@ def of_strategy(frame, name):
     return frame[frame["strategy"] == name].drop(columns=CLOCK, errors="ignore").reset_index(drop=True)
 
 
-# One of each way of choosing; of the twelve signals, one each of activations, gradients, weights and attention. Every walk in make torture.
-EVERY_WALK = [*STRATEGIES, *CONTROLS, *ORDINARY, "Random-All-1", "Random-Inner-1"]
-ALIKE = {*SIGNALS} - {"Task-Relevance-MI", "Gradient-Fisher", "Weight-Norm", "Attention-Weight"} | {"Random-All-1", "Bottom-Drop", "Middle-Out"}
-ALONE = EVERY_WALK if os.environ.get("PAPERLIB_KILLS") else [name for name in EVERY_WALK if name not in ALIKE]
-
-
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", [*STRATEGIES, *CONTROLS, *ORDINARY, "Random-All-1", "Random-Inner-1"])
 def test_one_strategy_alone_gives_the_numbers_of_all_together(name, together, tmp_path):
     alone = Study(
         together.params.replace(output_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))

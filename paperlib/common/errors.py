@@ -1,5 +1,7 @@
 """The one exception whose message is written for the person at the keyboard, and the words of all others."""
 
+from paperlib.common import escape
+
 LONGEST = 160  # characters of a library's words in a message
 
 
@@ -13,4 +15,4 @@ class UserError(Exception):
 
 def words_of(error: BaseException) -> str:
     """Return what a library's error says, on one line and not at length; its kind where it says nothing."""
-    return " ".join(str(error).split())[:LONGEST] or type(error).__name__
+    return escape.one_line(error)[:LONGEST] or type(error).__name__

@@ -83,6 +83,7 @@ MPNET = Pretrained(
     unpacked=438_670_602,
 )
 MODELS = {"all-MiniLM-L6-v2": MINILM, "all-mpnet-base-v2": MPNET}
+OURS = (RANDOM, *MODELS)  # names that are neither folders nor on the hub
 
 
 def place(params: Params) -> Path | None:
@@ -98,7 +99,7 @@ def commit(params: Params) -> str:
 
     It is the one that is loaded from then on, whatever the hub holds by then: nobody is asked.
     """
-    if params.model in (RANDOM, *MODELS) or params.model.startswith((".", "/")) or place(params):
+    if params.model in OURS or params.model.startswith((".", "/")) or place(params):
         return ""
     from huggingface_hub import try_to_load_from_cache  # few studies need it
 
@@ -109,13 +110,17 @@ def commit(params: Params) -> str:
     return Path(held).parent.name if isinstance(held, str) else ""
 
 
+def revision(params: Params) -> str:
+    """Return the revision of a model of the hub to load: the commit that this computer holds, or the one that is asked for."""
+    return commit(params) or params.model_revision
+
+
 def snapshot(params: Params) -> Path:
     """Return the folder of the hub's own cache that holds the files of a model of the hub; raises UserError when they cannot be had."""
     from huggingface_hub import snapshot_download
 
     try:
-        revision = commit(params) or params.model_revision
-        return Path(snapshot_download(params.model, revision=revision, allow_patterns=list(FILES), ignore_patterns="*/*"))
+        return Path(snapshot_download(params.model, revision=revision(params), allow_patterns=list(FILES), ignore_patterns="*/*"))
     except Exception as error:  # of a dozen kinds
         raise UserError(f"model {params.model} could not be fetched: {words_of(error)}") from None
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from paperlib.common.errors import UserError
+from paperlib.common import escape
+from paperlib.common.errors import LONGEST, UserError
 from paperlib.common.files import atomic_write_text, in_one_piece
 from paperlib.common.messages import shown
 from paperlib.common.places import ROOT
@@ -66,7 +67,7 @@ def _download(lock: Path, folder: Path, python_version: str) -> None:
     done = subprocess.run([*command, "--dest", str(folder), "--requirement", str(lock)], capture_output=True, text=True)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
-        raise UserError(f"bundle: {' '.join(said[-1].removeprefix('ERROR: ').split())[:160]}")
+        raise UserError(f"bundle: {escape.one_line(said[-1].removeprefix('ERROR: '))[:LONGEST]}")
 
 
 def _texts_and_models(studies: list[Params], folder: Path) -> Iterator[tuple[str, str]]:
@@ -77,7 +78,7 @@ def _texts_and_models(studies: list[Params], folder: Path) -> Iterator[tuple[str
         yield "data_source", "data_dir"
         yield "data_dir", f"{folder.name}/{DATA}"
     for params in studies:
-        if params.model not in (pretrained.RANDOM, *pretrained.MODELS):
+        if params.model not in pretrained.OURS:
             name = Path(params.model).name
             _bring(pretrained.place(params) or pretrained.snapshot(params), folder / MODELS, name)
             yield "model", f"{folder.name}/{MODELS}/{name}"

@@ -8,6 +8,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
+from paperlib.common import escape
 from paperlib.common.errors import words_of
 from paperlib.common.files import atomic_write_bytes
 from paperlib.common.messages import Fault, shown, unit_name
@@ -35,7 +36,7 @@ def execute(name: str, params: Params, settings: str, kernel: Kernel) -> Fault |
         _failed_copy(name, params).unlink(missing_ok=True)
     except PapermillExecutionError as error:
         kernel.stop()
-        said = " ".join(str(error.evalue).split())[:200]
+        said = escape.one_line(error.evalue)[:200]
         of_user = error.ename == "UserError"
         return _fault(said if of_user else f"{error.ename}: {said}", partial, name, params, of_user)
     except (DeadKernelError, RuntimeError) as error:

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from paperlib.common import escape
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_bytes, atomic_write_json, sha256_file
 from paperlib.common.messages import shown
@@ -75,5 +76,5 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except UserError as error:
-        print(f"paperlib: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"paperlib: {escape.one_line(error)}", file=sys.stderr)
         sys.exit(2)

@@ -91,7 +91,7 @@ def load_model(
 
 def own_config(params: Params) -> PretrainedConfig:
     """Return the configuration that a model comes with; an empty one for ours, which are known, lest they are fetched for it."""
-    return PretrainedConfig() if params.model in (pretrained.RANDOM, *pretrained.MODELS) else _from_pretrained(AutoConfig, params)
+    return PretrainedConfig() if params.model in pretrained.OURS else _from_pretrained(AutoConfig, params)
 
 
 def layer_numbers(model: PreTrainedModel) -> list[int]:
@@ -196,7 +196,7 @@ def count_parameters(model: PreTrainedModel) -> int:
 
 
 def _from_pretrained(auto_class, params: Params, **kwargs):
-    name, revision = params.model, pretrained.commit(params) or params.model_revision
+    name, revision = params.model, pretrained.revision(params)
     if name in pretrained.MODELS:
         pretrained.folder(name, params.cache_path)
     if folder := pretrained.place(params):

@@ -50,7 +50,7 @@ def processes_at_a_time(params: Params, memory: float) -> int | None:
 def _bytes_of_process(name: str, params_json: str) -> float:
     """Estimate the bytes of a process that trains: its table holds at most the tokens in use, once the whole one was read."""
     params = Params.model_validate_json(params_json)
-    config = AutoConfig.from_pretrained(name, revision=wheels.commit(params) or params.model_revision, local_files_only=True, trust_remote_code=False)
+    config = AutoConfig.from_pretrained(name, revision=wheels.revision(params), local_files_only=True, trust_remote_code=False)
     with torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(config)
     whole, (ids, width) = sum(p.numel() for p in model.parameters()), model.get_input_embeddings().weight.shape

@@ -12,14 +12,12 @@ from transformers import PreTrainedModel
 
 from paperlib import ablation, signals
 from paperlib.common.errors import UserError
-from paperlib.data import pretrained
 from paperlib.data.subsets import Batch
 from paperlib.model import checkpoint, encoder, training
 from paperlib.model.device import precision_of
 from paperlib.model.families import first_token_only, given_to
 from paperlib.params import Params
 
-OURS = (pretrained.RANDOM, *pretrained.MODELS)  # the tests have said it of these
 EXAMPLES, TOKENS, LAYERS = 8, 12, 2
 RELATIVE = 1e-4  # of the largest logit: what rounding may do
 REMOVALS = ([0], [1], [0, 1])
