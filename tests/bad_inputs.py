@@ -67,6 +67,8 @@ COMMAND_LINES = {
     "repeats of many digits": Bad(r"command line: repeats '1{79}… is not a whole number up to 999999", f"--repeats {'1' * 5000}", command="bench"),
     "seed in both": Bad("command line: give seeds with SEEDS, or one with SET, not both", "--seeds 1 2 --set seed=3"),
     "another seed by SET": Bad("command line: give seeds with SEEDS, or one with SET, not both", "--seeds 1 --set seed=3"),
+    "a revision of a model that is not on the hub": Bad(
+        "model_revision: revisions are the hub's, and random-bert is not from there: leave it out", "--set model_revision=v2"),
     "two seeds to compress by": Bad("SEEDS and SET give two seeds, 1 and 3: give one", "--seed 1 --set seed=3", command="compress"),
     "two models to compress": Bad("MODEL and SET name two models, 'a/b' and 'random-bert': name one", "--model a/b --set model=random-bert", command="compress"),
     "a source of a table": Bad("data_source: says where a dataset of params/datasets is, and DATA is a table of your own: leave it out",

@@ -7,7 +7,8 @@ import subprocess
 
 import pandas as pd
 import pytest
-from conftest import smoke_params
+from bad_inputs import encoder
+from conftest import files_under, smoke_params
 from test_artifacts import make_wheel, offline  # noqa: F401
 
 from paperlib import params as P
@@ -33,6 +34,23 @@ def gathered(offline, tmp_path, monkeypatch):  # noqa: F811
     return make
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Return a function that copies a small encoder to a folder."""
+    saved = encoder(tmp_path_factory.mktemp("encoder"))
+    return lambda place: shutil.copytree(saved, place)
+
+
+def rows(of="text"):
+    return pd.DataFrame({of: [f"the captain of boat {i}, 007 NA " for i in range(200)], "label": [i % 20 for i in range(200)]})
+
+
+def tables(folder):
+    folder.mkdir(parents=True)
+    for split in ("train", "test"):
+        rows().iloc[:: 1 if split == "train" else -2].to_csv(folder / f"{split}.csv", index=False)
+
+
 def test_packages_and_pinned_wheels_come_together(gathered):
     folder = gathered()
     assert sorted(path.name for path in (folder / "wheels").iterdir()) == [
@@ -53,14 +71,64 @@ def test_packages_of_the_cluster_come_along_where_it_is_wanted(gathered, offline
     assert not list((gathered() / "wheels").glob("tiny_engine*")) and "dask" not in (tmp_path / "bundle" / "README.md").read_text()
 
 
-def test_data_and_model_of_this_machine_come_along(gathered, tmp_path):
-    for name in ("mine/newsgroup", "mine/other", "my model"):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "file").write_text(name)
-    folder = gathered(data_source="auto", data_dir=str(tmp_path / "mine"), model=str(tmp_path / "my model"))
+def test_data_and_model_of_this_machine_come_along(gathered, model, tmp_path):
+    for name in ("newsgroup", "other"):
+        tables(tmp_path / "mine" / name)
+    folder = gathered(data_source="auto", data_dir=str(tmp_path / "mine"), model=str(model(tmp_path / "my model")))
     assert settings_of(folder) == {"data_source": "data_dir", "data_dir": "bundle/data", "model": "bundle/models/my model"}
-    assert (folder / "data" / "newsgroup" / "file").read_text() == "mine/newsgroup"
-    assert not (folder / "data" / "other").exists() and (folder / "models" / "my model" / "file").exists()
+    assert sha256_folder(folder / "data" / "newsgroup") == sha256_folder(tmp_path / "mine" / "newsgroup")
+    assert not (folder / "data" / "other").exists() and sha256_folder(folder / "models" / "my model") == sha256_folder(tmp_path / "my model")
+    assert sha256_folder(folder / "params") == sha256_folder(P.PARAMS_DIR), "with what the person's own files of datasets and profiles say"
+
+
+def test_what_lies_there_of_before_makes_room(gathered, model, tmp_path):
+    """Another model of that name, other texts of that dataset."""
+    tables(tmp_path / "mine" / "newsgroup")
+    gathered(data_source="auto", data_dir=str(tmp_path / "mine"), model=str(model(tmp_path / "a" / "x")))
+    other = model(tmp_path / "b" / "x")
+    (other / "vocab.txt").write_text("of another day")
+    rows().to_csv(tmp_path / "newsgroup.csv", index=False)
+    folder = gathered(data_source="auto", data_dir=str(tmp_path), model=str(other))
+    assert sha256_folder(folder / "models" / "x") == sha256_folder(other)
+    assert files_under(folder / "data") == ["newsgroup.csv"]
+
+
+@pytest.mark.parametrize("harm, says", [
+    (lambda place: (place / "x" / "model.safetensors").unlink(), "model .*x could not be loaded: "),
+    (lambda place: shutil.rmtree(place / "x") or (place / "x").mkdir(), "model .*x could not be loaded: "),
+    (lambda place: shutil.rmtree(place / "newsgroup") or (place / "newsgroup").mkdir(), "newsgroup: there is no train"),
+    (lambda place: (place / "x" / "notes.txt").symlink_to(place / "nowhere"), "bundle: .*x cannot be copied "),
+    (lambda place: (place / "bundle").write_text("a file"), "bundle: .*bundle cannot be filled "),
+    (lambda place: (place / "bundle").mkdir() or (place / "bundle" / "wheels").write_text("a file"), "bundle: .*bundle cannot be filled "),
+], ids=["no weights", "no model", "no texts", "a link to nowhere", "no folder", "no folder in it"])  # fmt: skip
+def test_what_cannot_be_used_there_is_no_bundle(harm, says, gathered, model, tmp_path):
+    tables(tmp_path / "newsgroup")
+    harm(model(tmp_path / "x").parent)
+    with pytest.raises(UserError, match=says) as said:
+        gathered(data_source="auto", data_dir=str(tmp_path), model=str(tmp_path / "x"))
+    assert "\n" not in str(said.value) and not (tmp_path / "bundle" / "README.md").exists()
+
+
+def test_an_interrupted_copy_leaves_what_was_there(gathered, model, tmp_path, monkeypatch):
+    asked = {"model": str(model(tmp_path / "x")), "data_source": "made"}
+    folder = gathered(**asked)
+    before = files_under(folder)
+
+    def interrupted(source, target):
+        target.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bundle.shutil, "copytree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        gathered(**asked)
+    assert files_under(folder) == [name for name in before if name != "README.md"], "and no page says that it is whole"
+
+
+def test_datasets_that_take_different_models_need_a_bundle_each(tmp_path):
+    studies = [smoke_params(tmp_path, dataset, model=model) for dataset, model in (("agnews", "a/x"), ("imdb", "b/x"))]
+    with pytest.raises(UserError, match="^bundle: agnews and imdb take different models: "):
+        bundle.make(studies, folder=tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
 
 
 def settings_of(folder):
@@ -70,27 +138,29 @@ def settings_of(folder):
 
 
 @pytest.mark.parametrize("name", ["plain", "two words", "it's", 'a "b"', "$HOME", "back`tick"])
-def test_the_page_gives_the_command_of_the_same_studies(name, gathered, tmp_path):
-    (tmp_path / name).mkdir()
-    folder = gathered(typed="train_size=48 workers=1 cache_dir=/here", seeds=(0, 2), model=str(tmp_path / name))
-    assert settings_of(folder) == {"train_size": 48, "model": f"bundle/models/{name}"}, "places of this machine, and its workers, stay here"
+def test_the_page_gives_the_command_of_the_same_studies(name, gathered, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "check_inputs", lambda params: ())
+    typed = "train_size=48 training_axis=true model_revision=v1 workers=1 cache_dir=/here"
+    folder = gathered(typed=typed, seeds=(0, 2), model=str(model(tmp_path / name)))
+    own = {"train_size": 48, "training_axis": True, "model": f"bundle/models/{name}"}
+    assert settings_of(folder) == own, "places of this machine, its workers, and what the hub calls a model stay here"
     assert 'PROFILE=smoke DATASETS="newsgroup" SEEDS="0 2" SET=' in (folder / "README.md").read_text()
 
 
-def test_what_the_hub_holds_comes_along_as_files(gathered, tmp_path, monkeypatch):
-    """On a machine without a network the study is of the same rows, in the same order, and of the model's own files."""
-    rows = pd.DataFrame({"text": [f"text {i}, 007 NA " for i in range(80)], "label": [i % 20 for i in range(80)]})
-    monkeypatch.setattr(hub, "read_slices", lambda params, split: rows.iloc[: 40 if split == "test" else 80])
-    (tmp_path / "snapshot").mkdir()
-    (tmp_path / "snapshot" / "config.json").write_text("{}")
-    monkeypatch.setattr(pretrained, "snapshot", lambda params: tmp_path / "snapshot")
-    of_hub = smoke_params(tmp_path, data_source="hub", model="some/encoder")
-    folder = gathered(data_source="hub", model="some/encoder")
-    assert settings_of(folder) == {"data_source": "data_dir", "data_dir": "bundle/data", "model": "bundle/models/encoder"}
-    assert (folder / "models" / "encoder" / "config.json").exists()
-    there = smoke_params(tmp_path, data_source="data_dir", data_dir=str(folder / "data"))
-    (frames, names), (same, same_names) = sources.read(of_hub), sources.read(there)
-    assert names == same_names and all(frames[split].equals(same[split]) for split in ("train", "test"))
+@pytest.mark.parametrize("names", [[], [f"class {i}" for i in range(20)]], ids=["names in the table", "names given"])
+def test_what_the_hub_holds_comes_along_as_files(names, gathered, model, tmp_path, monkeypatch):
+    """On a machine without a network the study is of the same rows, in the same order, by the same names, and of the model's own files."""
+    words = rows("headline").assign(label=lambda frame: frame["label"].map("of {:02}".format)) if not names else rows("headline")
+    monkeypatch.setattr(hub, "read_slices", lambda params, split: words.iloc[: 100 if split == "test" else 200])
+    monkeypatch.setattr(pretrained, "snapshot", lambda params: model(tmp_path / "snapshot"))
+    asked = {"data_source": "hub", "model": "some/encoder", "text_fields": ["headline"], "class_names": names}
+    of_hub, folder = smoke_params(tmp_path, **asked), gathered(typed="text_fields=[headline]", **asked)
+    where = {"data_source": "data_dir", "data_dir": "bundle/data", "text_fields": ["text"], "label_field": "label"}
+    assert settings_of(folder) == {**where, "model": "bundle/models/encoder"}
+    assert sha256_folder(folder / "models" / "encoder") == sha256_folder(tmp_path / "snapshot")
+    there = smoke_params(tmp_path, **where | {"data_dir": str(folder / "data")}, class_names=names)
+    (frames, found), (same, same_names) = sources.read(of_hub), sources.read(there)
+    assert len(found) == 20 and found == same_names and all(frames[split].equals(same[split]) for split in ("train", "test"))
 
 
 def test_texts_that_are_not_there_are_named(gathered, tmp_path):

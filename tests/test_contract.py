@@ -167,6 +167,16 @@ def test_a_setting_that_asks_for_what_is_so_anyway_does_not_matter(said, tmp_pat
     encoder.load_model(smoke_params(tmp_path, model=saved(tmp_path / "model", **said)), list("abc"))
 
 
+def test_code_of_a_models_own_is_not_left_out(tmp_path):
+    """As of a BERT whose positions its own class counts in another way: plain BERT would be another model."""
+    path = tmp_path / "model"
+    params = smoke_params(tmp_path, model=saved(path))
+    said = json.loads((path / "config.json").read_text()) | {"auto_map": {"AutoModel": "modeling.OwnBert"}}
+    (path / "config.json").write_text(json.dumps(said))
+    with pytest.raises(UserError, match="^model .*: its config.json names code of its own .* where BertForSequenceClassification of transformers is meant, take auto_map out$"):
+        contract.check(encoder.load_model(params, list("abc")), params)
+
+
 def test_a_family_that_has_the_option_is_let_in(tmp_path):
     AutoModelForSequenceClassification.from_config(AutoConfig.for_model("esm", **SIZES, position_embedding_type="rotary")).save_pretrained(tmp_path / "model")
     encoder.load_model(smoke_params(tmp_path, model=str(tmp_path / "model")), list("abc"))

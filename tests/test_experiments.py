@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from paperlib import params as P
 from paperlib import signals
+from paperlib.data import pretrained
 from paperlib.model import training
 from paperlib.names import SIGNALS
 from paperlib.nodes import fingerprint, store
@@ -136,6 +137,19 @@ def test_models_that_are_trained_in_another_way_are_not_shared(at_home, trained,
     Study(usual).node(())
     Study(at_home(**changes)).node(())
     assert len(trained) == 2 and store_of(at_home(**changes)).relatives == {}
+
+
+def test_what_was_trained_of_another_commit_is_not_shared(at_home, trained, monkeypatch):
+    held = {"commit": "a" * 40}
+    monkeypatch.setattr(pretrained, "commit", lambda params: held["commit"])
+    first, other, third = at_home(), at_home(mi_bins=3), at_home(mi_bins=5)
+    Study(first).node((0,))
+    held["commit"] = "b" * 40
+    assert Study(other).node((0,)).record["model_commit"] == "b" * 40 and len(trained) == 4
+    held["commit"] = "a" * 40
+    assert Study(third).node((0,)).record["model_commit"] == "a" * 40 and len(trained) == 4
+    held["commit"] = ""
+    assert all(store_of(params).read((0,)) for params in (first, other, third)), "records are read where no commit is held"
 
 
 def test_a_study_with_a_place_of_its_own_finds_what_was_moved_aside(tmp_path, trained):

@@ -10,6 +10,7 @@ from paperlib import params as parameters
 from paperlib.common.files import sha256_file
 from paperlib.common.messages import Fault
 from paperlib.common.places import REFERENCE
+from paperlib.data import pretrained
 from paperlib.driver import execution, run, unit
 from paperlib.evidence import comparisons, other_encoder, provenance, tables, units
 
@@ -81,6 +82,25 @@ def test_a_copy_of_a_units_folder_is_no_unit(tmp_path):
         shutil.copytree(params.unit_dir, params.unit_dir.with_name(name))
     assert units.comparable(params) == [("newsgroup", 0)]
     assert len(comparisons.results_of(params).steps) == len(tables.read(params.unit_dir, "steps"))
+
+
+def test_units_of_another_commit_of_a_hubs_model_are_no_part_of_a_study(tmp_path, monkeypatch):
+    held, studies = {"commit": ""}, {}
+    monkeypatch.setattr(pretrained, "commit", lambda params: held["commit"])
+    for dataset, commit in (("newsgroup", "a" * 40), ("imdb", "b" * 40), ("yelp", "")):
+        held["commit"], studies[dataset] = commit, laid(tmp_path, dataset=dataset)
+        units.executed("02_ablation", studies[dataset]).parent.mkdir()
+        units.executed("02_ablation", studies[dataset]).write_text(EMPTY)
+        before = units.provenance(studies[dataset].unit_dir)
+        unit._record(studies[dataset], "02_ablation", time.time())
+        provenance.write(studies[dataset].unit_dir / units.PROVENANCE, before | units.provenance(studies[dataset].unit_dir) | {"complete": True})
+    fresh = lambda: [dataset for dataset, params in studies.items() if units.is_fresh("02_ablation", params)]  # noqa: E731
+    assert fresh() == [*studies], "where no commit is held, nothing can be said"
+    assert [units.comparable(params) for params in studies.values()] == [
+        [("newsgroup", 0), ("yelp", 0)], [("imdb", 0), ("yelp", 0)], [("imdb", 0), ("newsgroup", 0), ("yelp", 0)],
+    ]  # fmt: skip
+    held["commit"] = "b" * 40
+    assert fresh() == ["imdb", "yelp"]
 
 
 def test_the_seconds_of_a_unit_are_those_of_all_its_runs(tmp_path):

@@ -711,13 +711,18 @@ def test_a_study_whose_model_on_the_hub_has_moved_since_it_was_begun_is_not_gone
 
     params, held = smoke_params(tmp_path, epochs=1), {"commit": "a" * 40}
     monkeypatch.setattr(pretrained, "commit", lambda params: held["commit"])
-    assert Study(params).node(()).record["model_commit"] == "a" * 40
+    assert Study(params).node((0,)).record["model_commit"] == "a" * 40
     compute._bench.cache_clear()
     held["commit"] = "b" * 40
-    with pytest.raises(UserError, match="^model random-bert: this study was begun with its commit aaaaaaaaaaaa, and here is bbbbbbbbbbbb: remove its outputs"):
-        Study(params).node((0,))
+    said = ": this study was begun with its commit aaaaaaaaaaaa, and here is bbbbbbbbbbbb: remove its outputs"
+    with pytest.raises(UserError, match=f"^model random-bert{said}"):
+        compute.bench_of(params)
+    for harm in (lambda: None, (params.unit_dir / "nodes" / "original.json").unlink):  # whichever of its records is left
+        harm()
+        with pytest.raises(UserError, match=f"^model{said}"):
+            Study(params)
     held["commit"] = "a" * 40
-    Study(params).node((0,))
+    Study(params).node((1,))
     compute._bench.cache_clear()
 
 

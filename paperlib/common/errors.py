@@ -15,4 +15,5 @@ class UserError(Exception):
 
 def words_of(error: BaseException) -> str:
     """Return what a library's error says, on one line and not at length; its kind where it says nothing."""
-    return escape.one_line(error)[:LONGEST] or type(error).__name__
+    said = escape.one_line(error) or type(error).__name__
+    return said if len(said) <= LONGEST else f"{said[:LONGEST].rpartition(' ')[0] or said[:LONGEST]} …"

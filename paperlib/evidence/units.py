@@ -82,7 +82,7 @@ def is_fresh(name: str, params: Params, record: dict | None = None) -> bool:
     """
     record = provenance(params.unit_dir) if record is None else record
     run = record.get("notebooks", {}).get(name)
-    if not run or run.get("fingerprint") != expected(name, params):
+    if not run or run.get("fingerprint") != expected(name, params) or not _is_of_commit(record, pretrained.commit(params)):
         return False
     if name == "03_strategies" and _harmed_records(params):  # it computes them again
         return False
@@ -150,13 +150,14 @@ def provenance(folder: Path) -> dict:
 def comparable(params: Params, asked: str = "") -> list[tuple[str, int]]:
     """List the finished units (dataset, seed) of the profile that share these parameters, but for dataset and seed.
 
-    Units run with other settings stay on disk and are left out: numbers of different studies are never mixed. So are,
-    where a notebook on request is `asked` for, those for which it was not run. A kept reference that is laid out is one
-    study, as it was when it was kept.
+    Units run with other settings, or of another commit of the hub's model, stay on disk and are left out: numbers of
+    different studies are never mixed. So are, where a notebook on request is `asked` for, those for which it was not run.
+    A kept reference that is laid out is one study, as it was when it was kept.
     """
     settings, laid_out, found = settings_of(params), is_laid_out(params), []
+    commit = provenance(params.unit_dir).get("model_commit") or pretrained.commit(params)
     for folder, record in finished(params.profile_dir).items():
-        ours = record.get("settings") == settings and (not asked or asked in record.get("asked", []))
+        ours = record.get("settings") == settings and (not asked or asked in record.get("asked", [])) and _is_of_commit(record, commit)
         if _is_sound(folder, record) and (ours or laid_out):
             found.append((record["parameters"]["dataset"], record["parameters"]["seed"]))
     return found
@@ -187,6 +188,11 @@ def of_other_encoders(params: Params) -> dict[Path, dict]:
         if len(encoders) == 1 and not encoders & {params.model, pretrained.RANDOM}:
             found |= there
     return found
+
+
+def _is_of_commit(record: dict, commit: str) -> bool:
+    """Say whether a unit is of a commit of its model; one that says nothing, or nothing to compare it with, is."""
+    return not commit or record.get("model_commit", commit) == commit
 
 
 def _is_sound(folder: Path, record: dict) -> bool:

@@ -28,6 +28,9 @@ def check(model: PreTrainedModel, params: Params) -> None:
 
     Nothing is written, and no random number is drawn that others could miss.
     """
+    if getattr(model.config, "auto_map", None):
+        raise UserError(f"model {params.model}: its config.json names code of its own (auto_map), and without that it may be another model: it is not run here; "
+                        f"where {type(model).__name__} of transformers is meant, take auto_map out")
     if len(encoder.layer_numbers(model)) < LAYERS:
         raise UserError(f"model {params.model}: a study chooses among layers, and the model has {len(encoder.layer_numbers(model))} of them")
     try:

@@ -40,6 +40,7 @@ MEASURING = {
     "sparsity_threshold": {"Weight-Sparsity"},
 }
 MEASURING_CODE = ("signals.py", "model/per_example_gradients.py")
+MAIN = "main"  # the revision that is meant where none is said
 RESOLVED = {"device", "precision", "data_source"}  # what `auto` comes to counts, not how it was asked for
 DISTILLING = {"kd_alpha", "kd_temperature", "kd_t_squared"}
 
@@ -106,13 +107,16 @@ def _files_of(params: Params) -> dict[str, Path]:
 
 
 def of_model(params: Params) -> list[str]:
-    """Return what identifies the pretrained weights."""
+    """Return what identifies the pretrained weights; raises UserError where a revision is asked for of what has none."""
+    folder = pretrained.place(params)
+    if (folder or params.model in pretrained.OURS) and params.model_revision != MAIN:
+        raise UserError(f"model_revision: revisions are the hub's, and {params.model} is not from there: leave it out")
     if params.model in pretrained.MODELS:
         return [pretrained.MODELS[params.model].files[pretrained.WEIGHTS]]
-    if folder := pretrained.place(params):
+    if folder:
         files = sorted({path for pattern in pretrained.FILES for path in folder.glob(pattern) if path.is_file()})
         return [f"{path.name} {_sha256_of(path, path.stat().st_mtime_ns)}" for path in files]
-    return [params.model]  # its revision is a parameter
+    return [params.model]  # its revision is a parameter, and the records say which commit that was
 
 
 def of_code(*places: str, without: Collection[str] = ()) -> str:

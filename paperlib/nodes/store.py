@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_json, in_one_piece
 from paperlib.common.records import ORIGINAL, STUDY_FILE, is_node, read_sealed, seal
+from paperlib.data import pretrained
 from paperlib.nodes import weights_in_use
 from paperlib.nodes.fingerprint import of_measuring, of_study, of_training
 from paperlib.nodes.node import Node, Removed, label, parse_label
@@ -32,22 +33,38 @@ class Store:
 
     `training` is the fingerprint of the fine-tunes alone: studies that measure other signals of the same models share
     their weights, and everything else that was recorded in one of the folders that `beside` returns.
+
+    `commit` returns the commit of a model of the hub that this computer holds, "" of any other model. A fingerprint knows
+    such a model by its name alone, so that records can be read where it is not held: one study is of one commit.
     """
 
     def __init__(
         self, folder: Path, weights: Path, fingerprint: str, limit_gb: float, training: str = "",
-        measuring: dict[str, str] | None = None, beside: Callable[[], Sequence[Path]] = tuple
+        measuring: dict[str, str] | None = None, beside: Callable[[], Sequence[Path]] = tuple, commit: Callable[[], str] = str
     ):  # fmt: skip
         self.folder, self.fingerprint, self.training = folder, fingerprint, training or fingerprint
-        self.weights, self.limit_bytes = weights / self.training[:16], limit_gb * 1e9
+        self._all_weights, self.limit_bytes, self._commit = weights, limit_gb * 1e9, commit
         self.measuring = measuring or {}  # by what each signal is measured (fingerprint.of_measuring)
         self._beside = beside  # asked when it is wanted: records are moved aside meanwhile
 
+    @property
+    def weights(self) -> Path:
+        """Folder of the weights of all studies that train as this one does."""
+        return self._all_weights / "-".join(filter(None, (self.training[:16], self._commit()[:16])))
+
     def claim(self) -> None:
-        """Make `folder` hold this study's records, moving those of another study aside."""
+        """Make `folder` hold this study's records, moving those of another study aside.
+
+        Raises UserError where they are of another commit of the model than the one that this computer holds.
+        """
         owner = self._owner()
         if owner != self.fingerprint:
             self._make_way(owner)
+        if now := self._commit():
+            for name in self.labels():
+                if not self._is_of_commit(record := read_sealed(self._record_path(parse_label(name))) or {}, now):
+                    was = record["model_commit"][:12]
+                    raise UserError(f"model: this study was begun with its commit {was}, and here is {now[:12]}: remove its outputs, or bring them back")
         if _study_in(self.folder).get("fingerprint") != self.fingerprint:
             atomic_write_json(self.folder / STUDY_FILE, seal(self._stamps() | {"measuring": self.measuring}))
 
@@ -86,7 +103,7 @@ class Store:
         found = {}
         for folder, measuring in self.relatives.items():
             record = read_sealed(folder / self._record_path(removed).name) or {}
-            if (record.get("training"), record.get("removed")) == (self.training, label(removed)):
+            if (record.get("training"), record.get("removed")) == (self.training, label(removed)) and self._is_of_commit(record, self._commit()):
                 if record["fingerprint"] == self.fingerprint:
                     return record
                 found = _together(found, self._measured_alike(record, measuring))
@@ -180,6 +197,11 @@ class Store:
                 held -= files[path].st_size
                 path.unlink(missing_ok=True)
 
+    @staticmethod
+    def _is_of_commit(record: dict, now: str) -> bool:
+        """Say whether a record is of the commit `now` of its model; one that says nothing, or nothing to compare it with, is."""
+        return not now or record.get("model_commit", now) in ("", now)
+
     def _stamps(self) -> dict[str, str]:
         return {"fingerprint": self.fingerprint, "training": self.training}
 
@@ -212,7 +234,8 @@ class Store:
 def store_of(params: Params) -> Store:
     """Return the store of this study."""
     weights, beside = params.cache_path / "weights", partial(_record_folders, params)
-    return Store(params.unit_dir / "nodes", weights, of_study(params), params.cache_gb, of_training(params), of_measuring(params), beside)
+    return Store(params.unit_dir / "nodes", weights, of_study(params), params.cache_gb, of_training(params), of_measuring(params), beside,
+                 commit=lambda: pretrained.commit(params))  # fmt: skip
 
 
 def _record_folders(params: Params) -> list[Path]:
