@@ -145,6 +145,7 @@ def test_what_was_trained_of_another_commit_is_not_shared(at_home, trained, monk
     first, other, third = at_home(), at_home(mi_bins=3), at_home(mi_bins=5)
     Study(first).node((0,))
     held["commit"] = "b" * 40
+    assert store_of(other).known() == 0
     assert Study(other).node((0,)).record["model_commit"] == "b" * 40 and len(trained) == 4
     held["commit"] = "a" * 40
     assert Study(third).node((0,)).record["model_commit"] == "a" * 40 and len(trained) == 4

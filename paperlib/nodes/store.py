@@ -128,7 +128,8 @@ class Store:
     def known(self) -> int:
         """Count the models that need not be trained again, here or in a relative."""
         folders = [self.folder] * (_study_in(self.folder).get("training") == self.training) + list(self.relatives)
-        return len({path.name for folder in folders for path in folder.glob("*.json") if is_node(path.stem)})
+        paths, now = [path for folder in folders for path in folder.glob("*.json") if is_node(path.stem)], self._commit()
+        return len({path.name for path in paths if not now or self._is_of_commit(read_sealed(path) or {}, now)})
 
     def labels(self) -> list[str]:
         """List the labels of the records present, sound or not; "" is the original model."""
