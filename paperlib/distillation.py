@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from paperlib.common.errors import UserError, words_of
 from paperlib.common.files import atomic_write_json, in_one_piece, sha256_folder
-from paperlib.common.records import read_sealed, seal
+from paperlib.common.records import is_of_commit, read_sealed, seal
 from paperlib.model import encoder, training
 from paperlib.nodes import compute, parallel
 from paperlib.nodes.fingerprint import DISTILLING, of_code, of_study
@@ -36,8 +36,8 @@ def distil(study: Study, student: Node, place: Path | None = None) -> dict:
     place = place or study.params.unit_dir
     path, folder = place / RECORD, place / STUDENT
     fingerprint = _fingerprint(study.params, student.removed)
-    record = _read(path)
-    if record.get("fingerprint") == fingerprint and record["student_sha256"] == sha256_folder(folder):
+    record, commit = _read(path), study.node(()).record.get("model_commit", "")
+    if record.get("fingerprint") == fingerprint and is_of_commit(record, commit) and record["student_sha256"] == sha256_folder(folder):
         return record
     pruned, root = (study.node(removed, {"validation_correct"}) for removed in (student.removed, ()))
     arguments = [(study.params, student.removed, into) for into in (folder, None)]
@@ -45,7 +45,7 @@ def distil(study: Study, student: Node, place: Path | None = None) -> dict:
     models = [_known("teacher", root), _known("pruned", pruned), *trained]
     for row, latency in zip(models, _latencies(study.params, student.removed)):
         row["latency_ms"] = latency
-    record = {"fingerprint": fingerprint, "removed": label(student.removed), "models": models}
+    record = {"fingerprint": fingerprint, "model_commit": commit, "removed": label(student.removed), "models": models}
     record = seal({**record, "student_sha256": sha256_folder(folder)})
     atomic_write_json(path, record)
     return record

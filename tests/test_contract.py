@@ -171,9 +171,12 @@ def test_code_of_a_models_own_is_not_left_out(tmp_path):
     """As of a BERT whose positions its own class counts in another way: plain BERT would be another model."""
     path = tmp_path / "model"
     params = smoke_params(tmp_path, model=saved(path))
-    said = json.loads((path / "config.json").read_text()) | {"auto_map": {"AutoModel": "modeling.OwnBert"}}
-    (path / "config.json").write_text(json.dumps(said))
-    with pytest.raises(UserError, match="^model .*: its config.json names code of its own .* where BertForSequenceClassification of transformers is meant, take auto_map out$"):
+    said = json.loads((path / "config.json").read_text())
+    for asked in ({"AutoModel": "modeling.BertModel"}, {"AutoConfig": "own.OwnConfig"}, {}):  # what transformers has by now under that name
+        (path / "config.json").write_text(json.dumps(said | {"auto_map": asked}))
+        contract.check(encoder.load_model(params, list("abc")), params)
+    (path / "config.json").write_text(json.dumps(said | {"auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "some/repository--modeling.OwnBert"}}))
+    with pytest.raises(UserError, match=r"^model .*: its config.json \(auto_map\) asks for OwnBert, .* BertForSequenceClassification may be another model"):
         contract.check(encoder.load_model(params, list("abc")), params)
 
 

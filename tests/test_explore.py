@@ -118,6 +118,14 @@ def test_a_run_is_shown_kept_and_compared(at_home):
     assert known.titles(again.shown) == ["default", "attention_weight=literal"], "a restarted kernel loses nothing"
 
 
+def test_what_only_the_model_refuses_is_said_where_the_cost_would_stand(at_home):
+    shown = Panel(at_home)
+    shown.form.set(model_revision="v2")
+    assert "revisions are the hub&#x27;s" in shown.cost.value and shown.command.value == "" and shown.run.disabled
+    shown.form.set(model_revision="main")
+    assert "models at hand" in shown.cost.value and not shown.run.disabled
+
+
 def test_a_run_can_be_stopped_and_goes_on(at_home):
     heard = []
     growth = Growth(at_home, WALKS, lambda node: (heard.append(node), growth.stop()))

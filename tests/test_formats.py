@@ -714,15 +714,27 @@ def test_a_study_whose_model_on_the_hub_has_moved_since_it_was_begun_is_not_gone
     assert Study(params).node((0,)).record["model_commit"] == "a" * 40
     compute._bench.cache_clear()
     held["commit"] = "b" * 40
-    said = ": this study was begun with its commit aaaaaaaaaaaa, and here is bbbbbbbbbbbb: remove its outputs"
-    with pytest.raises(UserError, match=f"^model random-bert{said}"):
+    with pytest.raises(UserError, match="^model random-bert: this study was begun with its commit aaaaaaaaaaaa, and here is bbbbbbbbbbbb: remove its outputs"):
         compute.bench_of(params)
+    said = "^this study was begun with commit aaaaaaaaaaaa of its model, and here is bbbbbbbbbbbb: remove its outputs, or bring that commit back$"
     for harm in (lambda: None, (params.unit_dir / "nodes" / "original.json").unlink):  # whichever of its records is left
         harm()
-        with pytest.raises(UserError, match=f"^model{said}"):
+        with pytest.raises(UserError, match=said):
             Study(params)
+    held["commit"] = ""
+    study = Study(params)  # the model is to be fetched yet
+    held["commit"] = "b" * 40
+    with pytest.raises(UserError, match=said):
+        study.node(())
+    assert study.store.read((0,)) and not study.store.read(()), "nothing of the other commit was written"
+    compute._bench.cache_clear()
     held["commit"] = "a" * 40
-    Study(params).node((1,))
+    study = Study(params)
+    study.node(())
+    held["commit"] = "b" * 40  # moved by another program while this one runs
+    with pytest.raises(UserError, match=said):
+        study.node((1,))
+    compute._bench.cache_clear()
     compute._bench.cache_clear()
 
 

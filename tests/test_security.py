@@ -20,7 +20,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from paperlib import distillation
 from paperlib.common import escape
-from paperlib.common.errors import UserError
+from paperlib.common.errors import UserError, words_of
 from paperlib.common.places import ROOT
 from paperlib.data import sources
 from paperlib.evidence import claims, provenance, table1
@@ -255,3 +255,20 @@ def test_a_study_writes_into_its_outputs_and_its_cache_only(reproduced):
     assert [str(path.relative_to(folder)) for part in ("home", "tmp") for path in (folder / part).rglob("*")] == []
     assert {path.name for path in folder.iterdir()} == {"home", "tmp", "out", "cache", "touched.txt"}
     assert {name.split("/")[0] for name in files_under(folder / "out")} == {"smoke"}
+
+
+@pytest.mark.parametrize("text, line", [
+    ("a\x1b[31mred\x07 \x9bwindow", "a [31mred window"), ("\u202egnp.exe\u2066", "gnp.exe"), ("می\u200cخواهم 👩\u200d🔬 c\u0301", "می\u200cخواهم 👩\u200d🔬 c\u0301"),
+    ("two\r\nlines\tand\x00 a\x85third", "two lines and a third"),
+], ids=["a terminal", "the other way round", "letters that join", "lines"])  # fmt: skip
+def test_a_line_steers_nothing_that_shows_it(text, line):
+    assert escape.one_line(text) == line
+
+
+@pytest.mark.parametrize("said, words", [
+    ("", "ValueError"), ("short", "short"), ("word " * 40, " ".join(["word"] * 31) + " …"), ("of " + "x" * 300, None),
+], ids=["nothing", "little", "much", "one long word"])  # fmt: skip
+def test_a_librarys_words_are_not_told_at_length(said, words):
+    told = words_of(ValueError(said))
+    assert words is None or told == words
+    assert len(told) <= 160 and (words or ("x" * 100 in told and told.endswith("…")))

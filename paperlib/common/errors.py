@@ -16,4 +16,8 @@ class UserError(Exception):
 def words_of(error: BaseException) -> str:
     """Return what a library's error says, on one line and not at length; its kind where it says nothing."""
     said = escape.one_line(error) or type(error).__name__
-    return said if len(said) <= LONGEST else f"{said[:LONGEST].rpartition(' ')[0] or said[:LONGEST]} …"
+    if len(said) <= LONGEST:
+        return said
+    cut = said[: LONGEST - 2]
+    words = cut.rpartition(" ")[0]
+    return f"{words if len(words) > LONGEST / 2 else cut} …"  # a word may be as long as a path

@@ -37,3 +37,11 @@ def harmed_records(folder: Path) -> list[Path]:
 def is_node(name: str) -> bool:
     """Say whether a file of this name, without suffix, holds a node's record."""
     return name == ORIGINAL or LABEL.fullmatch(name) is not None
+
+
+def is_of_commit(record: dict, commit: str) -> bool:
+    """Say whether a record is of this commit of a hub's model; where either says nothing, nothing speaks against it.
+
+    A fingerprint knows such a model by its name alone, so that results can be read where the model is not held.
+    """
+    return not commit or record.get("model_commit", "") in ("", commit)

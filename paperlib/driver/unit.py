@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from paperlib.common.files import sha256_file
 from paperlib.common.messages import Fault
+from paperlib.common.records import is_of_commit
+from paperlib.data import pretrained
 from paperlib.evidence import provenance, units
 from paperlib.nodes.fingerprint import of_study
 from paperlib.nodes.store import forget_others
@@ -60,7 +62,8 @@ def _record(params: Params, name: str, started: float) -> None:
     after a notebook on request, what is known of the run that made the unit.
     """
     known = units.provenance(params.unit_dir)
-    runs = {key: run for key, run in known.get("notebooks", {}).items() if run.get("fingerprint") == units.expected(key, params)}
+    before = known.get("notebooks", {}) if is_of_commit(known, pretrained.commit(params)) else {}
+    runs = {key: run for key, run in before.items() if run.get("fingerprint") == units.expected(key, params)}
     runs[name] = {
         "fingerprint": units.expected(name, params), "sha256": sha256_file(units.executed(name, params)), "study": of_study(params),
         "seconds": round(time.time() - started, 1),

@@ -9,7 +9,7 @@ from pathlib import Path
 from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file, sha256_folder
 from paperlib.common.places import ROOT, unit_folders
-from paperlib.common.records import harmed_records, read_sealed
+from paperlib.common.records import harmed_records, is_of_commit, read_sealed
 from paperlib.data import pretrained
 from paperlib.evidence import backing
 from paperlib.nodes import fingerprint
@@ -82,7 +82,7 @@ def is_fresh(name: str, params: Params, record: dict | None = None) -> bool:
     """
     record = provenance(params.unit_dir) if record is None else record
     run = record.get("notebooks", {}).get(name)
-    if not run or run.get("fingerprint") != expected(name, params) or not _is_of_commit(record, pretrained.commit(params)):
+    if not run or run.get("fingerprint") != expected(name, params) or not is_of_commit(record, pretrained.commit(params)):
         return False
     if name == "03_strategies" and _harmed_records(params):  # it computes them again
         return False
@@ -157,7 +157,7 @@ def comparable(params: Params, asked: str = "") -> list[tuple[str, int]]:
     settings, laid_out, found = settings_of(params), is_laid_out(params), []
     commit = provenance(params.unit_dir).get("model_commit") or pretrained.commit(params)
     for folder, record in finished(params.profile_dir).items():
-        ours = record.get("settings") == settings and (not asked or asked in record.get("asked", [])) and _is_of_commit(record, commit)
+        ours = record.get("settings") == settings and (not asked or asked in record.get("asked", [])) and is_of_commit(record, commit)
         if _is_sound(folder, record) and (ours or laid_out):
             found.append((record["parameters"]["dataset"], record["parameters"]["seed"]))
     return found
@@ -188,11 +188,6 @@ def of_other_encoders(params: Params) -> dict[Path, dict]:
         if len(encoders) == 1 and not encoders & {params.model, pretrained.RANDOM}:
             found |= there
     return found
-
-
-def _is_of_commit(record: dict, commit: str) -> bool:
-    """Say whether a unit is of a commit of its model; one that says nothing, or nothing to compare it with, is."""
-    return not commit or record.get("model_commit", commit) == commit
 
 
 def _is_sound(folder: Path, record: dict) -> bool:

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from paperlib import params as P
+from paperlib.common.errors import UserError
 from paperlib.explore import curves
 from paperlib.explore.cost import preview
 from paperlib.explore.form import Form
@@ -99,7 +100,12 @@ class Panel(widgets.VBox):
         changed = f"Differs: <b>{escape(self.form.params.experiment or 'nothing: the default study')}</b>"
         self.command.value = f"<code>{escape(self.form.command())}</code>"
         self.cost.value = f"<p>{changed}<br>counting models</p>"  # at once: a forest that must be grown anew takes seconds
-        self.cost.value = f"<p>{changed}<br>{escape(str(preview(self.form.params, self.walks.value)))}</p>"
+        try:
+            counted = preview(self.form.params, self.walks.value)
+        except UserError as error:  # what its model, or this computer, says of settings that are sound
+            self.cost.value, self.command.value, self.run.disabled = f"<b>{escape(str(error))}</b>", "", True
+            return
+        self.cost.value = f"<p>{changed}<br>{escape(str(counted))}</p>"
         self.run.disabled = self.growth is not None
 
     def _other_walks(self) -> None:

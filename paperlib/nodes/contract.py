@@ -28,9 +28,9 @@ def check(model: PreTrainedModel, params: Params) -> None:
 
     Nothing is written, and no random number is drawn that others could miss.
     """
-    if getattr(model.config, "auto_map", None):
-        raise UserError(f"model {params.model}: its config.json names code of its own (auto_map), and without that it may be another model: it is not run here; "
-                        f"where {type(model).__name__} of transformers is meant, take auto_map out")
+    if own := _own_code(model):
+        raise UserError(f"model {params.model}: its config.json (auto_map) asks for {own}, code of its own that is not run here, and "
+                        f"{type(model).__name__} may be another model; where that is meant, take auto_map out")
     if len(encoder.layer_numbers(model)) < LAYERS:
         raise UserError(f"model {params.model}: a study chooses among layers, and the model has {len(encoder.layer_numbers(model))} of them")
     try:
@@ -39,6 +39,12 @@ def check(model: PreTrainedModel, params: Params) -> None:
         if precision_of(params) == "bf16" and _holds(model, params.replace(precision="fp32")):
             raise UserError(f"{error}; try precision=fp32") from error
         raise
+
+
+def _own_code(model: PreTrainedModel) -> str:
+    """Return the class that a model's configuration asks for and transformers has not; "" where it has that one, or none is asked for."""
+    asked = [str(place).rpartition(".")[2] for name, place in (getattr(model.config, "auto_map", None) or {}).items() if name.startswith("AutoModel")]
+    return "" if {type(model).__name__, type(model.base_model).__name__} & {*asked} else next(iter(asked), "")
 
 
 def _holds(model: PreTrainedModel, params: Params) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_json, in_one_piece
-from paperlib.common.records import ORIGINAL, STUDY_FILE, is_node, read_sealed, seal
+from paperlib.common.records import ORIGINAL, STUDY_FILE, is_node, is_of_commit, read_sealed, seal
 from paperlib.data import pretrained
 from paperlib.nodes import weights_in_use
 from paperlib.nodes.fingerprint import of_measuring, of_study, of_training
@@ -43,14 +43,21 @@ class Store:
         measuring: dict[str, str] | None = None, beside: Callable[[], Sequence[Path]] = tuple, commit: Callable[[], str] = str
     ):  # fmt: skip
         self.folder, self.fingerprint, self.training = folder, fingerprint, training or fingerprint
-        self._all_weights, self.limit_bytes, self._commit = weights, limit_gb * 1e9, commit
+        self._all_weights, self.limit_bytes = weights, limit_gb * 1e9
+        self._ask, self._known_commit, self._compared = commit, commit(), False
         self.measuring = measuring or {}  # by what each signal is measured (fingerprint.of_measuring)
         self._beside = beside  # asked when it is wanted: records are moved aside meanwhile
 
     @property
     def weights(self) -> Path:
         """Folder of the weights of all studies that train as this one does."""
-        return self._all_weights / "-".join(filter(None, (self.training[:16], self._commit()[:16])))
+        return self._all_weights / "-".join(filter(None, (self.training[:16], self.commit[:16])))
+
+    @property
+    def commit(self) -> str:
+        """Commit of a hub's model: the one that was there first, "" until one is."""
+        self._known_commit = self._known_commit or self._ask()
+        return self._known_commit
 
     def claim(self) -> None:
         """Make `folder` hold this study's records, moving those of another study aside.
@@ -60,11 +67,7 @@ class Store:
         owner = self._owner()
         if owner != self.fingerprint:
             self._make_way(owner)
-        if now := self._commit():
-            for name in self.labels():
-                if not self._is_of_commit(record := read_sealed(self._record_path(parse_label(name))) or {}, now):
-                    was = record["model_commit"][:12]
-                    raise UserError(f"model: this study was begun with its commit {was}, and here is {now[:12]}: remove its outputs, or bring them back")
+        self._check_commit(self.commit)
         if _study_in(self.folder).get("fingerprint") != self.fingerprint:
             atomic_write_json(self.folder / STUDY_FILE, seal(self._stamps() | {"measuring": self.measuring}))
 
@@ -103,7 +106,7 @@ class Store:
         found = {}
         for folder, measuring in self.relatives.items():
             record = read_sealed(folder / self._record_path(removed).name) or {}
-            if (record.get("training"), record.get("removed")) == (self.training, label(removed)) and self._is_of_commit(record, self._commit()):
+            if (record.get("training"), record.get("removed")) == (self.training, label(removed)) and is_of_commit(record, self.commit):
                 if record["fingerprint"] == self.fingerprint:
                     return record
                 found = _together(found, self._measured_alike(record, measuring))
@@ -128,8 +131,8 @@ class Store:
     def known(self) -> int:
         """Count the models that need not be trained again, here or in a relative."""
         folders = [self.folder] * (_study_in(self.folder).get("training") == self.training) + list(self.relatives)
-        paths, now = [path for folder in folders for path in folder.glob("*.json") if is_node(path.stem)], self._commit()
-        return len({path.name for path in paths if not now or self._is_of_commit(read_sealed(path) or {}, now)})
+        paths, now = [path for folder in folders for path in folder.glob("*.json") if is_node(path.stem)], self.commit
+        return len({path.name for path in paths if not now or is_of_commit(read_sealed(path) or {}, now)})
 
     def labels(self) -> list[str]:
         """List the labels of the records present, sound or not; "" is the original model."""
@@ -137,7 +140,11 @@ class Store:
         return ["" if name == ORIGINAL else name for name in names if is_node(name)]
 
     def write(self, record: dict) -> Node:
-        """Write a record with its study's fingerprint and a checksum; return the node."""
+        """Write a record with its study's fingerprint and a checksum; return the node. Raises UserError as `claim` does."""
+        if not self._compared:  # a model may have been fetched since
+            self._check_commit(record.get("model_commit", ""))
+        if not is_of_commit(record, self.commit):
+            raise _of_another(self.commit, record["model_commit"])
         record = seal({**record, **self._stamps()})
         name = record["removed"] or ORIGINAL
         atomic_write_json(self.folder / f"{name}.json", record)
@@ -198,10 +205,12 @@ class Store:
                 held -= files[path].st_size
                 path.unlink(missing_ok=True)
 
-    @staticmethod
-    def _is_of_commit(record: dict, now: str) -> bool:
-        """Say whether a record is of the commit `now` of its model; one that says nothing, or nothing to compare it with, is."""
-        return not now or record.get("model_commit", now) in ("", now)
+    def _check_commit(self, now: str) -> None:
+        """Raise UserError where a record here is of another commit of the model than `now`."""
+        for name in self.labels() if now else []:
+            if not is_of_commit(record := read_sealed(self._record_path(parse_label(name))) or {}, now):
+                raise _of_another(record["model_commit"], now)
+        self._compared = bool(now)
 
     def _stamps(self) -> dict[str, str]:
         return {"fingerprint": self.fingerprint, "training": self.training}
@@ -230,6 +239,10 @@ class Store:
 
     def _weights_path(self, removed: Removed) -> Path:
         return self.weights / f"{label(removed) or ORIGINAL}.safetensors"
+
+
+def _of_another(was: str, now: str) -> UserError:
+    return UserError(f"this study was begun with commit {was[:12]} of its model, and here is {now[:12]}: remove its outputs, or bring that commit back")
 
 
 def store_of(params: Params) -> Store:
