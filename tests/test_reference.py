@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from conftest import smoke_params
 from PIL import Image
 
 from paperlib import params
+from paperlib.common import records
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
 from paperlib.driver import redrawing, run
@@ -22,7 +24,8 @@ from paperlib.evidence.estimates import Results
 from paperlib.report import kept_notebooks, reference, reference_pages
 from paperlib.report.kept import Kept
 
-FILES = {path: path.stat().st_size for path in reference.REFERENCE.rglob("*") if path.is_file()}
+UNFINISHED = sorted((reference.REFERENCE / "unfinished").glob("*.tar.xz"))  # records of units that a run is to go on with
+FILES = {path: path.stat().st_size for path in reference.REFERENCE.rglob("*") if path.is_file() and path not in UNFINISHED}
 PROFILES = sorted(path for path in reference.REFERENCE.glob("*") if (path / "claims.csv").exists())
 
 
@@ -38,6 +41,18 @@ def test_no_texts_or_weights_are_kept() -> None:
     alt_texts = {f"figure{n}{form}.alt.txt" for n in range(1, 9) for form in ("", "-narrow")} | {"compare.alt.txt"}
     assert {path.name for path in FILES if path.suffix == ".txt"} <= alt_texts
     assert max(FILES.values()) < 1_000_000 and sum(FILES.values()) < 15_000_000
+
+
+@pytest.mark.parametrize("archive", UNFINISHED, ids=lambda path: path.name)
+def test_of_what_is_not_finished_there_are_records_alone(archive: Path) -> None:
+    """Whole ones, of models: no texts, no weights, and nothing that would be unpacked elsewhere."""
+    assert archive.stat().st_size < 1_000_000 and archive.name in (archive.parent / "README.md").read_text()
+    with tarfile.open(archive) as packed:
+        members = [member for member in packed if not member.isdir()]
+        assert members and all(member.isfile() and re.fullmatch(r"outputs/[\w-]+/\w+/seed-\d+/nodes/[\w+-]+\.json", member.name) for member in members)
+        for member in members:
+            record = json.loads(packed.extractfile(member).read())
+            assert record == records.seal(record) and (member.name.endswith(records.STUDY_FILE) or records.is_node(Path(member.name).stem))
 
 
 def test_executed_notebooks_are_small_and_name_no_path() -> None:
