@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ def run(folder):
 
     Its processes note what Python writes; what else is new in the project meanwhile counts too, whoever wrote it.
     """
+    shutil.rmtree(folder, ignore_errors=True)  # half a study, of a process whose own tests ended first
     folder.mkdir()
     touched, started, before = folder / "touched.txt", time.time(), project_files()
     touched.write_text("")
