@@ -735,7 +735,6 @@ def test_a_study_whose_model_on_the_hub_has_moved_since_it_was_begun_is_not_gone
     with pytest.raises(UserError, match=said):
         study.node((1,))
     compute._bench.cache_clear()
-    compute._bench.cache_clear()
 
 
 def test_a_table_that_is_changed_is_read_anew_in_the_same_process(quiet, tmp_path):
