@@ -12,7 +12,9 @@ from paperlib.common.messages import Fault
 from paperlib.common.places import REFERENCE
 from paperlib.data import pretrained
 from paperlib.driver import execution, run, unit
-from paperlib.evidence import comparisons, other_encoder, provenance, tables, units
+from paperlib.evidence import comparisons, other_encoder, provenance, tables, two_runs, units
+from paperlib.model.device import precision_of
+from paperlib.nodes import fingerprint
 
 EMPTY = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 
@@ -101,6 +103,34 @@ def test_units_of_another_commit_of_a_hubs_model_are_no_part_of_a_study(tmp_path
     ]  # fmt: skip
     held["commit"] = "b" * 40
     assert fresh() == ["imdb", "yelp"]
+
+
+def test_units_of_another_precision_or_device_are_no_part_of_a_study(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprint, "resolved", lambda params: {"device": "cpu", "precision": "fp32"})
+    ways = {"newsgroup": ("cpu", "fp32"), "imdb": ("cpu", "bf16"), "arxiv": ("cuda", "bf16"), "yelp": None}
+    studies = {dataset: laid(tmp_path, dataset=dataset) for dataset in ways}
+    for dataset, way in ways.items():
+        path = studies[dataset].unit_dir / units.PROVENANCE
+        computed = {"computed": dict(zip(("device", "precision"), way))} if way else {}
+        provenance.write(path, units.provenance(path.parent) | computed)
+    found = {dataset: [of for of, _ in units.comparable(params)] for dataset, params in studies.items()}
+    older = "yelp"  # of before this was recorded: nothing speaks against it
+    assert found == {"newsgroup": ["newsgroup", older], "imdb": ["imdb", older], "arxiv": ["arxiv", older], older: ["newsgroup", older]}
+    here = parameters.load("paper", "imdb", 0, {"output_dir": str(tmp_path / "out")})
+    assert len(units.of_other_encoders(here)) == 1, "of units that were computed in several ways, one study"
+
+
+def test_a_units_record_says_in_which_precision_it_was_computed(tmp_path):
+    params = laid(tmp_path)
+    units.executed("02_ablation", params).parent.mkdir()
+    units.executed("02_ablation", params).write_text(EMPTY)
+    unit._record(params, "02_ablation", time.time())
+    record = units.provenance(params.unit_dir)
+    assert record["computed"] == fingerprint.resolved(params) == {"device": "cpu", "precision": precision_of(params)}
+    assert dict(provenance.summary(record))["Hardware"].endswith(f", in {precision_of(params)}")
+    assert " in " not in dict(provenance.summary(provenance.collect(params)))["Hardware"], "what only draws computes in none"
+    named = two_runs._values(record)
+    assert (params.precision, named["precision"], named["device"]) == ("auto", precision_of(params), "cpu")
 
 
 def test_the_seconds_of_a_unit_are_those_of_all_its_runs(tmp_path):

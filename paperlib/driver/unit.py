@@ -9,7 +9,7 @@ from paperlib.common.messages import Fault
 from paperlib.common.records import is_of_commit
 from paperlib.data import pretrained
 from paperlib.evidence import provenance, units
-from paperlib.nodes.fingerprint import of_study
+from paperlib.nodes.fingerprint import of_study, resolved
 from paperlib.nodes.store import forget_others
 from paperlib.params import Params
 
@@ -74,5 +74,5 @@ def _record(params: Params, name: str, started: float) -> None:
     extra = {"settings": units.settings_of(params), "notebooks": runs, "tables": {**known.get("tables", {}), **own}}
     extra |= {"asked": [each for each in notebooks if each in units.ON_REQUEST]}
     extra |= {"complete": all(units.is_fresh(each, params, extra) for each in notebooks)}
-    made = known if name in units.ON_REQUEST and known else provenance.collect(params, wall_seconds=round(spent, 1))
+    made = known if name in units.ON_REQUEST and known else provenance.collect(params, wall_seconds=round(spent, 1), computed=resolved(params))
     provenance.write(params.unit_dir / units.PROVENANCE, {**made, **extra})

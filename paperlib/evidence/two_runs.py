@@ -107,7 +107,8 @@ def _recorded(run: Run) -> pd.DataFrame:
 
 
 def _values(record: Mapping[str, Any]) -> dict[str, str]:
-    parameters = {name: str(value) for name, value in record["parameters"].items() if name not in NO_MATTER}
+    asked = record["parameters"] | record.get("computed", {})  # what `auto` came to, where it is known
+    parameters = {name: str(value) for name, value in asked.items() if name not in NO_MATTER}
     packages = {name: record.get("packages", {}).get(name, ABSENT) for name in PACKAGES}
     return {**parameters, **packages, **{name: record.get(name, ABSENT) for name in MACHINE}}
 

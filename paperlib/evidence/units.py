@@ -150,14 +150,15 @@ def provenance(folder: Path) -> dict:
 def comparable(params: Params, asked: str = "") -> list[tuple[str, int]]:
     """List the finished units (dataset, seed) of the profile that share these parameters, but for dataset and seed.
 
-    Units run with other settings, or of another commit of the hub's model, stay on disk and are left out: numbers of
-    different studies are never mixed. So are, where a notebook on request is `asked` for, those for which it was not run.
+    Units run with other settings, on another device or in another precision, or of another commit of the hub's model, stay
+    on disk and are left out: numbers of different studies are never mixed. So are, where a notebook on request is `asked` for, those for which it was not run.
     A kept reference that is laid out is one study, as it was when it was kept.
     """
-    settings, laid_out, found = settings_of(params), is_laid_out(params), []
-    commit = provenance(params.unit_dir).get("model_commit") or pretrained.commit(params)
+    settings, laid_out, found, own = settings_of(params), is_laid_out(params), [], provenance(params.unit_dir)
+    commit, computed = own.get("model_commit") or pretrained.commit(params), own.get("computed") or fingerprint.resolved(params)
     for folder, record in finished(params.profile_dir).items():
-        ours = record.get("settings") == settings and (not asked or asked in record.get("asked", [])) and is_of_commit(record, commit)
+        alike = record.get("settings") == settings and is_of_commit(record, commit) and record.get("computed", computed) == computed
+        ours = alike and (not asked or asked in record.get("asked", []))
         if _is_sound(folder, record) and (ours or laid_out):
             found.append((record["parameters"]["dataset"], record["parameters"]["seed"]))
     return found
@@ -177,13 +178,15 @@ def finished(profile_dir: Path) -> dict[Path, dict]:
 def of_other_encoders(params: Params) -> dict[Path, dict]:
     """Return the provenance of finished units of other profiles that start from another encoder than this study's, by folder.
 
-    Of a profile whose units have several settings, those are taken that most have: they are one study.
+    Of a profile whose units have several settings, or were computed in several ways, those are taken that most have: they
+    are one study.
     """
     found = {}
     for profile_dir in sorted(path for path in params.default_dir.parent.glob("*") if path != params.default_dir):
         sound = {folder: record for folder, record in finished(profile_dir).items() if _is_sound(folder, record)}
-        settings = Counter(record.get("settings") for record in sound.values()).most_common(1)
-        there = {folder: record for folder, record in sound.items() if record.get("settings") == settings[0][0]}
+        studies = {folder: (record.get("settings"), *record.get("computed", {}).values()) for folder, record in sound.items()}
+        most = Counter(studies.values()).most_common(1)
+        there = {folder: record for folder, record in sound.items() if studies[folder] == most[0][0]}
         encoders = {record["parameters"]["model"] for record in there.values()}
         if len(encoders) == 1 and not encoders & {params.model, pretrained.RANDOM}:
             found |= there

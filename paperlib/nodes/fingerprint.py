@@ -63,16 +63,21 @@ def of_measuring(params: Params) -> dict[str, str]:
     return {signal: hashlib.sha256(json.dumps([code, by], sort_keys=True).encode()).hexdigest()[:16] for signal, by in by_signal.items()}
 
 
+def resolved(params: Params) -> dict[str, str]:
+    """Return on which device a study computes here and in which precision: what `auto` comes to."""
+    from paperlib.model.device import device_of, precision_of  # imports torch, which takes seconds
+
+    return {"device": device_of(params).type, "precision": precision_of(params)}
+
+
 def _of(params: Params, no_matter: Collection[str] = (), no_code: Collection[str] = ()) -> str:
     from paperlib.model import together  # imports torch, which takes seconds
-    from paperlib.model.device import device_of, precision_of
 
     left_out = RUN_ONLY | CHOOSING | DISTILLING | RESOLVED | {"together", *no_matter}
     without = HARMLESS if together.is_on(params) else (*HARMLESS, *TOGETHER)
     parts = {
         "params": {name: value for name, value in params.model_dump().items() if name not in left_out},
-        "device": device_of(params).type,
-        "precision": precision_of(params),
+        **resolved(params),
         "data": of_data(params),
         "model": of_model(params),
         "libraries": _libraries(),

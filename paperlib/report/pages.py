@@ -147,7 +147,7 @@ def _remarks(units: list[parts.Unit], compared: Collection[tuple[str, int]] | No
     if compared is not None:
         left_out = [unit.name for unit in units if (unit.dataset, unit.seed) not in compared]
         remarks += [
-            f"{name}: not in the figures and claims, as it is unfinished or was run with other settings."
+            f"{name}: not in the figures and claims, as it is unfinished or was run with other settings or in another precision."
             for name in left_out
         ]
     return remarks

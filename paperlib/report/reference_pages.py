@@ -142,7 +142,7 @@ def _is_local(run: dict) -> bool:
 
 
 def _machine(kept: Kept) -> str:
-    machines = sorted({provenance.summary(record)[6][1] for record in kept.records})
+    machines = sorted({dict(provenance.summary(record))["Hardware"] for record in kept.records})
     commits = sorted({record["commit"][:7] for record in kept.records})
     hours = sum(record["wall_seconds"] for record in kept.records) / 3600
     return f"It took {hours:.1f} hours in all on {'; '.join(machines)}; at commit {', '.join(commits)}."
