@@ -2,6 +2,7 @@
 
 import math
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -230,11 +231,25 @@ def test_device_and_precision_are_resolved(tmp_path):
     assert device.precision_of(params.replace(precision="auto")) == os.environ["PAPERLIB_AUTO_PRECISION"], "see conftest.py"
 
 
-@pytest.mark.parametrize("has", [{}, {"avx512_bf16": True}, {"amx_bf16": True}, {"avx512_f": True}], ids=str)
-def test_auto_precision_is_bf16_where_the_processor_computes_in_it(has, tmp_path, monkeypatch):
+AVX, AMX, AMD, INTEL = {"avx512_bf16": True}, {"avx512_bf16": True, "amx_bf16": True}, {"cpu_name": "AMD EPYC"}, {"cpu_name": "Intel Xeon"}
+
+
+@pytest.mark.parametrize("has, precision", [
+    ({}, "fp32"), (INTEL, "fp32"), (AMD | {"avx512_f": True}, "fp32"), (AVX, "bf16"), (AMD | AVX, "bf16"), (INTEL | AMX, "bf16"),
+    (INTEL | AVX, "fp32"), (INTEL | AVX | {"amx_bf16": False}, "fp32"),
+], ids=str)  # fmt: skip
+def test_auto_precision_is_bf16_where_the_processor_is_faster_in_it(has, precision, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
-    answer = device.precision_of.resolved_here(smoke_params(tmp_path, precision="auto"))
-    assert answer == ("bf16" if {"avx512_bf16", "amx_bf16"} & set(has) else "fp32")
+    assert device.precision_of.resolved_here(smoke_params(tmp_path, precision="auto")) == precision
+
+
+@pytest.mark.parametrize("major, precision", [(7, "fp32"), (8, "bf16"), (9, "bf16")])
+def test_auto_precision_is_bf16_on_cards_that_do_not_emulate_it(major, precision, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda card: SimpleNamespace(major=major))
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda card: True)  # a T4 holds such a tensor
+    assert device.precision_of.resolved_here(smoke_params(tmp_path, precision="auto", device="auto")) == precision
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
