@@ -286,6 +286,16 @@ def test_units_of_different_sizes_are_refused(laptop, tmp_path) -> None:
         reference_pages.section(Kept(tmp_path))
 
 
+def test_a_reference_of_one_dataset_is_said_to_be_of_it_alone(laptop, tmp_path) -> None:
+    shutil.copytree(laptop / "imdb" / "seed-0", tmp_path / "imdb" / "seed-0")
+    record = json.loads((tmp_path / "imdb" / "seed-0" / units.PROVENANCE).read_text())
+    provenance.write(tmp_path / "imdb" / "seed-0" / units.PROVENANCE, record | {"computed": {"device": "cpu", "precision": "bf16"}})
+    shutil.copy(laptop / "claims.csv", tmp_path)
+    text = reference_pages.page([Kept(tmp_path)])
+    assert "**On imdb alone, random-forest fusion " in text and re.search(r"ahead on [01] of 1 dataset\)", text)
+    assert "1 of the paper's 9 datasets with 1 seed each (imdb)" in text and "GPU: none, in bf16; at commit" in text
+
+
 def test_what_is_no_result_is_not_kept(tmp_path) -> None:
     with pytest.raises(UserError, match="profile smoke: no results to keep"):
         reference.make(smoke_params(tmp_path))

@@ -98,10 +98,11 @@ def _chapter(kept: Kept) -> str:
 def headline(kept: Kept) -> str:
     """Say in one sentence what fusion gains over the measurement that it imitates, and over training alone."""
     ablation, control = kept.rivals.loc[ABLATION], kept.rivals.loc[CONTROL]
+    where = f"Over {control['datasets']} datasets" if control["datasets"] > 1 else f"On {kept.runs[0]['dataset']} alone"
     return (
-        f"**Over {control['datasets']} datasets, random-forest fusion {WORDS.get(ablation['verdict'], '?')} greedy ablation, which "
+        f"**{where}, random-forest fusion {WORDS.get(ablation['verdict'], '?')} greedy ablation, which "
         f"uses its target and no signal ({_points(ablation)} points of accuracy). It {WORDS.get(control['verdict'], '?')} a model that "
-        f"loses no layer and trains for as many rounds ({_points(control)}; ahead on {control['ahead']} of {control['datasets']} datasets), "
+        f"loses no layer and trains for as many rounds ({_points(control)}; ahead on {control['ahead']} of {count(control['datasets'], 'dataset')}), "
         "each at its best round.**"
     )
 
