@@ -35,7 +35,7 @@ class Ahead(threading.Thread):
                 if self.ended.is_set() or not _is_ready(store, removed[:-1]):
                     return
                 parallel.elsewhere(_train, (self.params, removed), self.params)
-                store.evict(keep={(), removed})
+                store.weights.evict(keep={(), removed})
 
     def _original_came(self, store: Store) -> bool:
         """Wait for the original model; return False when the study goes on before it is trained."""
@@ -82,7 +82,7 @@ def _missing(store: Store, params: Params) -> list[Removed]:
 
 
 def _is_ready(store: Store, removed: Removed) -> bool:
-    return store.read(removed) is not None and store.has_weights(removed)
+    return store.read(removed) is not None and store.weights.has(removed)
 
 
 def _prepare(params: Params) -> None:

@@ -154,13 +154,13 @@ class Study:
             self.store.adopt(removed)
         missing = {removed: parts for removed, parts in wanted.items() if not self._complete(removed, parts)}
         parents = {removed[:-1] for removed in missing if removed and not self._trained(removed)}
-        evicted = [parent for parent in parents if not self.store.has_weights(parent)]
+        evicted = [parent for parent in parents if not self.store.weights.has(parent)]
         if evicted:
             self._ensure_weights(evicted)
         pending = set(missing)
         for node in self._computed({removed: parts - SUBSETS for removed, parts in missing.items()}):
             pending.discard(node.removed)
-            self.store.evict(keep=set(wanted) | {removed[:-1] for removed in pending} | spared)
+            self.store.weights.evict(keep=set(wanted) | {removed[:-1] for removed in pending} | spared)
             if progress is not None:
                 progress.done(node)
         self._measure_sets(missing, progress)
@@ -194,7 +194,7 @@ class Study:
         for depth in sorted({len(removed) for removed in nodes}):
             level = [removed for removed in nodes if len(removed) == depth]
             above = {removed[:-1] for removed in level if removed}
-            if lost := [parent for parent in above if not self.store.has_weights(parent)]:
+            if lost := [parent for parent in above if not self.store.weights.has(parent)]:
                 self._ensure_weights(lost)
             list(self._computed({removed: set() for removed in level}))
 
@@ -215,7 +215,7 @@ class Study:
         return node is not None and node.has(parts)
 
     def _trained(self, removed: Removed) -> bool:
-        return self.store.read(removed) is not None and self.store.has_weights(removed)
+        return self.store.read(removed) is not None and self.store.weights.has(removed)
 
     def _stored(self, removed: Removed, name: str) -> Node:
         node = self.store.read(removed)

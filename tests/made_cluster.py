@@ -42,7 +42,7 @@ class SlowBench(made_study.Bench):
 
     def train(self, kept, removed):
         """Fine-tune as ever, but slowly."""
-        name = f"{kept.weights.name} {made_study.label(removed)}"
+        name = f"{kept.weights.folder.name} {made_study.label(removed)}"
         note("begun", name)
         time.sleep(float(os.environ[TAKES]))
         super().train(kept, removed)

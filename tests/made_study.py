@@ -95,7 +95,7 @@ class Bench:
         """Stand for `compute.compute_node`: a made-up node, trained anew when its record or its weights are not there."""
         kept = store.store_of(params)
         node, made = kept.adopt(removed), made_up(removed).record
-        if node is None or not kept.has_weights(removed):
+        if node is None or not kept.weights.has(removed):
             self.train(kept, removed)
         left = LAYERS - len(layers_of(removed))
         fresh = {name: value for name, value in made.items() if name not in MEASURED}
@@ -105,22 +105,22 @@ class Bench:
     def measure(self, params, removed, part, did):
         """Stand for `compute_subsets.measure`, which needs the weights."""
         kept = store.store_of(params)
-        if not kept.has_weights(removed):
+        if not kept.weights.has(removed):
             self.train(kept, removed)
         return kept.write({**kept.read(removed).record, part: made_up(removed).record[part]})
 
     def train(self, kept, removed):
         """Fine-tune a model, which needs the weights of the one before."""
-        if removed and kept.load_weights(removed[:-1]) is None:
+        if removed and kept.weights.load(removed[:-1]) is None:
             self.train(kept, removed[:-1])
         self.fine_tunes.append(label(removed))
-        kept.save_weights(removed, {"weight": torch.ones(2)})
+        kept.weights.save(removed, {"weight": torch.ones(2)})
 
     def distil(self, params, removed, into):
         """Stand for `distillation._train`, which needs the weights of the teacher and of the pruned model."""
         kept = store.store_of(params)
         for needed in ((), removed):
-            if kept.load_weights(needed) is None:
+            if kept.weights.load(needed) is None:
                 self.train(kept, needed)
         name = "distilled" if into else "ce_control"
         self.fine_tunes.append(name)

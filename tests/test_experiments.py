@@ -11,7 +11,8 @@ from paperlib.data import pretrained
 from paperlib.model import training
 from paperlib.names import SIGNALS
 from paperlib.nodes import fingerprint, store
-from paperlib.nodes.store import forget_others, store_of
+from paperlib.nodes.store import store_of
+from paperlib.nodes.weights import forget_others
 from paperlib.params import ROOT
 from paperlib.tree import Study
 
@@ -164,13 +165,13 @@ def test_weights_of_the_longest_unused_study_go_first(at_home):
     import os
 
     studies = [at_home(learning_rate=rate) for rate in (1.0e-5, 2.0e-5, 3.0e-5)]
-    folders = [store_of(params).weights for params in studies]
+    folders = [store_of(params).weights.folder for params in studies]
     for age, folder in enumerate(folders):
         folder.mkdir(parents=True)
         (folder / "original.safetensors").write_bytes(bytes(400_000))
         os.utime(folder / "original.safetensors", (age, age))  # as reading it does
-    forget_others(studies[0].replace(cache_gb=0.0009))
+    forget_others(folders[0].parent, folders[:1], 0.0009)
     assert [folder.exists() for folder in folders] == [True, False, True]
-    forget_others(studies[0].replace(cache_gb=0.0001))
+    forget_others(folders[0].parent, folders[:1], 0.0001)
     assert [folder.exists() for folder in folders] == [True, False, False], "its own stay"
     assert store.MEASURED == {"signals", "block_influence"}

@@ -112,7 +112,7 @@ def test_lost_weights_are_trained_again_with_the_same_masks(tmp_path, batches):
     study = grown(tmp_path, ["Random-All-0", "Random-All-1"], together=2)
     removed = study.walk("Random-All-0").nodes[2].removed
     before = compute.model_of(study.params, removed)
-    for path in study.store.weights.glob("*.safetensors"):
+    for path in study.store.weights.folder.glob("*.safetensors"):
         path.unlink()
     again = compute.model_of(study.params, removed)
     for (name, one), two in zip(before.named_parameters(), again.parameters()):

@@ -182,7 +182,7 @@ def test_all_sets_are_measured_in_shares(tmp_path, workers, lost, fine_tunes):
     study = Study(params)
     before = study.node((2,), {"signals"})
     if lost:
-        for path in study.store.weights.glob("*"):
+        for path in study.store.weights.folder.glob("*"):
             path.unlink()
     fine_tunes.clear()
     node = study.node((2,), {"subsets_test", "subsets_validation"})
@@ -206,7 +206,7 @@ def test_shares_that_are_done_outlive_an_interruption(tmp_path, monkeypatch, div
     study.node(())
     if diverged:
         weights = compute.model_of(params, ()).state_dict()
-        study.store.save_weights((), {name: tensor * math.nan if "classifier" in name else tensor for name, tensor in weights.items()})
+        study.store.weights.save((), {name: tensor * math.nan if "classifier" in name else tensor for name, tensor in weights.items()})
 
     def interrupted(function, arguments, params):
         if not isinstance(arguments[0][-1], ablation.Share):
@@ -228,7 +228,7 @@ def test_shares_that_are_done_outlive_an_interruption(tmp_path, monkeypatch, div
     expected = ablation.all_subsets(compute.model_of(params, ()), compute.bench_of(params).dataset.test)
     pd.testing.assert_frame_equal(node.subsets("test"), expected, check_exact=True)
     assert node.record["shares"] == {"subsets_test": len(asked[0])}
-    assert not list(study.store.weights.glob("*.json")), "nothing is left beside the weights"
+    assert not list(study.store.weights.folder.glob("*.json")), "nothing is left beside the weights"
 
 
 def test_the_bar_counts_all_sets_of_layers(tiny, monkeypatch):
@@ -262,7 +262,7 @@ def test_evicted_weights_are_rebuilt_with_the_same_numbers(cache_gb, walked, tmp
         tight.grow([name])
     assert numbers(tight) == numbers(walked)
     assert len(fine_tunes) > least, "something must have been rebuilt"
-    held = list(tight.store.weights.glob("*.safetensors"))
+    held = list(tight.store.weights.folder.glob("*.safetensors"))
     assert sum(path.stat().st_size for path in held) <= max(
         cache_gb * 1e9, max(path.stat().st_size for path in held)
     )
@@ -274,7 +274,7 @@ def test_lost_and_damaged_weights_are_rebuilt(tiny, tmp_path):
     study = Study(tiny)
     study.grow(["Weight-Norm"])
     wanted = numbers(study)
-    paths = sorted(study.store.weights.glob("*.safetensors"))
+    paths = sorted(study.store.weights.folder.glob("*.safetensors"))
     paths[0].unlink()
     paths[1].write_bytes(paths[1].read_bytes()[:100])
     paths[2].write_bytes(b"")

@@ -59,7 +59,7 @@ def inputs_of(model: str | Path, data: str | Path, profile: str, seed: int, sett
         frames, names, remarks = _table(path, usual, own)
         params, said = _of_table(_name_of(path), frames, names, str(path), usual)
         remarks = [*remarks, *said]
-    texts = _of_texts(_by_name(frames, names))
+    texts = _of_texts(sources.by_name(frames, names))
     params, head = _with_head(params, own, frames, names, numbered=named)
     made_of = {"model": _digest("\n".join(_identity(params)).encode()), "texts": texts}
     fuser, found = _fuser([study.profile_dir, study.default_dir], params.dataset)
@@ -103,7 +103,7 @@ def _of_table(name: str, frames: sources.Frames, names: list[str], origin: str, 
     there, for these rows, where they are from, and the model: nothing that another run still reads is written over. Where
     `output_dir` is given, it is there instead.
     """
-    frames = _by_name(frames, names)
+    frames = sources.by_name(frames, names)
     digest = hashlib.sha256(f"{origin} {usual.model}".encode())
     for frame in frames.values():
         digest.update(pd.util.hash_pandas_object(frame[["text", "label"]], index=False).to_numpy().tobytes())
@@ -119,13 +119,6 @@ def _of_table(name: str, frames: sources.Frames, names: list[str], origin: str, 
     table = {"dataset": name, "data_source": "data_dir", "data_dir": str(folder / TABLES), "class_names": names, "hub_id": "",
              "text_fields": ["text"], "label_field": "label", "output_dir": str(folder)}  # fmt: skip
     return usual.replace(**table, **sizes, signal_size=min(usual.signal_size, sizes[f"{usual.signal_split}_size"])), remarks
-
-
-def _by_name(frames: sources.Frames, names: list[str]) -> sources.Frames:
-    """Return the rows with their classes by name, where each has one of its own."""
-    if len(set(names)) < len(names):
-        return frames
-    return {split: frame.assign(label=frame["label"].map(dict(enumerate(names)))) for split, frame in frames.items()}
 
 
 def _of_texts(frames: sources.Frames) -> str:

@@ -128,9 +128,8 @@ def _bring_texts(params: Params, folder: Path, as_they_are: bool) -> None:
         _bring(source, folder / source.name)
         return
     (folder / params.dataset).mkdir()
-    frames, names = sources.read(params)
-    for split, frame in frames.items():  # a number may be the place of a class here, and the name of another there
-        frame.assign(label=frame["label"].map(dict(enumerate(names)))).to_parquet(folder / params.dataset / f"{split}.parquet")
+    for split, frame in sources.by_name(*sources.read(params)).items():  # a number may be the place of a class here, and the name of another there
+        frame.to_parquet(folder / params.dataset / f"{split}.parquet")
 
 
 def _bring(source: Path, target: Path) -> None:

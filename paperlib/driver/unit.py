@@ -10,7 +10,8 @@ from paperlib.common.records import is_of_commit
 from paperlib.data import pretrained
 from paperlib.evidence import provenance, units
 from paperlib.nodes.fingerprint import of_study, resolved
-from paperlib.nodes.store import forget_others
+from paperlib.nodes.store import store_of
+from paperlib.nodes.weights import forget_others
 from paperlib.params import Params
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def run_unit(params: Params, settings: str, bar: Watcher, kernel: "Kernel", besi
                 return fault
             _record(params, name, started)
         bar.passed(params, name)
-    forget_others(params, beside)  # its own stay, for experiments that measure these models in another way
+    own = [store_of(study).weights.folder for study in (params, *beside)]  # stay, for experiments that measure these models in another way
+    forget_others(params.cache_path / "weights", own, params.cache_gb)
     return None
 
 

@@ -55,7 +55,7 @@ def compute_node(
     """
     bench = bench_of(params)
     node = bench.store.adopt(removed)
-    if node is not None and node.has(parts) and (bench.store.has_weights(removed) or not keep_weights):
+    if node is not None and node.has(parts) and (bench.store.weights.has(removed) or not keep_weights):
         return node
     record = dict(node.record) if node else {}
     model = model_of(params, removed, record, keep_weights, trained)
@@ -80,13 +80,13 @@ def model_of(
     """
     bench = bench_of(params)
     numbers = layers_of(removed)
-    if record != {} and (state := bench.store.load_weights(removed)) is not None:
+    if record != {} and (state := bench.store.weights.load(removed)) is not None:
         model = encoder.remove_layers(bench.pretrained, numbers)
         model.load_state_dict(state)
         return model.eval()
     model, done = trained or _train(removed, bench)
     if keep_weights:
-        bench.store.save_weights(removed, model.state_dict())
+        bench.store.weights.save(removed, model.state_dict())
     if record == {}:
         record.update(_results(model, removed, done, bench))
     return model

@@ -26,12 +26,12 @@ def measure(params: Params, removed: Removed, part: str, did: Callable[[float], 
     """
     bench = compute.bench_of(params)
     split, node = part.removeprefix("subsets_"), bench.store.read(removed)
-    if not bench.store.has_weights(removed):
+    if not bench.store.weights.has(removed):
         compute.model_of(params, removed)
     batch = getattr(bench.dataset, split)
     shares = ablation.shares(len(node.remaining), batch)
     of_each = cost_of_sets(len(node.remaining), len(batch["labels"]), params) / len(shares)
-    path = bench.store.weights / f"{label(removed) or ORIGINAL}.{part}.json"
+    path = bench.store.weights.folder / f"{label(removed) or ORIGINAL}.{part}.json"
     done = _read(path, shares)
     if done:
         did(of_each * len(done))

@@ -25,7 +25,7 @@ def compute_nodes(params: Params, wanted: dict[Removed, set[str]]) -> Iterator[N
     bench = compute.bench_of(params)
     untrained = defaultdict(list)  # by their number of layers: only models of the same shape make a batch
     for removed, parts in wanted.items():
-        known = bench.store.read(removed) is not None and bench.store.has_weights(removed)
+        known = bench.store.read(removed) is not None and bench.store.weights.has(removed)
         if known or (params.fine_tuned and not removed):
             yield compute.compute_node(params, removed, frozenset(parts))
         else:

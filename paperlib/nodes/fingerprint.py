@@ -22,7 +22,7 @@ COMPUTING = ("data", "model", "nodes", "signals.py", "ablation.py", "names.py")
 # What stands in them and changes no number. A module that is forgotten here only makes more stale than it need.
 HARMLESS = (
     "model/memory.py", "model/together.py", "nodes/calibration.py", "nodes/contract.py", "nodes/fingerprint.py", "nodes/parallel.py",
-    "nodes/progress.py", "nodes/store.py", "nodes/weights_in_use.py",
+    "nodes/progress.py", "nodes/store.py", "nodes/weights.py", "nodes/weights_in_use.py",
 )  # fmt: skip
 # These count only in a study that trains models together; how many at a time changes nothing but rounding.
 TOGETHER = ("model/batched_training.py", "model/given_dropout.py", "model/step_graph.py", "nodes/compute_together.py")

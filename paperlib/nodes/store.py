@@ -1,32 +1,25 @@
-"""Keep node records on disk, whole or not at all, and their weights in a cache of limited size."""
+"""Keep the records of a study's nodes on disk, whole or not at all."""
 
-import os
 import warnings
-import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from paperlib.common.errors import UserError
-from paperlib.common.files import atomic_write_json, in_one_piece
+from paperlib.common.files import atomic_write_json
 from paperlib.common.records import ORIGINAL, STUDY_FILE, is_node, is_of_commit, read_sealed, seal
 from paperlib.data import pretrained
-from paperlib.nodes import weights_in_use
 from paperlib.nodes.fingerprint import of_measuring, of_study, of_training
 from paperlib.nodes.node import Node, Removed, label, parse_label
+from paperlib.nodes.weights import Weights
 from paperlib.params import EXPERIMENTS, Params
-
-if TYPE_CHECKING:
-    import torch
-
 
 MEASURED = {"signals", "block_influence"}  # parts of a record that the parameters of measuring change
 KNOWN_SIGNALS = "known_signals"  # part of a record: the signals that another study of the same model measured alike
 
 
 class Store:
-    """The records and weights of one study.
+    """The records of one study, and the cache of its weights.
 
     Records live in `folder` (nodes/*.json). When a folder holds the records of another study (other parameters, data
     or computing code), they are moved aside to nodes-<fingerprint>, and moved back when that study is opened again.
@@ -43,15 +36,10 @@ class Store:
         measuring: dict[str, str] | None = None, beside: Callable[[], Sequence[Path]] = tuple, commit: Callable[[], str] = str
     ):  # fmt: skip
         self.folder, self.fingerprint, self.training = folder, fingerprint, training or fingerprint
-        self._all_weights, self.limit_bytes = weights, limit_gb * 1e9
+        self._all_weights, self.weights = weights, Weights(self._weights_folder, limit_gb)
         self._ask, self._known_commit, self._compared = commit, commit(), False
         self.measuring = measuring or {}  # by what each signal is measured (fingerprint.of_measuring)
         self._beside = beside  # asked when it is wanted: records are moved aside meanwhile
-
-    @property
-    def weights(self) -> Path:
-        """Folder of the weights of all studies that train as this one does."""
-        return self._all_weights / "-".join(filter(None, (self.training[:16], self.commit[:16])))
 
     @property
     def commit(self) -> str:
@@ -150,61 +138,6 @@ class Store:
         atomic_write_json(self.folder / f"{name}.json", record)
         return Node(record)
 
-    def load_weights(self, removed: Removed) -> dict[str, "torch.Tensor"] | None:
-        """Return a node's state dictionary and mark it as used, or None when it was evicted or is damaged."""
-        from safetensors import (  # with torch; a study that is only read needs neither
-            SafetensorError,
-            safe_open,
-        )
-
-        path = self._weights_path(removed)
-        try:
-            weights_in_use.hold(self.weights)
-            with safe_open(path, "pt") as stream:
-                state = {name: stream.get_tensor(name) for name in stream.keys()}
-                stated = (stream.metadata() or {}).get("checksum")
-            os.utime(path)
-        except FileNotFoundError:
-            return None
-        except (OSError, SafetensorError):
-            state, stated = {}, "unreadable"
-        if stated != _weights_checksum(state):
-            warnings.warn(f"weights {path.name} in the cache were changed or cut short: trained again", stacklevel=2)
-            path.unlink(missing_ok=True)
-            return None
-        return state
-
-    def has_weights(self, removed: Removed) -> bool:
-        """Say whether a node's weights are in the cache."""
-        return self._weights_path(removed).exists()
-
-    def save_weights(self, removed: Removed, state: dict[str, "torch.Tensor"]) -> None:
-        """Write a node's state dictionary, whole or not at all."""
-        from safetensors import SafetensorError
-        from safetensors.torch import save_file
-
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        try:
-            weights_in_use.hold(self.weights, make=True)
-            with in_one_piece(self._weights_path(removed)) as partial:
-                save_file(whole, partial, metadata={"checksum": _weights_checksum(whole)})
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"weights cannot be written to the cache: {error}") from None
-
-    def evict(self, keep: set[Removed]) -> None:
-        """Delete weights until the cache is within its limit, the deepest first, of these the longest unused; spare `keep`.
-
-        Shallow nodes are shared by more walks, and cheaper to keep than to rebuild for all of them.
-        """
-        spared, files = {self._weights_path(removed) for removed in keep}, weights_in_use.files(self.weights)
-        held = sum(stat.st_size for stat in files.values())
-        for path in sorted(files, key=lambda path: (-_depth(path), files[path].st_mtime)):
-            if held <= self.limit_bytes:
-                return
-            if path not in spared:
-                held -= files[path].st_size
-                path.unlink(missing_ok=True)
-
     def _check_commit(self, now: str) -> None:
         """Raise UserError where a record here is of another commit of the model than `now`."""
         for name in self.labels() if now else []:
@@ -234,11 +167,13 @@ class Store:
         except OSError as error:
             raise UserError(f"{self.folder.name}: older records cannot be moved aside ({error.strerror})") from None
 
+    def _weights_folder(self) -> Path:
+        """Return the folder of the weights of all studies that train as this one does."""
+        return self._all_weights / "-".join(filter(None, (self.training[:16], self.commit[:16])))
+
     def _record_path(self, removed: Removed) -> Path:
         return self.folder / f"{label(removed) or ORIGINAL}.json"
 
-    def _weights_path(self, removed: Removed) -> Path:
-        return self.weights / f"{label(removed) or ORIGINAL}.safetensors"
 
 
 def _of_another(was: str, now: str) -> UserError:
@@ -259,22 +194,6 @@ def _record_folders(params: Params) -> list[Path]:
     return [folder for run in runs for folder in sorted((run / unit).glob("nodes*"))]
 
 
-def forget_others(params: Params, beside: Collection[Params] = ()) -> None:
-    """Delete the weights of other studies, the longest unused first, until those of all studies are within cache_gb.
-
-    Those of the studies `beside` stay, and those that another process has in use.
-    """
-    kept, root = {store_of(study).weights for study in (params, *beside)}, params.cache_path / "weights"
-    found = {folder: weights_in_use.files(folder).values() for folder in {*kept, *root.glob("*")}}
-    sizes = {folder: sum(stat.st_size for stat in files) for folder, files in found.items()}
-    last_used = {folder: max((stat.st_mtime for stat in files), default=0) for folder, files in found.items()}
-    for folder in sorted(found.keys() - kept, key=last_used.get):
-        if sum(sizes.values()) <= params.cache_gb * 1e9:
-            return
-        if weights_in_use.delete_unused(folder):
-            del sizes[folder]
-
-
 def _study_in(folder: Path) -> dict:
     """Return what the records in a folder are stamped with, and how their signals were measured."""
     return read_sealed(folder / STUDY_FILE) or {}
@@ -286,18 +205,5 @@ def _together(first: dict, other: dict) -> dict:
     return both | {name: other.get(name, {}) | first.get(name, {}) for name in ("seconds", KNOWN_SIGNALS)}
 
 
-def _depth(path: Path) -> int:
-    return 0 if path.stem == ORIGINAL else len(parse_label(path.stem))
-
-
 def _aside(folder: Path, fingerprint: str) -> Path:
     return folder.with_name(f"{folder.name}-{fingerprint[:16]}")
-
-
-def _weights_checksum(state: dict[str, "torch.Tensor"]) -> str:
-    """Return a checksum of all tensors, their names, types and shapes: it finds damage, at a gigabyte a second."""
-    total = 0
-    for name in sorted(state):
-        header = f"{name} {state[name].dtype} {list(state[name].shape)}"
-        total = zlib.crc32(state[name].numpy().tobytes(), zlib.crc32(header.encode(), total))
-    return f"{total:08x}"
