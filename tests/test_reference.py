@@ -296,6 +296,20 @@ def test_a_reference_of_one_dataset_is_said_to_be_of_it_alone(laptop, tmp_path) 
     assert "1 of the paper's 9 datasets with 1 seed each (imdb)" in text and "GPU: none, in bf16; at commit" in text
 
 
+def test_a_reference_that_several_computers_computed_says_so(laptop, tmp_path) -> None:
+    shutil.copytree(laptop / "imdb" / "seed-0", tmp_path / "imdb" / "seed-0")
+    path, here = tmp_path / "imdb" / "seed-0" / "steps.csv", "hours in all on"
+    assert here in reference_pages._machine(Kept(tmp_path))
+    steps = pd.read_csv(path, keep_default_na=False, dtype={"removed": str})
+    computers = {removed: ("A", "B", "B")[number % 3] for number, removed in enumerate(steps["removed"].unique())}
+    steps.assign(trained_on=steps["removed"].map(computers), seconds=360.0).to_csv(path, index=False)
+    said, models = reference_pages._machine(Kept(tmp_path)), len(computers)
+    of_b = sum(computer == "B" for computer in computers.values())
+    assert f"of those on its walks {of_b} on B and {models - of_b} on A, {models / 10:.1f} hours of one core." in said and here not in said
+    steps.assign(trained_on="A").to_csv(path, index=False)
+    assert here in reference_pages._machine(Kept(tmp_path))
+
+
 def test_what_is_no_result_is_not_kept(tmp_path) -> None:
     with pytest.raises(UserError, match="profile smoke: no results to keep"):
         reference.make(smoke_params(tmp_path))
