@@ -8,7 +8,7 @@ from conftest import smoke_params
 
 from paperlib import __main__ as command_line
 from paperlib import params
-from paperlib.evidence import tables, units
+from paperlib.evidence import one_study, tables, units
 from paperlib.tree import Study
 
 UNIT = "newsgroup/seed-0"
@@ -100,7 +100,7 @@ def study_of(finished):
 def test_without_damage_all_is_fresh(finished, capsys, process_as_before):
     assert command_line.main(["check", *finished[1]]) == 0
     assert capsys.readouterr().out == "fresh: newsgroup seed 0\n"
-    assert units.comparable(study_of(finished)) == [("newsgroup", 0)]
+    assert one_study.comparable(study_of(finished)) == [("newsgroup", 0)]
 
 
 TABLES = [name for name in FILES if name.startswith(UNIT) and name.endswith((".csv", "provenance.json"))]
@@ -108,7 +108,7 @@ TABLES = [name for name in FILES if name.startswith(UNIT) and name.endswith((".c
 
 @pytest.mark.parametrize("harmed", [(name, harm) for name in TABLES for harm in HARM], indirect=True, ids=" ".join)
 def test_no_figure_is_drawn_from_damaged_tables(harmed, finished):
-    assert units.comparable(study_of(finished)) == []
+    assert one_study.comparable(study_of(finished)) == []
 
 
 def test_damaged_records_and_weights_are_computed_again(tmp_path):

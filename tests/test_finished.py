@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from paperlib import params as parameters
+from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file
 from paperlib.common.messages import Fault
 from paperlib.common.places import REFERENCE
 from paperlib.data import pretrained
 from paperlib.driver import execution, run, unit
-from paperlib.evidence import comparisons, other_encoder, provenance, tables, two_runs, units
+from paperlib.evidence import comparisons, one_study, other_encoder, provenance, tables, two_runs, units
 from paperlib.model.device import precision_of
 from paperlib.nodes import fingerprint
+from paperlib.nodes.store import store_of
+from paperlib.report import reference
 
 EMPTY = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 
@@ -82,7 +85,7 @@ def test_a_copy_of_a_units_folder_is_no_unit(tmp_path):
     params = laid(tmp_path)
     for name in ("seed-0-backup", "seed-", "seed-x"):
         shutil.copytree(params.unit_dir, params.unit_dir.with_name(name))
-    assert units.comparable(params) == [("newsgroup", 0)]
+    assert one_study.comparable(params) == [("newsgroup", 0)]
     assert len(comparisons.results_of(params).steps) == len(tables.read(params.unit_dir, "steps"))
 
 
@@ -98,26 +101,82 @@ def test_units_of_another_commit_of_a_hubs_model_are_no_part_of_a_study(tmp_path
         provenance.write(studies[dataset].unit_dir / units.PROVENANCE, before | units.provenance(studies[dataset].unit_dir) | {"complete": True})
     fresh = lambda: [dataset for dataset, params in studies.items() if units.is_fresh("02_ablation", params)]  # noqa: E731
     assert fresh() == [*studies], "where no commit is held, nothing can be said"
-    assert [units.comparable(params) for params in studies.values()] == [
+    assert [one_study.comparable(params) for params in studies.values()] == [
         [("newsgroup", 0), ("yelp", 0)], [("imdb", 0), ("yelp", 0)], [("imdb", 0), ("newsgroup", 0), ("yelp", 0)],
     ]  # fmt: skip
     held["commit"] = "b" * 40
     assert fresh() == ["imdb", "yelp"]
 
 
-def test_units_of_another_precision_or_device_are_no_part_of_a_study(tmp_path, monkeypatch):
-    monkeypatch.setattr(fingerprint, "resolved", lambda params: {"device": "cpu", "precision": "fp32"})
-    ways = {"newsgroup": ("cpu", "fp32"), "imdb": ("cpu", "bf16"), "arxiv": ("cuda", "bf16"), "yelp": None}
+def tell(params, **told):
+    """Let a unit's provenance say this, too."""
+    provenance.write(params.unit_dir / units.PROVENANCE, units.provenance(params.unit_dir) | told)
+
+
+def computed(device, precision):
+    return {"computed": {"device": device, "precision": precision}}
+
+
+def test_units_of_another_precision_or_device_are_no_part_of_a_study(tmp_path):
+    ways = {"newsgroup": ("cpu", "fp32"), "imdb": ("cpu", "bf16"), "arxiv": ("cuda", "bf16"), "yelp": ("cpu", "bf16")}
     studies = {dataset: laid(tmp_path, dataset=dataset) for dataset in ways}
     for dataset, way in ways.items():
-        path = studies[dataset].unit_dir / units.PROVENANCE
-        computed = {"computed": dict(zip(("device", "precision"), way))} if way else {}
-        provenance.write(path, units.provenance(path.parent) | computed)
-    found = {dataset: [of for of, _ in units.comparable(params)] for dataset, params in studies.items()}
-    older = "yelp"  # of before this was recorded: nothing speaks against it
-    assert found == {"newsgroup": ["newsgroup", older], "imdb": ["imdb", older], "arxiv": ["arxiv", older], older: ["newsgroup", older]}
-    here = parameters.load("paper", "imdb", 0, {"output_dir": str(tmp_path / "out")})
-    assert len(units.of_other_encoders(here)) == 1, "of units that were computed in several ways, one study"
+        tell(studies[dataset], **computed(*way))
+    absent = studies["imdb"].replace(dataset="amazon")
+    assert one_study.comparable(absent.replace(device="cuda")) == [], "of other settings, and no card is looked for"
+    for params in (*studies.values(), absent):  # whichever is asked for first, and whatever computes here
+        assert one_study.comparable(params) == [("imdb", 0), ("yelp", 0)]
+        assert one_study.left_out(params) == {
+            ("newsgroup", 0): "it was computed in fp32 on processors, and the others in bf16 on processors",
+            ("arxiv", 0): "it was computed in bf16 on a GPU, and the others in bf16 on processors",
+        }
+    others = one_study.of_other_encoders(parameters.load("base", "imdb", 0, {"output_dir": str(tmp_path / "out")}))
+    assert {record["parameters"]["dataset"] for record in others.values()} == {"imdb", "yelp"}
+
+
+def test_of_as_many_units_of_each_precision_those_are_shown_that_are_as_the_one_asked_for(tmp_path, capsys):
+    studies = {dataset: laid(tmp_path, dataset=dataset) for dataset in ("newsgroup", "imdb")}
+    for params, precision in zip(studies.values(), ("fp32", "bf16")):
+        tell(params, **computed("cpu", precision))
+    for dataset, params in studies.items():
+        assert one_study.comparable(params) == [(dataset, 0)]
+    run._say_left_out(list(studies.values()))
+    said = "imdb seed 0: not in the figures and claims: it was computed in bf16 on processors, and the others in fp32 on processors\n"
+    assert capsys.readouterr().out == said
+    with pytest.raises(UserError, match="^imdb seed 0: no part of the study to be kept: it was computed in bf16"):
+        tell(laid(tmp_path, dataset="yelp"), **computed("cpu", "fp32"))
+        reference.make(studies["imdb"])
+
+
+def test_seeds_of_other_texts_are_no_part_of_a_study(tmp_path):
+    studies = [laid(tmp_path), laid(tmp_path, dataset="imdb")]
+    for seed, texts in ((1, "b"), (2, "a")):
+        shutil.copytree(studies[0].unit_dir, studies[0].unit_dir.with_name(f"seed-{seed}"))
+        studies.append(studies[0].replace(seed=seed))
+        tell(studies[-1], parameters=studies[-1].model_dump(), data=[texts])
+    tell(studies[0], data=["a"])
+    tell(studies[1], data=["c"])
+    for params in studies:
+        assert one_study.comparable(params) == [("imdb", 0), ("newsgroup", 0), ("newsgroup", 2)]
+        assert one_study.left_out(params) == {("newsgroup", 1): "its texts are others than those of the other seeds"}
+
+
+def test_what_another_precision_moved_aside_makes_all_of_a_unit_stale(tmp_path, monkeypatch):
+    params, names = laid(tmp_path), ("02_ablation", "04_fusion", "05_distillation")
+    monkeypatch.setattr(units, "_student_is_whole", lambda params: True)
+    for name in names:
+        units.executed(name, params).parent.mkdir(exist_ok=True)
+        units.executed(name, params).write_text(EMPTY)
+        unit._record(params, name, time.time())
+    stale = lambda: set(names) & set(units.stale(params))  # noqa: E731
+    assert stale() == set(), "of a unit that was copied without its records, too"
+    store_of(params).claim()
+    assert stale() == set()
+    other = "bf16" if precision_of(params) == "fp32" else "fp32"
+    monkeypatch.setattr(fingerprint, "resolved", lambda params: {"device": "cpu", "precision": other})
+    assert stale() == set(), "what is finished can be read where another precision is usual"
+    store_of(params).claim()
+    assert stale() == set(names)
 
 
 def test_a_units_record_says_in_which_precision_it_was_computed(tmp_path):
@@ -126,10 +185,10 @@ def test_a_units_record_says_in_which_precision_it_was_computed(tmp_path):
     units.executed("02_ablation", params).write_text(EMPTY)
     unit._record(params, "02_ablation", time.time())
     record = units.provenance(params.unit_dir)
-    assert record["computed"] == fingerprint.resolved(params) == {"device": "cpu", "precision": precision_of(params)}
+    assert record["data"] == fingerprint.of_data(params) and record["computed"] == fingerprint.resolved(params) == {"device": "cpu", "precision": precision_of(params)}
     assert dict(provenance.summary(record))["Hardware"].endswith(f", in {precision_of(params)}")
     assert " in " not in dict(provenance.summary(provenance.collect(params)))["Hardware"], "what only draws computes in none"
-    named = two_runs._values(record)
+    named = two_runs._values(record, told=True)
     assert (params.precision, named["precision"], named["device"]) == ("auto", precision_of(params), "cpu")
 
 

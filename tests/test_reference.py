@@ -19,7 +19,7 @@ from paperlib.common import records
 from paperlib.common.errors import UserError
 from paperlib.common.places import ROOT
 from paperlib.driver import redrawing, run
-from paperlib.evidence import claims, comparisons, other_encoder, provenance, tables, units
+from paperlib.evidence import claims, comparisons, one_study, other_encoder, provenance, tables, units
 from paperlib.evidence.estimates import Results
 from paperlib.report import kept_notebooks, reference, reference_pages
 from paperlib.report.kept import Kept
@@ -261,8 +261,9 @@ def test_numbers_and_notebooks_are_kept_as_asked(only, said, kept, tmp_path, mon
     (params.unit_dir / "provenance.json").write_text("{}")
     (params.profile_dir / "claims.csv").write_text("claim\n")
     record = {"results": {"tables": {"newsgroup 0": {}, "newsgroup 1": {}}}}
-    for name, value in {"comparable": [("newsgroup", 0), ("newsgroup", 1)], "stale": [], "harmed_results": [], "provenance": record}.items():
-        monkeypatch.setattr(units, name, lambda given, value=value: value)
+    for module, name, value in ((one_study, "comparable", [("newsgroup", 0), ("newsgroup", 1)]), (one_study, "left_out", {}),
+                                (units, "stale", []), (units, "harmed_results", []), (units, "provenance", record)):  # fmt: skip
+        monkeypatch.setattr(module, name, lambda given, value=value: value)
     monkeypatch.setattr(reference, "OF_UNIT", ())
     monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
     monkeypatch.setattr(reference_pages, "show", lambda: None)
@@ -273,7 +274,7 @@ def test_numbers_and_notebooks_are_kept_as_asked(only, said, kept, tmp_path, mon
 
 def test_notebooks_of_a_unit_that_is_not_fresh_are_not_kept(tmp_path, monkeypatch) -> None:
     params = smoke_params(tmp_path).replace(profile="laptop")
-    monkeypatch.setattr(units, "comparable", lambda params: [("imdb", 0)])
+    monkeypatch.setattr(one_study, "comparable", lambda params: [("imdb", 0)])
     with pytest.raises(UserError, match="newsgroup seed 0: not fresh"):
         reference.make(params, only="notebooks")
 
@@ -317,7 +318,7 @@ def test_what_is_no_result_is_not_kept(tmp_path) -> None:
 
 def test_figures_of_other_units_are_not_kept(tmp_path, monkeypatch) -> None:
     params = smoke_params(tmp_path).replace(profile="laptop")
-    monkeypatch.setattr(units, "comparable", lambda params: [("newsgroup", 0), ("newsgroup", 1)])
+    monkeypatch.setattr(one_study, "comparable", lambda params: [("newsgroup", 0), ("newsgroup", 1)])
     monkeypatch.setattr(units, "provenance", lambda folder: {"results": {"tables": {"newsgroup 0": {}}}})
     with pytest.raises(UserError, match="run make figures first"):
         reference.make(params, only="numbers")

@@ -276,7 +276,9 @@ def test_damaged_files_are_reported_not_fatal(folder):
 
 def test_units_left_out_of_the_figures_are_named(folder):
     text = pages.build(folder, "laptop", compared=[("<script>x", 1)]).read_text()
-    assert "imdb, seed 1: not in the figures and claims" in text
+    assert "imdb, seed 1: not in the figures and claims: it is unfinished." in text
+    text = pages.build(folder, "laptop", compared=[("<script>x", 1)], left_out={("imdb", 1): "it is of another study"}).read_text()
+    assert "imdb, seed 1: not in the figures and claims: it is of another study." in text
 
 
 def test_smoke_banner_is_on_every_page_and_only_there(folder):

@@ -5,7 +5,7 @@ from conftest import smoke_params
 
 from paperlib import params as parameters
 from paperlib.driver import execution, run, small
-from paperlib.evidence import provenance, units
+from paperlib.evidence import one_study, provenance, units
 from paperlib.report import pages
 
 OF_LAPTOP = {"train_size": 128, "validation_size": 64, "test_size": 128, "signal_size": 64, "max_removed": 2, "device": "cpu"}
@@ -40,7 +40,7 @@ def study(tmp_path, monkeypatch):
 
     monkeypatch.setattr(provenance, "banner", lambda params: "")
     monkeypatch.setattr(execution, "execute", execute)
-    monkeypatch.setattr(units, "comparable", lambda params: [("newsgroup", 0)])
+    monkeypatch.setattr(one_study, "comparable", lambda params: [("newsgroup", 0)])
     monkeypatch.setattr(units, "stale", lambda params, asked=(): [])
     monkeypatch.setattr(pages, "build", lambda *arguments, **named: None)
     monkeypatch.setattr("paperlib.driver.kernel.Kernel.send", lambda self, code: None)

@@ -9,7 +9,7 @@ from conftest import smoke_params
 
 from paperlib.driver import run, study_bar, unit
 from paperlib.driver.plan import plan_of_epochs
-from paperlib.evidence import claims, provenance, tables, training_axis, truth_quantities, units
+from paperlib.evidence import claims, one_study, provenance, tables, training_axis, truth_quantities, units
 from paperlib.evidence.estimates import Results
 from paperlib.figures import over_datasets
 from paperlib.nodes import progress
@@ -79,13 +79,13 @@ def test_the_notebook_writes_what_each_setting_gains(asked):
 def test_once_asked_for_it_is_part_of_the_unit(asked, capsys):
     """A harmed or lost table is missed by every command, and made again by any that runs the unit, of models that are there."""
     params, settings = asked
-    assert units.stale(params) == [] and units.comparable(params) == [(params.dataset, params.seed)]
+    assert units.stale(params) == [] and one_study.comparable(params) == [(params.dataset, params.seed)]
     path = params.unit_dir / "epochs.csv"
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
     assert units.stale(params) == [units.EPOCHS] and units.harmed(params) == ["epochs.csv"]
     path.unlink()
-    assert units.stale(params) == [units.EPOCHS] and units.comparable(params) == []
+    assert units.stale(params) == [units.EPOCHS] and one_study.comparable(params) == []
     assert run.check([params]) == 1 and f"{units.EPOCHS} is stale or missing" in capsys.readouterr().out
     assert run.reproduce([params], settings) == 0
     assert path.read_bytes() == whole and units.stale(params) == []

@@ -14,6 +14,7 @@ from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_text
 from paperlib.common.messages import shown, unit_name
 from paperlib.evidence import provenance
+from paperlib.nodes.fingerprint import resolved
 from paperlib.params import Params
 
 PARTS: dict[str, tuple[str, Callable[[Session], list[Row]]]] = {  # in this order: the study needs the times before it
@@ -47,7 +48,7 @@ def main(params: Params, repeats: int, shapes: str = "", parts: list[str] | None
     rows = [row for part, (_, timed) in PARTS.items() if part in (parts or PARTS) for row in timed(session)]
     folder = params.profile_dir / (f"bench-{shapes}" if shapes else "bench")
     seconds = round(time.time() - started, 1)
-    record = provenance.collect(params, wall_seconds=seconds, shapes=shapes, repeats=repeats, load_before=load)
+    record = provenance.collect(params, wall_seconds=seconds, shapes=shapes, repeats=repeats, load_before=load, computed=resolved(params))
     frame = pd.DataFrame(rows, columns=table.COLUMNS)
     atomic_write_text(folder / "bench.csv", frame.to_csv(index=False, lineterminator="\n"))
     atomic_write_text(folder / "bench.md", page(frame, params, record, session.subject.name))

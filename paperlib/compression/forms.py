@@ -92,10 +92,10 @@ class Form:
 
 
 def why_not_measured(kind: str, params: Params) -> str:
-    """Say why a form is not measured here, "" where it is: bf16 that a processor only emulates tells nothing, and takes minutes."""
+    """Say why a form is not measured here, "" where it is: bf16 takes minutes where a processor only emulates it."""
     if kind != "torch bf16" or precision_of(params.replace(precision="auto", device="cpu", cuda_graphs=False)) == "bf16":
         return ""
-    return "not measured: on this processor bf16 is not faster than fp32"
+    return "not measured: this processor is not known to be faster in bf16 than in fp32"
 
 
 def alone(rows: Rows, i: int) -> Rows:

@@ -17,6 +17,7 @@ from paperlib.common.places import ROOT
 from paperlib.compression import card, tradeoff
 from paperlib.evidence import provenance
 from paperlib.figures import drawing
+from paperlib.nodes.fingerprint import resolved
 from paperlib.params import Params
 
 METRICS, MAKER = "metrics.json", "paperlib compress"
@@ -73,7 +74,7 @@ class Result:
         drawing.save(self.plot(), folder, "tradeoff", alt, banner=provenance.banner(self.params))
         files = {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
         rows = json.loads(self.table.reset_index().to_json(orient="records"))
-        run = json.loads(json.dumps(provenance.collect(self.params), default=str))
+        run = json.loads(json.dumps(provenance.collect(self.params, computed=resolved(self.params)), default=str))
         record = {"made_by": MAKER, **self.about, "sentence": self.sentence, "rows": rows, "files": files, "run": run}
         atomic_write_text(folder / METRICS, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 

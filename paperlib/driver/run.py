@@ -14,7 +14,7 @@ from paperlib.common.messages import Fault, shown, unit_name
 from paperlib.driver import small
 from paperlib.driver.study_bar import StudyBar
 from paperlib.driver.unit import IMPORTS, run_unit, say_complete
-from paperlib.evidence import provenance, training_axis, units
+from paperlib.evidence import one_study, provenance, training_axis, units
 from paperlib.nodes.store import store_of
 from paperlib.params import Params
 
@@ -78,6 +78,7 @@ def check(studies: list[Params]) -> int:
     faults = [f"{unit_name(params.dataset, params.seed)}: {name} is stale or missing" for params in studies for name in units.stale(params)]
     stale = [*_stale_results(studies), *small.stale(studies[0])]
     faults += [f"{studies[0].profile}: {name} is stale or missing" for name in stale]
+    _say_left_out(studies)
     print("\n".join(faults) or f"fresh: {', '.join(unit_name(params.dataset, params.seed) for params in studies)}")
     return 1 if faults else 0
 
@@ -197,12 +198,12 @@ def _show_results(studies: list[Params], settings: str, stale: list[str], kernel
     from paperlib.report import pages  # needs matplotlib and nbconvert, which a fresh study does without
 
     params, failed = studies[0], {}
-    drawable = stale if units.comparable(params) else [name for name in stale if name == units.BEFORE]  # without a finished unit there is nothing to draw
+    drawable = stale if one_study.comparable(params) else [name for name in stale if name == units.BEFORE]  # without a finished unit there is nothing to draw
     for name in drawable:
         if fault := execute(name, params, small.settings_of(params, settings) if name == units.YOURS else settings, kernel):
             failed[name] = fault
     compressed = units.YOURS in drawable and units.YOURS not in failed
-    pages.build(params.profile_dir, params.profile, params, compared=units.comparable(params))
+    pages.build(params.profile_dir, params.profile, params, one_study.comparable(params), one_study.left_out(params))
     results = {} if failed.keys() & set(units.OF_PROFILE) else _results(params)  # what failed must not pass for fresh
     provenance.write(params.profile_dir / units.PROVENANCE, provenance.collect(params, results=results, **small.recorded(params, compressed)))
     return list(failed.values())
@@ -218,17 +219,26 @@ def _results(params: Params) -> dict:
     """Say what the figures, claims and report were made of, and which files they are."""
     tables = {
         f"{dataset} {seed}": units.provenance(params.profile_dir / dataset / f"seed-{seed}").get("tables")
-        for dataset, seed in units.comparable(params)
+        for dataset, seed in one_study.comparable(params)
     }
     notebooks = {name: units.expected(name, params) for name in units.OF_PROFILE}
     paths = [path for pattern in RESULT_FILES for path in sorted(params.profile_dir.glob(pattern))]
     files = {str(path.relative_to(params.profile_dir)): sha256_file(path) for path in paths}
-    others = units.of_other_encoders(params)
+    others = one_study.of_other_encoders(params)
     encoders = {path.relative_to(params.default_dir.parent).as_posix(): record.get("tables") for path, record in others.items()}
     return {"notebooks": notebooks, "tables": tables, "encoders": encoders, "files": files}
 
 
+def _say_left_out(studies: list[Params]) -> None:
+    """Name the finished ones of these units that are in no table of several."""
+    why = one_study.left_out(studies[0])
+    for params in studies:
+        if reason := why.get((params.dataset, params.seed)):
+            print(f"{unit_name(params.dataset, params.seed)}: not in the figures and claims: {reason}")
+
+
 def _summary(studies: list[Params], failed: list[Fault]) -> int:
+    _say_left_out(studies)
     for fault in failed:
         print(f"FAILED  {fault.line}", file=sys.stderr)
     index = studies[0].profile_dir / "index.html"

@@ -9,7 +9,7 @@ from paperlib.common.messages import Fault
 from paperlib.common.records import is_of_commit
 from paperlib.data import pretrained
 from paperlib.evidence import provenance, units
-from paperlib.nodes.fingerprint import of_study, resolved
+from paperlib.nodes import fingerprint
 from paperlib.nodes.store import store_of
 from paperlib.nodes.weights import forget_others
 from paperlib.params import Params
@@ -67,7 +67,7 @@ def _record(params: Params, name: str, started: float) -> None:
     before = known.get("notebooks", {}) if is_of_commit(known, pretrained.commit(params)) else {}
     runs = {key: run for key, run in before.items() if run.get("fingerprint") == units.expected(key, params)}
     runs[name] = {
-        "fingerprint": units.expected(name, params), "sha256": sha256_file(units.executed(name, params)), "study": of_study(params),
+        "fingerprint": units.expected(name, params), "sha256": sha256_file(units.executed(name, params)), "study": fingerprint.of_study(params),
         "seconds": round(time.time() - started, 1),
     }  # fmt: skip
     spent = sum(run.get("seconds", 0.0) for key, run in runs.items() if key in units.UNIT_NOTEBOOKS)  # also of runs that were cut off
@@ -76,5 +76,6 @@ def _record(params: Params, name: str, started: float) -> None:
     extra = {"settings": units.settings_of(params), "notebooks": runs, "tables": {**known.get("tables", {}), **own}}
     extra |= {"asked": [each for each in notebooks if each in units.ON_REQUEST]}
     extra |= {"complete": all(units.is_fresh(each, params, extra) for each in notebooks)}
-    made = known if name in units.ON_REQUEST and known else provenance.collect(params, wall_seconds=round(spent, 1), computed=resolved(params))
+    here = {"computed": fingerprint.resolved(params), "data": fingerprint.of_data(params), "wall_seconds": round(spent, 1)}
+    made = known if name in units.ON_REQUEST and known else provenance.collect(params, **here)
     provenance.write(params.unit_dir / units.PROVENANCE, {**made, **extra})

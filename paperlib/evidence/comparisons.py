@@ -7,7 +7,7 @@ import pandas as pd
 
 from paperlib import fusers, names
 from paperlib.common.errors import UserError
-from paperlib.evidence import claims, statistics, tables, training_axis, unit_numbers, units
+from paperlib.evidence import claims, one_study, statistics, tables, training_axis, unit_numbers, units
 from paperlib.evidence.estimates import LEVEL, TABLES, Results
 from paperlib.fusers import Fit
 from paperlib.names import SIGNALS
@@ -132,13 +132,13 @@ def results_of(params: Params) -> Results:
 
     Raises UserError when there are none.
     """
-    shown = units.comparable(params)
+    shown = one_study.comparable(params)
     if not shown:
         where = f"profile {params.profile}"
         raise UserError(f"{where}: no finished unit has these settings: run make reproduce first")
     found = {name: tables.collect(params.profile_dir, name, shown) for name in TABLES}
     found |= {name: tables.of_profile(params.profile_dir, name) for name in ("transfer", "transfer_encoder", "steps_encoder")}
-    written = tables.collect(params.profile_dir, "epochs", units.comparable(params, units.EPOCHS))
+    written = tables.collect(params.profile_dir, "epochs", one_study.comparable(params, units.EPOCHS))
     found["epochs"] = training_axis.of_units(found["steps"], written, params)
     return Results.from_tables(**found)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from paperlib.common.places import REFERENCE
-from paperlib.evidence import comparisons, tables, transfer, units
+from paperlib.evidence import comparisons, one_study, tables, transfer, units
 from paperlib.evidence.estimates import Results
 from paperlib.names import FUSERS, SIGNALS
 from paperlib.params import DATASETS, Params
@@ -45,7 +45,7 @@ def walks(own: bool, params: Params) -> pd.DataFrame:
 
 def walks_here(own: bool, params: Params) -> pd.DataFrame:
     """Return steps.csv of the units with which `walks` is compared: one's own of this profile, or the reference's."""
-    return tables.collect(params.profile_dir, "steps", units.comparable(params)) if own else tables.collect(KEPT, "steps")
+    return tables.collect(params.profile_dir, "steps", one_study.comparable(params)) if own else tables.collect(KEPT, "steps")
 
 
 def beside(here: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
@@ -79,7 +79,7 @@ def originals_differ_by(walked: pd.DataFrame) -> int | None:
 
 def _others(params: Params) -> list[tuple]:
     """Return folder and parameters of every unit that starts from another encoder, datasets in the paper's order."""
-    found = [(unit, record["parameters"]) for unit, record in units.of_other_encoders(params).items()]
+    found = [(unit, record["parameters"]) for unit, record in one_study.of_other_encoders(params).items()]
     return sorted(found, key=lambda each: [*DATASETS, each[1]["dataset"]].index(each[1]["dataset"]))
 
 

@@ -201,7 +201,7 @@ def _commit_line(record: Mapping[str, Any]) -> str:
 
 def _hardware_line(record: Mapping[str, Any]) -> str:
     gpu = record.get("gpu", UNKNOWN)
-    precision = f", in {record['computed']['precision']}" if "computed" in record else ""  # a unit's; other records compute nothing
+    precision = f", in {record['computed']['precision']}" if "computed" in record else ""  # of what was trained
     return (
         f"{record.get('cpu', UNKNOWN)}, {record.get('cores', UNKNOWN)} cores, "
         f"{_gb(record.get('memory_gb'))}, GPU: {gpu}{precision}"

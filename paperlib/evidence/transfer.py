@@ -18,7 +18,7 @@ from sklearn.linear_model import Ridge
 from paperlib import fusers, strategies
 from paperlib.common.errors import UserError
 from paperlib.common.places import REFERENCE
-from paperlib.evidence import statistics, tables, units
+from paperlib.evidence import one_study, statistics, tables
 from paperlib.names import SIGNALS
 from paperlib.nodes.node import layers_of, parse_label
 from paperlib.params import Params
@@ -113,7 +113,7 @@ def at_hand(params: Params) -> tuple[list[Model], bool]:
 
     Raises UserError where there is no reference either.
     """
-    own = models_of(params.profile_dir, units.comparable(params), params.model)
+    own = models_of(params.profile_dir, one_study.comparable(params), params.model)
     if len({model.dataset for model in own}) > 1:
         return own, True
     if reference := models_of(REFERENCE / "laptop", None, REFERENCE_ENCODER):

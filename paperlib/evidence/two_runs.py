@@ -59,7 +59,8 @@ def matched(one: Run, other: Run) -> tuple[Run, Run]:
 
 def differences(one: Run, other: Run) -> pd.DataFrame:
     """Return what the records of the same units do not agree on: index = its name, columns one and other (text)."""
-    mine, theirs = _recorded(one), _recorded(other)
+    told = all("computed" in record for run in (one, other) for record in run.records.values())  # older runs say `auto`
+    mine, theirs = (_recorded(run, told) for run in (one, other))
     known = list(dict.fromkeys([*mine, *theirs]))  # an older run lacks what was recorded since
     mine, theirs = (table.reindex(columns=known, fill_value=ABSENT) for table in (mine, theirs))
     names = [name for name in known if not mine[name].equals(theirs[name])]
@@ -100,14 +101,14 @@ def walks(one: Run, other: Run) -> pd.DataFrame:
     return table.loc[[name for name in WALKS if name in table.index]]
 
 
-def _recorded(run: Run) -> pd.DataFrame:
+def _recorded(run: Run, told: bool) -> pd.DataFrame:
     """Return what may change a number, as text: index = units, columns = parameters, libraries, machine, commit."""
-    rows = [_values(record) for record in run.records.values()]
+    rows = [_values(record, told) for record in run.records.values()]
     return pd.DataFrame(rows, index=list(run.records)).fillna(ABSENT).astype(str)
 
 
-def _values(record: Mapping[str, Any]) -> dict[str, str]:
-    asked = record["parameters"] | record.get("computed", {})  # what `auto` came to, where it is known
+def _values(record: Mapping[str, Any], told: bool) -> dict[str, str]:
+    asked = record["parameters"] | (record["computed"] if told else {})  # what `auto` came to
     parameters = {name: str(value) for name, value in asked.items() if name not in NO_MATTER}
     packages = {name: record.get("packages", {}).get(name, ABSENT) for name in PACKAGES}
     return {**parameters, **packages, **{name: record.get(name, ABSENT) for name in MACHINE}}

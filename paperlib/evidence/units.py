@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
 from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file, sha256_folder
 from paperlib.common.places import ROOT, unit_folders
-from paperlib.common.records import harmed_records, is_of_commit, read_sealed
+from paperlib.common.records import STUDY_FILE, harmed_records, is_of_commit, read_sealed
 from paperlib.data import pretrained
 from paperlib.evidence import backing
 from paperlib.nodes import fingerprint
@@ -84,6 +83,9 @@ def is_fresh(name: str, params: Params, record: dict | None = None) -> bool:
     run = record.get("notebooks", {}).get(name)
     if not run or run.get("fingerprint") != expected(name, params) or not is_of_commit(record, pretrained.commit(params)):
         return False
+    records = read_sealed(params.unit_dir / "nodes" / STUDY_FILE)
+    if records and records.get("fingerprint") != run.get("study"):  # another study's since, in another precision, say: all is made of one
+        return False
     if name == "03_strategies" and _harmed_records(params):  # it computes them again
         return False
     if name == "05_distillation" and not _student_is_whole(params):
@@ -147,23 +149,6 @@ def provenance(folder: Path) -> dict:
     return read_sealed(folder / PROVENANCE) or {}
 
 
-def comparable(params: Params, asked: str = "") -> list[tuple[str, int]]:
-    """List the finished units (dataset, seed) of the profile that share these parameters, but for dataset and seed.
-
-    Units run with other settings, on another device or in another precision, or of another commit of the hub's model, stay
-    on disk and are left out: numbers of different studies are never mixed. So are, where a notebook on request is `asked` for, those for which it was not run.
-    A kept reference that is laid out is one study, as it was when it was kept.
-    """
-    settings, laid_out, found, own = settings_of(params), is_laid_out(params), [], provenance(params.unit_dir)
-    commit, computed = own.get("model_commit") or pretrained.commit(params), own.get("computed") or fingerprint.resolved(params)
-    for folder, record in finished(params.profile_dir).items():
-        alike = record.get("settings") == settings and is_of_commit(record, commit) and record.get("computed", computed) == computed
-        ours = alike and (not asked or asked in record.get("asked", []))
-        if _is_sound(folder, record) and (ours or laid_out):
-            found.append((record["parameters"]["dataset"], record["parameters"]["seed"]))
-    return found
-
-
 def is_laid_out(params: Params) -> bool:
     """Say whether a profile's folder is a copy of a kept reference, to be drawn and nothing else."""
     return (params.profile_dir / LAID_OUT).exists()
@@ -175,25 +160,7 @@ def finished(profile_dir: Path) -> dict[Path, dict]:
     return {folder: record for folder, record in found.items() if record.get("complete")}
 
 
-def of_other_encoders(params: Params) -> dict[Path, dict]:
-    """Return the provenance of finished units of other profiles that start from another encoder than this study's, by folder.
-
-    Of a profile whose units have several settings, or were computed in several ways, those are taken that most have: they
-    are one study.
-    """
-    found = {}
-    for profile_dir in sorted(path for path in params.default_dir.parent.glob("*") if path != params.default_dir):
-        sound = {folder: record for folder, record in finished(profile_dir).items() if _is_sound(folder, record)}
-        studies = {folder: (record.get("settings"), *record.get("computed", {}).values()) for folder, record in sound.items()}
-        most = Counter(studies.values()).most_common(1)
-        there = {folder: record for folder, record in sound.items() if studies[folder] == most[0][0]}
-        encoders = {record["parameters"]["model"] for record in there.values()}
-        if len(encoders) == 1 and not encoders & {params.model, pretrained.RANDOM}:
-            found |= there
-    return found
-
-
-def _is_sound(folder: Path, record: dict) -> bool:
+def is_sound(folder: Path, record: dict) -> bool:
     """Say whether a unit's tables are, to the byte, those that were recorded."""
     return all(_is(folder / f"{table}.csv", digest) for table, digest in record.get("tables", {}).items())
 

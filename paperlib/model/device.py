@@ -18,7 +18,7 @@ def device_of(params: Params) -> torch.device:
 
 
 def precision_of(params: Params) -> str:
-    """Resolve `precision: auto`: bf16 where the device multiplies in it faster than in fp32, else fp32.
+    """Resolve `precision: auto`: bf16 where the device is known to multiply in it faster than in fp32, else fp32.
 
     Cards before Ampere emulate it. Intel's AVX-512 units, where there are no matrix units (AMX) beside them, take two
     cycles for a product in bf16 where AMD's take one: half the speed of fp32.

@@ -175,7 +175,6 @@ class Store:
         return self.folder / f"{label(removed) or ORIGINAL}.json"
 
 
-
 def _of_another(was: str, now: str) -> UserError:
     return UserError(f"this study was begun with commit {was[:12]} of its model, and here is {now[:12]}: remove its outputs, or bring that commit back")
 

@@ -11,7 +11,7 @@ from paperlib.common.files import atomic_write_text
 from paperlib.common.markdown_table import markdown_table
 from paperlib.common.messages import shown, unit_name
 from paperlib.common.places import ROOT
-from paperlib.evidence import provenance, two_runs
+from paperlib.evidence import one_study, provenance, two_runs
 from paperlib.evidence.two_runs import Run
 from paperlib.params import Params
 
@@ -91,8 +91,9 @@ def _account(run: Run, walks: pd.DataFrame) -> str:
         ", ".join(dict.fromkeys(str(each[name]) for each in recorded)) for name in ("model", "train_size", "test_size")
     )
     depth, layers = walks["steps"].max(), run.steps["layers"].max()
+    ways = ", ".join(dict.fromkeys(way for record in run.records.values() if (way := one_study.computed(record))))  # of several it speaks of all
     return (
-        f"This run: {escape.markdown(model)}, {train} training and {test} test examples, walks down to {depth:.0f} of "
+        f"This run: {escape.markdown(model)}, {train} training and {test} test examples, {f'computed {ways}, ' if ways else ''}walks down to {depth:.0f} of "
         f"{layers} layers removed."
     )
 

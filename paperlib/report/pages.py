@@ -1,6 +1,6 @@
 """Write the report of a profile: claims, runs, figures, Table 1, notebooks; it opens without a network."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,19 @@ def build(
     profile: str,
     params: Params | None = None,
     compared: Collection[tuple[str, int]] | None = None,
+    left_out: Mapping[tuple[str, int], str] | None = None,
 ) -> Path:
     """Write `index.html` and a page per executed notebook under an output folder; return the index.
 
     Whatever is missing is named in the report. `params` adds the provenance of the report itself; `compared`
-    lists the (dataset, seed) behind figures and claims, so that the report can name those that are not.
+    lists the (dataset, seed) behind figures and claims, so that the report can name those that are not; `left_out` says
+    why the finished ones of these are not.
     """
     folder = Path(folder)
     banner = provenance.SMOKE_BANNER if profile == "smoke" else ""
     units = parts.find_units(folder)
     written, problems = _write_pages(plan_pages(folder, units, profile), banner)
-    problems += _failures(folder) + _remarks(units, compared)
+    problems += _failures(folder) + _remarks(units, compared, left_out or {})
     index = templates().get_template("index.html.j2")
     made = provenance.summary(provenance.collect(params)) if params else []
     html = index.render(
@@ -141,13 +143,10 @@ def _failures(folder: Path) -> list[str]:
     ]
 
 
-def _remarks(units: list[parts.Unit], compared: Collection[tuple[str, int]] | None) -> list[str]:
+def _remarks(units: list[parts.Unit], compared: Collection[tuple[str, int]] | None, why: Mapping[tuple[str, int], str]) -> list[str]:
     """Name the units whose training diverged, and those that figures and claims leave out."""
     remarks = [remark for unit in units if (remark := parts.diverged(unit))]
     if compared is not None:
-        left_out = [unit.name for unit in units if (unit.dataset, unit.seed) not in compared]
-        remarks += [
-            f"{name}: not in the figures and claims, as it is unfinished or was run with other settings or in another precision."
-            for name in left_out
-        ]
+        left_out = {unit.name: why.get((unit.dataset, unit.seed), "it is unfinished") for unit in units if (unit.dataset, unit.seed) not in compared}
+        remarks += [f"{name}: not in the figures and claims: {reason}." for name, reason in left_out.items()]
     return remarks

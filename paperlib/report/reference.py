@@ -7,7 +7,7 @@ from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_bytes, atomic_write_text
 from paperlib.common.messages import unit_name
 from paperlib.common.places import REFERENCE
-from paperlib.evidence import units
+from paperlib.evidence import one_study, units
 from paperlib.params import Params
 from paperlib.report import kept_notebooks, parts, reference_pages
 
@@ -24,10 +24,12 @@ def make(params: Params, only: str = "") -> str:
     kept already). Raises UserError in the smoke profile, whose numbers are no results, when there are no such units,
     or when figures and claims are not of exactly these units.
     """
-    found, folder = units.comparable(params), REFERENCE / params.profile
+    found, folder = one_study.comparable(params), REFERENCE / params.profile
     if params.profile == "smoke" or not found:
         raise UserError(f"profile {params.profile}: no results to keep as the reference")
     name = unit_name(params.dataset, params.seed)
+    if why := one_study.left_out(params).get((params.dataset, params.seed)):
+        raise UserError(f"{name}: no part of the study to be kept: {why}")
     if only != NUMBERS and ((params.dataset, params.seed) not in found or units.stale(params)):
         raise UserError(f"{name}: not fresh, so its notebooks are not kept: run make reproduce first")
     if only != NOTEBOOKS:
