@@ -148,6 +148,17 @@ def test_of_as_many_units_of_each_precision_those_are_shown_that_are_as_the_one_
         reference.make(studies["imdb"])
 
 
+def test_units_of_other_versions_of_what_computes_are_no_part_of_a_study(tmp_path):
+    packages = dict.fromkeys(fingerprint.LIBRARIES, "1.0") | {"seaborn": "2"}
+    made = {"newsgroup": packages, "imdb": packages | {"torch": "1.0+cpu", "seaborn": "3"}, "yelp": packages | {"torch": "2.0"}}
+    studies = [laid(tmp_path, dataset=dataset) for dataset in made]
+    for params, versions in zip(studies, made.values()):
+        tell(params, packages=versions)
+    for params in studies:
+        assert one_study.comparable(params) == [("imdb", 0), ("newsgroup", 0)], "what draws, and for which cards, does not matter"
+        assert one_study.left_out(params)["yelp", 0].startswith("it was computed with torch 2.0, transformers 1.0, ")
+
+
 def test_seeds_of_other_texts_are_no_part_of_a_study(tmp_path):
     studies = [laid(tmp_path), laid(tmp_path, dataset="imdb")]
     for seed, texts in ((1, "b"), (2, "a")):

@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from pathlib import Path
 
+from paperlib.common.hardware import UNKNOWN
 from paperlib.common.records import is_of_commit
 from paperlib.data import pretrained
 from paperlib.evidence import units
+from paperlib.nodes.fingerprint import LIBRARIES
 from paperlib.params import Params
 
 Unit = tuple[str, int]  # dataset and seed
@@ -16,9 +18,9 @@ HUB = ("hub_id", "hub_config", "hub_revision")
 def comparable(params: Params, asked: str = "") -> list[Unit]:
     """List the finished units of the profile that may stand in one table with this study's.
 
-    They share its parameters, but for dataset and seed, its library and the commit of the hub's model; the device and the
-    precision are those of most of them, the texts of a dataset those of most of its seeds, and of this unit where as many
-    have others. What is left out stays on disk. Where a notebook on request is `asked` for, those for which it was not run
+    They share its parameters, but for dataset and seed, its library and the commit of the hub's model; the device, the
+    precision and the versions of what computes are those of most of them, the texts of a dataset those of most of its seeds,
+    and those of this unit where as many have others. What is left out stays on disk. Where a notebook on request is `asked` for, those for which it was not run
     are left out, too. A kept reference that is laid out is one study, as it was when it was kept.
     """
     records, why = _judged(params)
@@ -51,7 +53,13 @@ def of_other_encoders(params: Params) -> dict[Path, dict]:
 def computed(record: dict) -> str:
     """Say on what and in which precision a unit was computed; "" of one that does not tell."""
     how = record.get("computed")
-    return f"in {how['precision']} on {'a GPU' if how['device'] == 'cuda' else 'processors'}" if how else ""
+    return f"computed in {how['precision']} on {'a GPU' if how['device'] == 'cuda' else 'processors'}" if how else ""
+
+
+def _libraries(record: dict) -> str:
+    """Say by which versions of what computes a unit was made; "" of one that does not tell."""
+    packages = record.get("packages", {})
+    return "computed with " + ", ".join(f"{name} {packages.get(name, UNKNOWN).partition('+')[0]}" for name in LIBRARIES) if packages else ""
 
 
 def _judged(params: Params) -> tuple[dict[Unit, dict], dict[Unit, str]]:
@@ -69,11 +77,12 @@ def _judged(params: Params) -> tuple[dict[Unit, dict], dict[Unit, str]]:
             why[unit] = why[unit] or "it was run with other settings, or by other code"
         elif not is_of_commit(record, commit):
             why[unit] = why[unit] or "it is of another commit of the model"
-    alike = {unit: record for unit, record in records.items() if not why[unit]}
-    way = _most(map(computed, alike.values()), computed(own))
-    why |= {unit: f"it was computed {computed(record)}, and the others {way}" for unit, record in alike.items() if computed(record) != way}
-    for dataset in {dataset for dataset, _ in alike}:
-        seeds = {unit: _texts(record) for unit, record in alike.items() if unit[0] == dataset and not why[unit]}
+    for way in (computed, _libraries):
+        ways = {unit: way(record) for unit, record in records.items() if not why[unit]}
+        most = _most(ways.values(), way(own))
+        why |= {unit: f"it was {said}, and the others {most.removeprefix('computed ')}" for unit, said in ways.items() if said != most}
+    for dataset in {dataset for dataset, _ in records}:
+        seeds = {unit: _texts(record) for unit, record in records.items() if unit[0] == dataset and not why[unit]}
         texts = _most(seeds.values(), seeds.get((params.dataset, params.seed)))
         why |= {unit: "its texts are others than those of the other seeds" for unit, read in seeds.items() if read != texts}
     return records, why

@@ -40,6 +40,7 @@ MEASURING = {
     "sparsity_threshold": {"Weight-Sparsity"},
 }
 MEASURING_CODE = ("signals.py", "model/per_example_gradients.py")
+LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "scikit-learn")  # they compute, and read the texts
 MAIN = "main"  # the revision that is meant where none is said
 RESOLVED = {"device", "precision", "data_source"}  # what `auto` comes to counts, not how it was asked for
 DISTILLING = {"kd_alpha", "kd_temperature", "kd_t_squared"}
@@ -88,8 +89,8 @@ def _of(params: Params, no_matter: Collection[str] = (), no_code: Collection[str
 
 @lru_cache
 def _libraries() -> dict[str, str]:
-    """Return the versions of what computes and of what reads the texts, looked up once per process."""
-    return {name: version(name).split("+")[0] for name in ("torch", "transformers", "tokenizers", "datasets", "scikit-learn")}
+    """Return the versions of `LIBRARIES`, looked up once per process."""
+    return {name: version(name).split("+")[0] for name in LIBRARIES}
 
 
 def of_data(params: Params) -> list[str]:

@@ -93,7 +93,7 @@ def _account(run: Run, walks: pd.DataFrame) -> str:
     depth, layers = walks["steps"].max(), run.steps["layers"].max()
     ways = ", ".join(dict.fromkeys(way for record in run.records.values() if (way := one_study.computed(record))))  # of several it speaks of all
     return (
-        f"This run: {escape.markdown(model)}, {train} training and {test} test examples, {f'computed {ways}, ' if ways else ''}walks down to {depth:.0f} of "
+        f"This run: {escape.markdown(model)}, {train} training and {test} test examples, {f'{ways}, ' if ways else ''}walks down to {depth:.0f} of "
         f"{layers} layers removed."
     )
 
