@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -134,7 +135,7 @@ def test_units_of_another_precision_or_device_are_no_part_of_a_study(tmp_path):
     assert {record["parameters"]["dataset"] for record in others.values()} == {"imdb", "yelp"}
 
 
-def test_of_as_many_units_of_each_precision_those_are_shown_that_are_as_the_one_asked_for(tmp_path, capsys):
+def test_of_as_many_units_of_each_precision_those_are_shown_that_are_as_the_one_asked_for(tmp_path, capsys, monkeypatch):
     studies = {dataset: laid(tmp_path, dataset=dataset) for dataset in ("newsgroup", "imdb")}
     for params, precision in zip(studies.values(), ("fp32", "bf16")):
         tell(params, **computed("cpu", precision))
@@ -143,8 +144,9 @@ def test_of_as_many_units_of_each_precision_those_are_shown_that_are_as_the_one_
     run._say_left_out(list(studies.values()))
     said = "imdb seed 0: not in the figures and claims: it was computed in bf16 on processors, and the others in fp32 on processors\n"
     assert capsys.readouterr().out == said
-    with pytest.raises(UserError, match="^imdb seed 0: no part of the study to be kept: it was computed in bf16"):
-        tell(laid(tmp_path, dataset="yelp"), **computed("cpu", "fp32"))
+    tell(laid(tmp_path, dataset="yelp"), **computed("cpu", "fp32"))
+    monkeypatch.setattr(units, "stale", lambda params: [])
+    with pytest.raises(UserError, match="^imdb seed 0: no part of the study that is kept: it was computed in bf16"):
         reference.make(studies["imdb"])
 
 
@@ -161,15 +163,31 @@ def test_units_of_other_versions_of_what_computes_are_no_part_of_a_study(tmp_pat
 
 def test_seeds_of_other_texts_are_no_part_of_a_study(tmp_path):
     studies = [laid(tmp_path), laid(tmp_path, dataset="imdb")]
-    for seed, texts in ((1, "b"), (2, "a")):
+    for seed, texts, column in ((1, "b", "text"), (2, "a", "text"), (3, "a", "title")):
         shutil.copytree(studies[0].unit_dir, studies[0].unit_dir.with_name(f"seed-{seed}"))
         studies.append(studies[0].replace(seed=seed))
-        tell(studies[-1], parameters=studies[-1].model_dump(), data=[texts])
+        tell(studies[-1], parameters=studies[-1].model_dump() | {"text_fields": [column]}, data=[texts])
     tell(studies[0], data=["a"])
     tell(studies[1], data=["c"])
     for params in studies:
         assert one_study.comparable(params) == [("imdb", 0), ("newsgroup", 0), ("newsgroup", 2)]
-        assert one_study.left_out(params) == {("newsgroup", 1): "its texts are others than those of the other seeds"}
+        assert one_study.left_out(params) == {("newsgroup", seed): "its texts are others than those of the other seeds" for seed in (1, 3)}
+
+
+def test_a_unit_that_is_gone_on_with_in_another_precision_is_whole_after_one_run(tmp_path, drawn, monkeypatch):
+    params, here, nobody = laid(tmp_path), {"device": "cpu", "precision": "fp32"}, MagicMock()
+    (params.unit_dir / units.PROVENANCE).unlink()
+    monkeypatch.setattr(fingerprint, "resolved", lambda params: dict(here))
+    monkeypatch.setattr(units, "_student_is_whole", lambda params: True)
+    monkeypatch.setattr(units.backing, "are_there", lambda *_: True)
+    drawn.add("05_distillation")
+    assert unit.run_unit(params, "", nobody, nobody).line == "05_distillation: it failed"
+    drawn.clear()
+    here["precision"] = "bf16"
+    assert unit.run_unit(params, "", nobody, nobody) is None
+    record = units.provenance(params.unit_dir)
+    assert record["complete"] and record["computed"] == here and not units.stale(params)
+    assert {run["study"] for run in record["notebooks"].values()} == {fingerprint.of_study(params)}
 
 
 def test_what_another_precision_moved_aside_makes_all_of_a_unit_stale(tmp_path, monkeypatch):

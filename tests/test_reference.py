@@ -306,7 +306,7 @@ def test_a_reference_that_several_computers_computed_says_so(laptop, tmp_path) -
     steps.assign(trained_on=steps["removed"].map(computers), seconds=360.0).to_csv(path, index=False)
     said, models = reference_pages._machine(Kept(tmp_path)), len(computers)
     of_b = sum(computer == "B" for computer in computers.values())
-    assert f"of those on its walks {of_b} on B and {models - of_b} on A, {models / 10:.1f} hours of one core." in said and here not in said
+    assert f"of those on its walks {of_b} on B and {models - of_b} on A, {models / 10:.1f} hours of training." in said and here not in said
     steps.assign(trained_on="A").to_csv(path, index=False)
     assert here in reference_pages._machine(Kept(tmp_path))
 

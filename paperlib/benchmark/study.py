@@ -16,6 +16,7 @@ from paperlib.benchmark.unit import FAMILY_NAMES
 from paperlib.evidence import units
 from paperlib.names import CONTROLS, SIGNALS, STRATEGIES
 from paperlib.nodes.node import Removed, layers_of
+from paperlib.nodes.store import store_of
 from paperlib.params import Params
 from paperlib.tree import Study
 
@@ -52,7 +53,8 @@ def walks(subject: Subject) -> tuple[dict[str, Removed], str]:
     """Return the layers that walks remove, in order (strategies, controls, random orders; not our rivals), and where from."""
     params = subject.params
     names = [*STRATEGIES, *CONTROLS, *chain(*strategies.random_tests(params).values())]
-    if not subject.shapes and units.provenance(params.unit_dir).get("complete") and not units.stale(params):
+    finished = not subject.shapes and units.provenance(params.unit_dir).get("complete") and not units.stale(params)
+    if finished and store_of(params).read(()):  # not of another precision, whose records would have to make way
         study = Study(params)
         return {name: study.walk(name).nodes[-1].removed for name in names}, STORED
     return {name: _drawn(name, subject.layers, params) for name in names}, DRAWN

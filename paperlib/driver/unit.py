@@ -4,8 +4,9 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
 
+from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file
-from paperlib.common.messages import Fault
+from paperlib.common.messages import Fault, unit_name
 from paperlib.common.records import is_of_commit
 from paperlib.data import pretrained
 from paperlib.evidence import provenance, units
@@ -36,6 +37,10 @@ def run_unit(params: Params, settings: str, bar: Watcher, kernel: "Kernel", besi
     """Run a unit's stale notebooks, up to one that fails; return its fault. `beside` are units that run meanwhile."""
     from paperlib.driver.execution import execute
 
+    try:
+        store_of(params).claim()  # before anything is asked for: where records are another study's, all of the unit is made again
+    except UserError as error:
+        return Fault(f"{unit_name(params.dataset, params.seed)}: {error}", True)
     kernel.send(AHEAD.format(profile=params.profile, dataset=params.dataset, seed=params.seed, settings=settings))
     for name in units.notebooks_of(params):
         bar.show(params, name)

@@ -12,7 +12,7 @@ from paperlib.nodes.fingerprint import LIBRARIES
 from paperlib.params import Params
 
 Unit = tuple[str, int]  # dataset and seed
-HUB = ("hub_id", "hub_config", "hub_revision")
+OF_TEXTS = sorted(units.UNIT_FIELDS - {"dataset", "seed", "data_source"})
 
 
 def comparable(params: Params, asked: str = "") -> list[Unit]:
@@ -36,14 +36,15 @@ def left_out(params: Params) -> dict[Unit, str]:
 def of_other_encoders(params: Params) -> dict[Path, dict]:
     """Return the provenance of finished units of other profiles that start from another encoder than this study's, by folder.
 
-    Of a profile whose units have several settings, or were computed in several ways, those are taken that most have: they
-    are one study.
+    Of a profile whose units have several settings or commits of the model, or were computed in several ways, those are taken
+    that most have: they are one study.
     """
     found = {}
     for profile_dir in sorted(path for path in params.default_dir.parent.glob("*") if path != params.default_dir):
         sound = {folder: record for folder, record in units.finished(profile_dir).items() if units.is_sound(folder, record)}
-        studies = {folder: (record.get("settings"), computed(record)) for folder, record in sound.items()}
-        there = {folder: record for folder, record in sound.items() if studies[folder] == _most(studies.values())}
+        studies = {folder: (record.get("settings"), record.get("model_commit"), computed(record), _libraries(record)) for folder, record in sound.items()}
+        most = _most(studies.values())
+        there = {folder: record for folder, record in sound.items() if studies[folder] == most}
         encoders = {record["parameters"]["model"] for record in there.values()}
         if len(encoders) == 1 and not encoders & {params.model, pretrained.RANDOM}:
             found |= there
@@ -80,7 +81,7 @@ def _judged(params: Params) -> tuple[dict[Unit, dict], dict[Unit, str]]:
     for way in (computed, _libraries):
         ways = {unit: way(record) for unit, record in records.items() if not why[unit]}
         most = _most(ways.values(), way(own))
-        why |= {unit: f"it was {said}, and the others {most.removeprefix('computed ')}" for unit, said in ways.items() if said != most}
+        why |= {unit: f"it was {said or 'computed nobody knows how'}, and the others {most.removeprefix('computed ')}" for unit, said in ways.items() if said != most}
     for dataset in {dataset for dataset, _ in records}:
         seeds = {unit: _texts(record) for unit, record in records.items() if unit[0] == dataset and not why[unit]}
         texts = _most(seeds.values(), seeds.get((params.dataset, params.seed)))
@@ -89,7 +90,7 @@ def _judged(params: Params) -> tuple[dict[Unit, dict], dict[Unit, str]]:
 
 
 def _texts(record: dict) -> tuple:
-    return (*record.get("data", ()), *(record["parameters"].get(name) for name in HUB))
+    return (str(record.get("data")), *(str(record["parameters"].get(name)) for name in OF_TEXTS))
 
 
 def _most(values: Iterable[Hashable], preferred: Hashable = None) -> Hashable:

@@ -28,10 +28,10 @@ def make(params: Params, only: str = "") -> str:
     if params.profile == "smoke" or not found:
         raise UserError(f"profile {params.profile}: no results to keep as the reference")
     name = unit_name(params.dataset, params.seed)
-    if why := one_study.left_out(params).get((params.dataset, params.seed)):
-        raise UserError(f"{name}: no part of the study to be kept: {why}")
-    if only != NUMBERS and ((params.dataset, params.seed) not in found or units.stale(params)):
+    if only != NUMBERS and units.stale(params):
         raise UserError(f"{name}: not fresh, so its notebooks are not kept: run make reproduce first")
+    if only != NUMBERS and (params.dataset, params.seed) not in found:
+        raise UserError(f"{name}: no part of the study that is kept: {one_study.left_out(params).get((params.dataset, params.seed), 'it is unfinished')}")
     if only != NOTEBOOKS:
         drawn = units.provenance(params.profile_dir).get("results", {}).get("tables", {})
         if set(drawn) != {f"{dataset} {seed}" for dataset, seed in found} or units.harmed_results(params):

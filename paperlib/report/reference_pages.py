@@ -147,12 +147,12 @@ def _machine(kept: Kept) -> str:
     commits = sorted({record["commit"][:7] for record in kept.records})
     hours = sum(record["wall_seconds"] for record in kept.records) / 3600
     where = f"{'; '.join(machines)}; at commit {', '.join(commits)}."
-    models = kept.steps.drop_duplicates(["dataset", "seed", "removed"])
-    trained = models.reindex(columns=["trained_on"])["trained_on"].value_counts()
-    if len(trained) < 2:
+    models = kept.steps.drop_duplicates(["dataset", "seed", "removed"]).query("seconds > 0")
+    computers = models.reindex(columns=["trained_on"])["trained_on"]
+    if computers.nunique() < 2:
         return f"It took {hours:.1f} hours in all on {where}"
-    shares = sentences.listed([f"{number} on {computer}" for computer, number in trained.items()])
-    return f"Several computers trained its models: of those on its walks {shares}, {models['seconds'].sum() / 3600:.1f} hours of one core. It was finished on {where}"
+    shares = sentences.listed([f"{number} on {computer}" for computer, number in computers.fillna(UNKNOWN).value_counts().items()])
+    return f"Several computers trained its models: of those on its walks {shares}, {models['seconds'].sum() / 3600:.1f} hours of training. It was finished on {where}"
 
 
 def _beside(kept: Kept) -> str:
