@@ -161,6 +161,13 @@ def test_a_study_with_a_place_of_its_own_finds_what_was_moved_aside(tmp_path, tr
     assert len(trained) == 1 and store_of(usual.replace(mi_bins=3)).known() == 1
 
 
+def test_records_that_must_make_way_are_counted_beforehand(tmp_path, trained):
+    usual = smoke_params(tmp_path, **TINY)
+    assert store_of(usual).displaced() == 0
+    Study(usual).node((0,))
+    assert [store_of(params).displaced() for params in (usual, usual.replace(mi_bins=4), usual.replace(precision="bf16"))] == [0, 0, 2]
+
+
 def test_weights_of_the_longest_unused_study_go_first(at_home):
     import os
 

@@ -122,6 +122,10 @@ class Store:
         paths, now = [path for folder in folders for path in folder.glob("*.json") if is_node(path.stem)], self.commit
         return len({path.name for path in paths if not now or is_of_commit(read_sealed(path) or {}, now)})
 
+    def displaced(self) -> int:
+        """Count the records here that `claim` moves aside and that are of no use to this study: their models were trained otherwise."""
+        return len(self.labels()) if _study_in(self.folder).get("training", self.training) != self.training else 0
+
     def labels(self) -> list[str]:
         """List the labels of the records present, sound or not; "" is the original model."""
         names = [path.stem for path in self.folder.glob("*.json")]
