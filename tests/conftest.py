@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 import smoke_study
+from hypothesis import HealthCheck, settings
 
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # computers may be slow, or busy
+settings.load_profile("untimed")
 EVERY_PROCESS = str(Path(__file__).parent / "every_process")
 # What a make around the tests was told is none of the makes that tests run.
 for told in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "PROFILE", "DATASETS", "SEEDS", "SET", "PYTHON", "OFFLINE", "ENGINE", "SCHEDULER", "WORKERS"):

@@ -53,7 +53,7 @@ def subsets_table(values):
     return pd.DataFrame({"accuracy": [values[removed] for removed in index], "loss": 0.0}, index=index)
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 50), min_size=16, max_size=16), st.integers(1, 4))
 def test_the_best_order_has_the_highest_sum_of_all_orders(numbers, depth):
     from paperlib.compression.choose import best_order
@@ -692,7 +692,7 @@ def test_the_code_of_a_card_is_python_whatever_the_folder_and_the_exporter_are_c
         assert 'my \\"best\\" {model}' in codes[0] and ("ONNX is missing" in text) == bool(missing)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20).filter(lambda name: "/" not in name and name not in (".", "..")))
 @example("模型").via("a folder in another script")
 @example("- a: 'b' #").via("marks of YAML")

@@ -55,7 +55,7 @@ def test_a_place_that_is_named_is_taken():
     assert P.load("laptop", "newsgroup", 0, "epochs=3 output_dir=outputs/mine").profile_dir == ROOT / "outputs/mine/laptop"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(min_size=1, max_size=300), st.text(min_size=1, max_size=300))
 def test_names_of_experiments_are_names_of_folders_and_differ(one, other):
     names = [P._folder_name({"hub_id": text}) for text in (one, other)]

@@ -497,7 +497,7 @@ def test_rows_of_another_length_do_not_hide_a_swallowed_one(tmp_path):
 LINES = st.text(st.sampled_from("xyz \t,;\"'\n01é"), min_size=1, max_size=30).filter(str.strip)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(LINES, min_size=4, max_size=30), suffix=st.sampled_from([".csv", ".tsv"]), label_first=st.booleans(), data=st.data())
 def test_what_is_properly_written_is_always_read(texts, suffix, label_first, data, tmp_path):
     """Texts of several lines, with the separator in them, by either of the usual writers."""
@@ -611,7 +611,7 @@ ANYTHING = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.te
 ROWS_OF_ANYTHING = st.lists(st.fixed_dictionaries({"text": st.one_of(st.text(min_size=1), ANYTHING), "label": ANYTHING}), max_size=8)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.one_of(
     st.binary(max_size=60), st.text("text,label\n\r\t\"01ab\0 ", max_size=60).map(lambda text: f"text,label\n{text}".encode()),
     ROWS_OF_ANYTHING.map(lambda rows: json.dumps(rows).encode()),

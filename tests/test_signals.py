@@ -323,7 +323,7 @@ OTHERWISE = {
 }  # fmt: skip
 
 
-@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.settings(max_examples=25)
 @given(wanted=st.sets(st.sampled_from(SIGNALS)))
 def test_a_signal_does_not_depend_on_which_others_are_wanted(wanted, tmp_path_factory):
     params = settings(tmp_path_factory.getbasetemp())

@@ -40,7 +40,7 @@ def by_all_orders(worth, layers):
 
 
 @given(some.integers(1, 5), some.integers(0, 9))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_shapley_values_are_means_over_all_orders_and_add_up(layers, seed):
     worth = made_worth(layers, seed)
     found = subset_numbers.shapley(worth)

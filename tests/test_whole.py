@@ -115,7 +115,7 @@ def is_whole(params, bench):
 
 
 many = settings(
-    max_examples=CASES, deadline=None, database=None, derandomize=CASES < 1000, suppress_health_check=list(HealthCheck)
+    max_examples=CASES, database=None, derandomize=CASES < 1000, suppress_health_check=list(HealthCheck)
 )
 
 
