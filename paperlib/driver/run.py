@@ -233,10 +233,10 @@ def _results(params: Params) -> dict:
 
 
 def _say_left_out(studies: list[Params]) -> None:
-    """Name the finished ones of these units that are in no table of several."""
+    """Name the finished ones of these units that are in no table of several, but for those of which a table is harmed: that is said."""
     why = one_study.left_out(studies[0])
     for params in studies:
-        if reason := why.get((params.dataset, params.seed)):
+        if (reason := why.get((params.dataset, params.seed), one_study.HARMED)) != one_study.HARMED:
             print(f"{unit_name(params.dataset, params.seed)}: not in the figures and claims: {reason}")
 
 

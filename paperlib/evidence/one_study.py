@@ -12,6 +12,7 @@ from paperlib.nodes.fingerprint import LIBRARIES
 from paperlib.params import Params
 
 Unit = tuple[str, int]  # dataset and seed
+HARMED = "its tables are not those that were recorded"
 OF_TEXTS = sorted(units.UNIT_FIELDS - {"dataset", "seed", "data_source"})
 
 
@@ -68,7 +69,7 @@ def _judged(params: Params) -> tuple[dict[Unit, dict], dict[Unit, str]]:
     finished = units.finished(params.profile_dir)
     folders = {(record["parameters"]["dataset"], record["parameters"]["seed"]): folder for folder, record in finished.items()}
     records = {unit: finished[folder] for unit, folder in folders.items()}
-    why = {unit: "" if units.is_sound(folders[unit], record) else "its tables were changed" for unit, record in records.items()}
+    why = {unit: "" if units.is_sound(folders[unit], record) else HARMED for unit, record in records.items()}
     if units.is_laid_out(params):
         return records, why
     own, settings = units.provenance(params.unit_dir), units.settings_of(params)
