@@ -306,8 +306,10 @@ def test_a_reference_that_several_computers_computed_says_so(laptop, tmp_path) -
     steps.assign(trained_on=steps["removed"].map(computers), seconds=360.0).to_csv(path, index=False)
     said, models = reference_pages._machine(Kept(tmp_path)), len(computers)
     of_b = sum(computer == "B" for computer in computers.values())
-    assert f"of those on its walks {of_b} on B and {models - of_b} on A, {models / 10:.1f} hours of training." in said and here not in said
-    steps.assign(trained_on="A").to_csv(path, index=False)
+    assert f"Of the models on its walks were trained, in {models / 10:.1f} hours, {of_b} on B and {models - of_b} on A." in said and here not in said
+    steps.assign(trained_on="A", seconds=360.0).to_csv(path, index=False)
+    assert f"hours, {models} on A." in reference_pages._machine(Kept(tmp_path)), "another than that which made the tables"
+    steps.assign(trained_on=Kept(tmp_path).records[0]["cpu"]).to_csv(path, index=False)
     assert here in reference_pages._machine(Kept(tmp_path))
 
 
@@ -369,7 +371,7 @@ def test_what_is_kept_is_drawn_again_from_its_tables(small_reference, monkeypatc
     killed.mkdir(parents=True)
     (killed / "steps.csv").write_text("of a drawing that was killed")
     monkeypatch.setattr(run, "draw", drawn)
-    assert redrawing.redraw(params.load("laptop"), "data_dir=texts") == "kept 1 units in outputs/reference/laptop"
+    assert redrawing.redraw(params.load("laptop"), "data_dir=texts") == "kept 1 unit in outputs/reference/laptop"
     after = {path.relative_to(small_reference): path.read_bytes() for path in small_reference.rglob("*") if path.is_file()}
     new = {Path("tables", f"{name}.csv") for name in ("walks", "choices")}
     made = {Path(name) for name in ("claims.csv", "claims.md", "provenance.json")} | {Path("notebooks", f"{name}.ipynb") for name in units.OF_PROFILE}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_bytes, atomic_write_text
-from paperlib.common.messages import unit_name
+from paperlib.common.messages import count, unit_name
 from paperlib.common.places import REFERENCE
 from paperlib.evidence import one_study, units
 from paperlib.params import Params
@@ -40,7 +40,7 @@ def make(params: Params, only: str = "") -> str:
     if only != NUMBERS:
         keep_unit_notebooks(params, folder)
     reference_pages.show()
-    what = [f"{len(found)} units"] * (only != NOTEBOOKS) + [f"the notebooks of {name}"] * (only != NUMBERS)
+    what = [count(len(found), "unit")] * (only != NOTEBOOKS) + [f"the notebooks of {name}"] * (only != NUMBERS)
     return f"kept {' and '.join(what)} in outputs/reference/{folder.name}"
 
 

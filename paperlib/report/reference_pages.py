@@ -149,10 +149,10 @@ def _machine(kept: Kept) -> str:
     where = f"{'; '.join(machines)}; at commit {', '.join(commits)}."
     models = kept.steps.drop_duplicates(["dataset", "seed", "removed"]).query("seconds > 0")
     computers = models.reindex(columns=["trained_on"])["trained_on"]
-    if computers.nunique() < 2:
+    if not set(computers.dropna()) - {record[what] for record in kept.records for what in ("cpu", "gpu")}:
         return f"It took {hours:.1f} hours in all on {where}"
     shares = sentences.listed([f"{number} on {computer}" for computer, number in computers.fillna(UNKNOWN).value_counts().items()])
-    return f"Several computers trained its models: of those on its walks {shares}, {models['seconds'].sum() / 3600:.1f} hours of training. It was finished on {where}"
+    return f"It was finished on {where} Of the models on its walks were trained, in {models['seconds'].sum() / 3600:.1f} hours, {shares}."
 
 
 def _beside(kept: Kept) -> str:
