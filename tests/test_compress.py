@@ -53,7 +53,7 @@ def subsets_table(values):
     return pd.DataFrame({"accuracy": [values[removed] for removed in index], "loss": 0.0}, index=index)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 50), min_size=16, max_size=16), st.integers(1, 4))
 def test_the_best_order_has_the_highest_sum_of_all_orders(numbers, depth):
     from paperlib.compression.choose import best_order

@@ -201,12 +201,13 @@ def _show_results(studies: list[Params], settings: str, stale: list[str], kernel
     from paperlib.report import pages  # needs matplotlib and nbconvert, which a fresh study does without
 
     params, failed = studies[0], {}
-    drawable = stale if one_study.comparable(params) else [name for name in stale if name == units.BEFORE]  # without a finished unit there is nothing to draw
+    compared = one_study.comparable(params)
+    drawable = stale if compared else [name for name in stale if name == units.BEFORE]  # without a finished unit there is nothing to draw
     for name in drawable:
         if fault := execute(name, params, small.settings_of(params, settings) if name == units.YOURS else settings, kernel):
             failed[name] = fault
     compressed = units.YOURS in drawable and units.YOURS not in failed
-    pages.build(params.profile_dir, params.profile, params, one_study.comparable(params), one_study.left_out(params))
+    pages.build(params.profile_dir, params.profile, params, compared, one_study.left_out(params))
     results = {} if failed.keys() & set(units.OF_PROFILE) else _results(params)  # what failed must not pass for fresh
     provenance.write(params.profile_dir / units.PROVENANCE, provenance.collect(params, results=results, **small.recorded(params, compressed)))
     return list(failed.values())

@@ -21,12 +21,13 @@ def comparable(params: Params, asked: str = "") -> list[Unit]:
 
     They share its parameters, but for dataset and seed, its library and the commit of the hub's model; the device, the
     precision and the versions of what computes are those of most of them, the texts of a dataset those of most of its seeds,
-    and those of this unit where as many have others. What is left out stays on disk. Where a notebook on request is `asked` for, those for which it was not run
-    are left out, too. A kept reference that is laid out is one study, as it was when it was kept.
+    and those of this unit where as many have others. What is left out stays on disk. Where a notebook on request is `asked`
+    for, those for which it was not run are left out, too. A kept reference that is laid out is one study, as it was when it
+    was kept.
     """
     records, why = _judged(params)
-    wanted = {unit for unit, record in records.items() if not asked or asked in record.get("asked", []) or units.is_laid_out(params)}
-    return [unit for unit in records if not why[unit] and unit in wanted]
+    any_will_do = not asked or units.is_laid_out(params)
+    return [unit for unit, record in records.items() if not why[unit] and (any_will_do or asked in record.get("asked", []))]
 
 
 def left_out(params: Params) -> dict[Unit, str]:
