@@ -457,20 +457,21 @@ def test_every_step_says_beforehand_what_it_costs(compressed):
         assert lines and all(re.search(r"about \d+ s", line) for line in lines), word
 
 
-@pytest.mark.parametrize(("layers", "seconds", "known", "said"), [
-    (12, 3000, False, "measuring all 4096 subsets of layers on validation, without training: about 3000 s of one core"),
-    (12, 4000, False, "the 4096 subsets of layers are not measured: it would take about 4000 s of one core"),
-    (12, 4000, True, None), (13, 1, False, "the 8192 subsets of layers are not measured: that is done up to 12 layers"), (13, 1, True, None),
+@pytest.mark.parametrize(("layers", "seconds", "fine_tune", "known", "said"), [
+    (12, 3000, 500, False, "measuring all 4096 subsets of layers on validation, without training: about 3000 s of one core"),
+    (12, 3000, 499, False, "the 4096 subsets of layers are not measured: it would take about 3000 s of one core, and the other walks' fine-tunes about 2994 s of one core"),
+    (6, 300, 1, False, "measuring all 64 subsets of layers on validation, without training: about 300 s of one core"),
+    (12, 3000, 499, True, None), (13, 1, 500, False, "the 8192 subsets of layers are not measured: that is done up to 12 layers"), (13, 1, 500, True, None),
 ])  # fmt: skip
-def test_all_subsets_are_measured_where_they_are_known_or_take_an_hour_at_most(layers, seconds, known, said):
+def test_all_subsets_are_measured_where_they_are_known_or_take_no_longer_than_the_other_walks(layers, seconds, fine_tune, known, said):
     from paperlib.compression import choose
 
     table = subsets_table({removed: 0.0 for size in range(layers + 1) for removed in itertools.combinations(range(layers), size)})
     node = SimpleNamespace(has=lambda parts: known, subsets_validation=table)
     study = SimpleNamespace(params=SimpleNamespace(replace=lambda **changes: None), node=lambda *asked: node)
-    told, costs = [], SimpleNamespace(layers=layers, subsets=lambda: seconds)
-    orders = choose._orders(study, 1, None, None, costs, told.append)
-    assert told == [said] * bool(said) and (choose.EXACT in orders) == (layers <= 12 and (known or seconds <= 3600))
+    told, costs = [], SimpleNamespace(layers=layers, subsets=lambda: seconds, fine_tunes=lambda left: fine_tune * len(left))
+    orders = choose._orders(study, 3, None, None, costs, told.append)  # two other walks, of three fine-tunes each
+    assert told == [said] * bool(said) and (choose.EXACT in orders) == (layers <= 12 and (known or "not" not in said))
 
 
 def test_what_a_processor_emulates_is_not_measured_and_that_is_said(compressed):

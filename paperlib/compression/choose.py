@@ -19,7 +19,8 @@ from paperlib.params import Params
 from paperlib.tree import Study
 
 GREEDY, EXACT, FUSER, TOP = "greedy ablation", "exact subsets", "the transferred fuser", "from the top"
-MOST_LAYERS, MOST_SECONDS = 12, 3600  # for which all sets of layers are measured: 2^12 in at most an hour
+MOST_LAYERS = 12  # of which all sets are measured
+FEW_SECONDS = 300  # that measuring them may take where the fine-tunes take less
 Say = Callable[[str], None]
 
 
@@ -52,7 +53,7 @@ class Depth:
 def original(study: Study, costs: Costs, say: Say) -> Node:
     """Return the original, fine-tuned where it is not taken as it is, and measured on validation."""
     params = study.params
-    how = "taken as it is" if params.fine_tuned else f"fine-tuning it on {params.train_size} texts, {costs.fine_tunes([costs.layers])}"
+    how = "taken as it is" if params.fine_tuned else f"fine-tuning it on {params.train_size} texts, {about(costs.fine_tunes([costs.layers]))}"
     say(f"the original: {how if study.store.read(()) is None else 'at hand'}")
     return study.node((), {"validation_correct"})
 
@@ -72,12 +73,17 @@ def deepest_of(params: Params, layers: int, keep: int | None) -> int:
     return max(min(params.max_removed or layers, layers - 1), layers - (keep or layers))
 
 
+def left_after(deepest: int, layers: int) -> list[int]:
+    """Return how many of `layers` are left at each depth of a walk."""
+    return [layers - step for step in range(1, deepest + 1)]
+
+
 def walk(study: Study, keep: int | None, fuser: Stored | None, costs: Costs, say: Say) -> list[Depth]:
     """Return the models of every depth, fine-tuned and measured on validation, in each order."""
     layers, deepest = costs.layers, deepest_of(study.params, costs.layers, keep)
     orders = _orders(study, deepest, keep, fuser, costs, say)
-    left = [layers - step for step in range(1, deepest + 1)] * len(orders)
-    say(f"walking down {deepest} layers, {', '.join(orders)}: at most {len(left)} fine-tunes, {costs.fine_tunes(left)}, less what is at hand")
+    left = left_after(deepest, layers) * len(orders)
+    say(f"walking down {deepest} layers, {', '.join(orders)}: at most {len(left)} fine-tunes, {about(costs.fine_tunes(left))}, less what is at hand")
     paths = {name: [study.node(())] for name in orders}
     for step in range(1, deepest + 1):
         chosen = {name: (*paths[name][-1].removed, order.next_layer(paths[name])) for name, order in orders.items()}
@@ -129,14 +135,18 @@ def check_reachable(wish: Wish, best_ms: float, form: str) -> None:
 
 
 def _orders(study: Study, deepest: int, keep: int | None, fuser: Stored | None, costs: Costs, say: Say) -> dict[str, Order]:
-    """Return the orders to walk: greedy, the best of all subsets where they can be measured, a fuser's, from the top."""
+    """Return the orders to walk: greedy, the best of all subsets, a fuser's, from the top.
+
+    All subsets are measured where that takes no longer than the fine-tunes of the other walks: an order is not worth more than they are.
+    """
     params, layers = study.params.replace(max_removed=0), costs.layers
     orders = {GREEDY: Order(lambda path: strategies.next_layer("Greedy-Ablation", path, params).layer, frozenset({"ablation_validation"}))}
     known = study.node(()).has({"subsets_validation"})
     few, seconds = layers <= MOST_LAYERS, 0.0 if known else costs.subsets()
-    exact = 0 < deepest and few and seconds <= MOST_SECONDS
+    others = costs.fine_tunes(left_after(deepest, layers) * (3 if fuser else 2))
+    exact = 0 < deepest and few and seconds <= max(others, FEW_SECONDS)
     if not known and 0 < deepest:
-        why = f"it would take {about(seconds)}" if few else f"that is done up to {MOST_LAYERS} layers"
+        why = f"it would take {about(seconds)}, and the other walks' fine-tunes {about(others)}" if few else f"that is done up to {MOST_LAYERS} layers"
         say(f"measuring all {2**layers} subsets of layers on validation, without training: {about(seconds)}" if exact
             else f"the {2**layers} subsets of layers are not measured: {why}")
     asked = {"ablation_validation": True, "subsets_validation": exact, "signals": bool(fuser)}

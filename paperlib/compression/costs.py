@@ -20,10 +20,10 @@ class Costs:
         self.params, self.layers = params, compute.bench_of(params).layers
         self.step = calibrate(params, self.layers)  # seconds of one, by the layers left
 
-    def fine_tunes(self, left: list[int]) -> str:
-        """Say how long it takes to fine-tune models with so many layers left."""
+    def fine_tunes(self, left: list[int]) -> float:
+        """Return the seconds that it takes to fine-tune models with so many layers left."""
         steps = self.params.epochs * math.ceil(self.params.train_size / self.params.batch_size)
-        return about(steps * sum(map(self.step, left)))
+        return steps * sum(map(self.step, left))
 
     def disk(self, depths: int) -> float:
         """Return the bytes that saved models take at most: the original, with its trace, the best that lost up to so many layers, what is delivered."""

@@ -15,7 +15,7 @@ from paperlib.common.lock import lock
 from paperlib.common.messages import shown
 from paperlib.compression import choose, export, inputs, latency, result, tradeoff
 from paperlib.compression import vocabulary as pieces
-from paperlib.compression.costs import Costs
+from paperlib.compression.costs import Costs, about
 from paperlib.compression.forms import TORCH, Form
 from paperlib.compression.inputs import Inputs
 from paperlib.compression.result import Result
@@ -151,7 +151,7 @@ def _compress(found: Inputs, wish: Wish, cut: bool, say: Callable[[str], None]) 
     rounds = len(chosen.best.removed) + record.get("delivered", False)
     controls += [(tradeoff.TRAINED, _trained_as_often(work, rounds, costs))] if rounds else []
     table = tradeoff.measure(forms, texts, controls, say)
-    about = {
+    how = {
         "wish": f"{wish}, as {kind}" if kind else str(wish), "order": chosen.order, "kept": chosen.best.remaining, "layers": layers, "onnx_missing": work.no_onnx,
         "distilled": record, "control_rounds": rounds, "seconds": round(time.time() - started, 1), "machine": hardware.describe(),
         "export_differs_by": _difference(forms, texts), "vocabulary": lost, "made_of": found.made_of,
@@ -160,7 +160,7 @@ def _compress(found: Inputs, wish: Wish, cut: bool, say: Callable[[str], None]) 
     for folder in work.folder.iterdir():
         if folder.is_dir() and not (folder / HELD).exists():
             export.forget(folder)
-    return Result(yours, sha256_folder(yours), table, params, about)
+    return Result(yours, sha256_folder(yours), table, params, how)
 
 
 def _check_disk(folder: Path, needed: float, say: Callable[[str], None]) -> None:
@@ -233,22 +233,22 @@ def _distilled(work: Work, student: Node, costs: Costs) -> tuple[Path, dict]:
     """
     if not student.removed:
         return work.version(()), {}
-    length = costs.fine_tunes([len(student.remaining)] * 2)
+    length = about(costs.fine_tunes([len(student.remaining)] * 2))
     work.say(f"distilling the original into it, beside the same training without a teacher: {length}")
     record = distillation.distil(work.study, student, work.folder)  # a study of `make reproduce` may have one of its own
     rows = {row["model"]: row for row in record["models"]}
     before, (after, alone) = student.validation_accuracy, [float(unpack(rows[name]["validation_correct"]).mean()) for name in ("distilled", "ce_control")]
-    about = {
+    found = {
         "delivered": after >= before, "validation_before": before, "validation_after": after, "validation_without_teacher": alone,
         "health": rows["distilled"]["health"],
     }  # fmt: skip
-    if not about["delivered"]:
-        return work.version(student.removed), about
+    if not found["delivered"]:
+        return work.version(student.removed), found
     folder = work.folder / f"distilled-{record['student_sha256'][:12]}"
     if not (folder / "config.json").exists():
         with in_one_piece(folder) as partial:
             shutil.copytree(work.folder / distillation.STUDENT, partial, dirs_exist_ok=True)
-    return folder, about
+    return folder, found
 
 
 def _trained_as_often(work: Work, rounds: int, costs: Costs) -> Node:
@@ -256,7 +256,7 @@ def _trained_as_often(work: Work, rounds: int, costs: Costs) -> Node:
     models = [(None,) * done for done in range(1, rounds + 1)]
     missing = [removed for removed in models if work.study.store.read(removed) is None]
     if missing:
-        work.say(f"training the original as often, with all its layers: {len(missing)} fine-tune{'s' * (len(missing) != 1)}, {costs.fine_tunes([costs.layers] * len(missing))}")
+        work.say(f"training the original as often, with all its layers: {len(missing)} fine-tune{'s' * (len(missing) != 1)}, {about(costs.fine_tunes([costs.layers] * len(missing)))}")
     return [work.study.node(removed, {"validation_correct"}) for removed in models][-1]
 
 
