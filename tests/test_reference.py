@@ -306,9 +306,9 @@ def test_a_reference_that_several_computers_computed_says_so(laptop, tmp_path) -
     steps.assign(trained_on=steps["removed"].map(computers), seconds=360.0).to_csv(path, index=False)
     said, models = reference_pages._machine(Kept(tmp_path)), len(computers)
     of_b = sum(computer == "B" for computer in computers.values())
-    assert f"Of the models on its walks were trained, in {models / 10:.1f} hours, {of_b} on B and {models - of_b} on A." in said and here not in said
+    assert f"The models on its walks took {models / 10:.1f} hours to train: {of_b} on B and {models - of_b} on A." in said and here not in said
     steps.assign(trained_on="A", seconds=360.0).to_csv(path, index=False)
-    assert f"hours, {models} on A." in reference_pages._machine(Kept(tmp_path)), "another than that which made the tables"
+    assert f": {models} on A." in reference_pages._machine(Kept(tmp_path)), "another than that which made the tables"
     steps.assign(trained_on=Kept(tmp_path).records[0]["cpu"]).to_csv(path, index=False)
     assert here in reference_pages._machine(Kept(tmp_path))
 

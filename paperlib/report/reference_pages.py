@@ -152,7 +152,7 @@ def _machine(kept: Kept) -> str:
     if not set(computers.dropna()) - {record[what] for record in kept.records for what in ("cpu", "gpu")}:
         return f"It took {hours:.1f} hours in all on {where}"
     shares = sentences.listed([f"{number} on {computer}" for computer, number in computers.fillna(UNKNOWN).value_counts().items()])
-    return f"It was finished on {where} Of the models on its walks were trained, in {models['seconds'].sum() / 3600:.1f} hours, {shares}."
+    return f"It was finished on {where} The models on its walks took {models['seconds'].sum() / 3600:.1f} hours to train: {shares}."
 
 
 def _beside(kept: Kept) -> str:
