@@ -354,7 +354,7 @@ def test_every_verdict_on_table1(table):
     ("rf-best", "5 of 9 datasets; newsgroup, dbpedia, arxiv, yahoo, agnews"),
     ("lr-best", "3 of 9 datasets; newsgroup, dbpedia, yelp"),
     ("rf-near-best", "place 4; patent 4, yelp 2, imdb 2, amazon 2"),
-    ("singles-matched", "3 of 9 datasets; patent, imdb, amazon"),
+    ("singles-matched", "3 of 9 datasets; exceptions: patent, imdb, amazon"),
     ("singles-below-baseline", "11 of 12 signals; not Gradient-Fisher (p = 0.064)"),
     ("rf-keeps-baseline", "+6.60 % ± 8.78; p = 0.9102"),
     ("lr-keeps-baseline", "+5.61 % ± 9.11; p = 0.9102"),

@@ -179,7 +179,7 @@ def test_the_band_is_explained_where_a_dataset_has_several_seeds(seeds, band):
 ])  # fmt: skip
 def test_ranks_name_all_that_are_level_with_the_second(accuracies, said):
     maxima = pd.DataFrame({"imdb": accuracies}, index=["Random", "Weight-Norm", "Gradient-Fisher", "Random-Forest"])
-    assert paper.strategy_ranks(maxima)[1] == f"Rank of 4 strategies by maximum accuracy, 4 being best, mean over 1 dataset: {said}"
+    assert paper.strategy_ranks(maxima)[1] == f"Rank of 4 strategies by maximum accuracy, 4 being best, of one dataset: {said}"
 
 
 def test_ranks_of_the_published_table_equal_counting():
@@ -506,8 +506,8 @@ def test_long_names_of_datasets_do_not_meet(names, narrow):
         assert min(box.x0 for box in boxes) > 0 and max(box.x1 for box in boxes) < figure.bbox.x1
 
 
-def all_figures(datasets, seeds, orders=10):
-    steps = made_steps(datasets, seeds)
+def all_figures(datasets, seeds, orders=10, layers=6):
+    steps = made_steps(datasets, seeds, layers)
     maxima, baseline = statistics.maximum_accuracy(steps), statistics.baseline_accuracy(steps)
     return {
         "figure1": paper.accuracy_curves(steps), "figure2": paper.strategy_ranks(maxima),
@@ -521,21 +521,26 @@ def all_figures(datasets, seeds, orders=10):
 
 
 @pytest.mark.parametrize("narrow", [False, True])
-@pytest.mark.parametrize(("datasets", "seeds"), [([HOSTILE], 1), (DATASETS, 2)])
-def test_nothing_is_clipped_and_every_figure_has_its_alt_text(datasets, seeds, narrow):
+@pytest.mark.parametrize(("datasets", "seeds", "layers"), [([HOSTILE], 1, 6), (DATASETS, 2, 6), (DATASETS, 1, 12), (DATASETS, 1, 24)])
+def test_nothing_is_clipped_and_every_figure_has_its_alt_text(datasets, seeds, layers, narrow, tmp_path):
     with paper.small_screen() if narrow else contextlib.nullcontext():
-        drawn = all_figures(datasets, seeds)
+        drawn = all_figures(datasets, seeds, layers=layers)
     for name, (figure, alt) in drawn.items():
-        drawing.mark(figure, "A banner across the top")
+        saved = drawing.save(figure, tmp_path, name, alt, "A banner across the top", "a stamp at the foot", svg=False)
+        with Image.open(saved) as picture:
+            pixels = np.asarray(picture.convert("L"))
+        edges = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        assert np.ptp(edges) == 0, f"{name}: something is cut off at an edge"
         figure.draw_without_rendering()
         box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
         assert box.x0 > -0.01 and box.y0 > -0.01, name
         assert box.x1 < width + 0.01 and box.y1 < height + 0.01, name
         assert alt.endswith(".") and any(digit.isdigit() for digit in alt), name
         if narrow:
-            assert figure.get_figwidth() * drawing.CSS_DPI < 405, f"{name}: shrunk on a screen of 400 pixels"
-            assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 7, name
-            banner, legends = figure.texts[-1].get_window_extent(), [*figure.legends, *(part for sub in figure.subfigs for part in sub.legends)]
+            assert width * drawing.CSS_DPI < 405, f"{name}: shrunk on a screen of 400 pixels"
+            small = [text for text in figure.findobj(Text) if text.get_text() and text.get_fontsize() < 7]
+            assert [text.get_text() for text in small] == ["a stamp at the foot"], name
+            banner, legends = figure._suptitle.get_window_extent(), [*figure.legends, *(part for sub in figure.subfigs for part in sub.legends)]
             assert not any(banner.overlaps(legend.get_window_extent()) for legend in legends), f"{name}: banner over legend"
 
 
@@ -672,6 +677,22 @@ def test_labels_of_crowded_points_do_not_meet():
     boxes = [Text.get_window_extent(text) for text in ax.texts]
     assert len(boxes) == 9
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_a_label_stands_nearest_to_its_own_point_where_it_can():
+    rng = np.random.default_rng(7)
+    for _ in range(20):
+        figure, ax = plt.subplots(figsize=(4, 4))
+        points = [tuple(point) for point in rng.normal(scale=0.25, size=(12, 2))]
+        ax.set(xlim=(-1, 1), ylim=(-1, 1))
+        drawing.place_labels(ax, {point: str(number + 1) for number, point in enumerate(points)})
+        figure.draw_without_rendering()
+        at = ax.transData.transform(points)
+        for number, text in enumerate(ax.texts):
+            box = Text.get_window_extent(text)
+            nearest = np.hypot(*(at - (box.p0 + box.p1) / 2).T).argmin()
+            assert nearest == number or text.arrow_patch is not None, "far from its point, it has a line to it"
+        plt.close(figure)
 
 
 def test_figure_8_says_how_often_its_test_is_fooled():

@@ -99,7 +99,7 @@ def test_strategies_above_a_control_by_chance_alone():
 
 
 def test_what_a_teacher_can_pass_on():
-    assert "close to guessing" in sentences.teacher(0.06, 20) and "1.2 times a blind guess" in sentences.teacher(0.06, 20)
+    assert "hardly surer than that" in sentences.teacher(0.06, 20) and "1.2 times a blind guess" in sentences.teacher(0.06, 20)
     assert "leaves 50% to the other classes" in sentences.teacher(0.5, 10)
     assert "repeats the label" in sentences.teacher(0.99, 2)
     assert "hard to put down to it" in sentences.doubt(0.06, 20) and sentences.doubt(0.5, 10) == ""
@@ -109,10 +109,13 @@ def test_what_a_teacher_can_pass_on():
 
 
 def test_decisions_by_a_hair_are_named_and_so_are_ties():
-    scores = pd.DataFrame({"close": [14.03, 14.04, 20.0], "clear": [1.0, 2.0, 3.0], "tied": [1.0, 1.0, 2.0]})
+    scores = pd.DataFrame({"close": [14.03, 14.04, 20.0], "clear": [1.0, 2.0, 3.0], "tied": [1.0, 1.0, 2.0], "Weight-Norm": [1.0, 3.0, 1.001]})
     said = sentences.closest_calls(scores)
-    assert "close (layer 1 before layer 2 by 0.00071 of the value)" in said
+    assert "close (layer 1 before layer 2 by 0.071 %) and Weight-Norm (layer 1 before layer 3 by 0.1 %). " in said
+    assert "another seed may turn that of close round." in said, "a fine-tune hardly changes weights"
     assert said.endswith("**A tie, broken by lot**: tied.") and "clear (" not in said and "tied (" not in said
+    assert sentences.closest_calls(scores[["close"]]).endswith("by 0.071 %). Other texts or another seed may turn it round.")
+    assert sentences.closest_calls(scores[["Weight-Norm"]]).endswith("by 0.1 %).")
     assert sentences.closest_calls(scores[["tied"]]) == "No other first choice is closer than 1%. **A tie, broken by lot**: tied."
     assert sentences.closest_calls(scores[["clear"]]) == "No first choice is closer than 1%."
 

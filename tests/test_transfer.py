@@ -179,3 +179,11 @@ def test_claims_on_another_encoder_ask_for_its_table(judged):
     assert claims._judge(there, Results.from_tables(transfer=judged))[1] == claims.UNTESTABLE
     assert claims._judge(there, Results.from_tables(transfer_encoder=judged))[1] == claims.HOLDS
     assert claims._judge(by_id["transfer-above-random"], Results.from_tables(transfer_encoder=judged))[1] == claims.UNTESTABLE
+
+
+def test_a_gap_between_two_ways_is_the_difference_of_their_regrets(judged):
+    uneven = judged[(judged["seed"] == 0) | (judged["removed"] == "")]  # more models of one seed than of the others
+    for originals in (True, False):
+        regret = transfer.summary(uneven, originals)["regret"]
+        gap = transfer.paired_gap(uneven, "Forest", "Random", originals).mean()
+        assert gap == pytest.approx(regret["Forest"] - regret["Random"])

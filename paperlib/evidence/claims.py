@@ -27,8 +27,8 @@ HEADS = {  # column of claims.csv -> heading of claims.md
 }  # fmt: skip
 LEGEND = (
     "After ±: the standard error of the mean over datasets; for counts, places and test statistics, the standard deviation "
-    "over the seeds with which all datasets were run, if there are several; on a single dataset, the sampling "
-    "error. The columns seeds (of each dataset) and datasets are those of our run. \"At least\" and \"at most\" go by the estimate "
+    "over the seeds with which all datasets were run, if there are several; in a claim about one dataset by name, the "
+    "sampling error. The columns seeds (of each dataset) and datasets are those of our run. \"At least\" and \"at most\" go by the estimate "
     "alone: it may hold by less than its error."
 )
 HOLDS, FAILS, NOISE, UNTESTABLE = "holds", "does not hold", "within noise", "cannot be tested here"
@@ -160,7 +160,8 @@ def _margin_text(claim: Claim) -> str:
 def say(claim: Claim, estimate: Estimate) -> str:
     """Put an estimate into words: value, spread, the p-value that the rule looks at, and its note."""
     if estimate.of:
-        text = f"{estimate.value:g} of {estimate.of} {claim.unit}"
+        unit = claim.unit.removesuffix("s") if estimate.of == 1 else claim.unit
+        text = f"{estimate.value:g} of {estimate.of} {unit}"
     elif claim.unit == "place":
         text = f"place {estimate.value:g}"
     else:

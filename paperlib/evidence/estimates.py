@@ -9,10 +9,11 @@ from paperlib.evidence import statistics
 
 LEVEL = 0.05  # of every test, as in the paper
 NAN = float("nan")
-TABLES = (
-    "steps", "distillation", "fusion", "fusion_fit", "randomization", "subsets", "regret", "transfer", "transfer_encoder", "steps_encoder",
-    "epochs",
-)  # fmt: skip
+TABLES = {  # each with what is missing where it is empty
+    "steps": "walks", "distillation": "distillation", "fusion": "weights of the fusers", "fusion_fit": "fits of the fusers",
+    "randomization": "random orders", "subsets": "sets of layers", "regret": "sets of layers", "transfer": "a second dataset to choose on",
+    "transfer_encoder": "another encoder to choose on", "steps_encoder": "walks down another encoder", "epochs": "other epochs (make epochs)",
+}  # fmt: skip
 
 
 class Untestable(Exception):
@@ -99,13 +100,20 @@ class Results:
         """Return one of our tables, or raise Untestable when it is empty."""
         table = getattr(self, name)
         if table.empty:
-            raise Untestable("not in Table 1" if self.printed else f"not measured: no {name}")
+            raise Untestable("not in Table 1" if self.printed else f"not measured: {TABLES[name]}")
         return table
 
 
 def seeds_each(rows: pd.DataFrame) -> list[int]:
     """Return of every dataset of a table with how many seeds it is there."""
     return [] if rows.empty else rows.groupby("dataset", sort=False)["seed"].nunique().tolist()
+
+
+def testable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with one column per dataset, or raise Untestable where no test over so few of them can be significant."""
+    if table.shape[1] < statistics.MIN_DATASETS:
+        raise Untestable(f"needs {statistics.MIN_DATASETS} datasets, has {table.shape[1]}")
+    return table
 
 
 def paired(differences: pd.Series, shift: float = 0.0, note: str = "") -> Estimate:

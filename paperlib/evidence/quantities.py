@@ -45,7 +45,8 @@ def mean_rank_place(results: Results, strategy: str) -> Estimate:
 def unmatched_singles(results: Results) -> Estimate:
     """Count the datasets on which the best single signal is more accurate than both fusers."""
     table = _rounded(results)
-    return count(table.loc[SINGLES].max() > table.loc[list(FUSERS)].max(), table.shape[1])
+    exceptions = count(table.loc[SINGLES].max() > table.loc[list(FUSERS)].max(), table.shape[1])
+    return replace(exceptions, note=f"exceptions: {exceptions.note or 'none'}")
 
 
 def strategies_differ(results: Results) -> Estimate:

@@ -37,6 +37,11 @@ def extent(seeds_each: Collection[int]) -> str:
     return f"{count(len(seeds_each))} with {span(seeds_each, 'seed')}{each}"
 
 
+def mean_over(datasets: int) -> str:
+    """Say of how many datasets numbers are the mean."""
+    return "of one dataset" if datasets == 1 else f"mean over {count(datasets)}"
+
+
 def shared_orders(orders: int) -> str:
     """Say what it means that all datasets share so many random orders (`statistics.shared_orders`); "" where they share none."""
     if not orders:
@@ -137,22 +142,22 @@ def above(differences: pd.Series, p: pd.Series, whom: str, level: float = 0.05) 
 def teacher(confidence: float, classes: int) -> str:
     """Say what a teacher can pass on whose first choice has this probability on average, among so many classes."""
     blind = 1 / classes
-    if _guesses(confidence, classes):
-        return (f"That is {confidence / blind:.1f} times a blind guess: **the teacher is close to guessing**, and has hardly a second "
-                "choice to teach. A difference that distillation makes below is then hard to put down to it.")  # fmt: skip
+    if _is_unsure(confidence, classes):
+        return (f"That is {confidence / blind:.1f} times a blind guess: **the teacher is hardly surer than that**, however often it is right, and "
+                "has hardly a second choice to teach. A difference that distillation makes below is then hard to put down to it.")  # fmt: skip
     if confidence > 0.95:
         return "Its second choices are nearly nothing: the teacher repeats the label."
     return f"That is {confidence / blind:.1f} times a blind guess, and leaves {1 - confidence:.0%} to the other classes."
 
 
 def doubt(confidence: float, classes: int) -> str:
-    """Say what to think of a difference that a teacher is said to make, "" if its first choice is more than a guess."""
-    if not _guesses(confidence, classes):
+    """Say what to think of a difference that a teacher is said to make, "" if it is surer of its first choice than a guess."""
+    if not _is_unsure(confidence, classes):
         return ""
-    return ". This teacher is close to guessing and had next to nothing to teach: a difference is hard to put down to it"
+    return ". This teacher is hardly surer than a blind guess and had next to nothing to teach: a difference is hard to put down to it"
 
 
-def _guesses(confidence: float, classes: int) -> bool:
+def _is_unsure(confidence: float, classes: int) -> bool:
     return confidence - 1 / classes < 0.1 * (1 - 1 / classes)
 
 
@@ -167,17 +172,21 @@ def loss_share(cross_entropy: float, total: float, alpha: float) -> str:
 def closest_calls(scores: pd.DataFrame, level: float = FEW_PER_CENT) -> str:
     """Name the signals whose first layer out is ahead of the second by a hair; ties are named, too.
 
-    `scores` (layers, signals), least goes first; the distance is relative to the size of the score.
+    `scores` (layers, signals), least goes first; the distance is relative to the size of the score. Of weights it is not
+    said that it may turn round: a fine-tune hardly changes them.
     """
-    calls, ties = [], []
+    calls, ties = {}, []
     for name, column in scores.items():
         (first, second), (least, next_least) = column.nsmallest(2).index, column.nsmallest(2)
         ahead = (next_least - least) / max(abs(least), abs(next_least), 1e-300)
         if ahead <= TIE_TOLERANCE:
             ties.append(name)
         elif ahead < level:
-            calls.append(f"{name} (layer {first + 1} before layer {second + 1} by {ahead:.2g} of the value)".replace("e-0", "e-"))
+            calls[name] = f"{name} (layer {first + 1} before layer {second + 1} by {100 * ahead:.2g} %)".replace("e-0", "e-")
     tied = f" **A tie, broken by lot**: {listed(ties)}." if ties else ""
     if not calls:
         return f"No {'other ' if ties else ''}first choice is closer than {level:.0%}.{tied}"
-    return f"**Decided by less than {level:.0%}** of the value: {listed(calls)}. Other texts or another seed may turn it round.{tied}"
+    unsure = [name for name in calls if not name.startswith("Weight-")]
+    which = f" that of {listed(unsure)}" if 0 < len(unsure) < len(calls) else " it"
+    doubt = f" Other texts or another seed may turn{which} round." if unsure else ""
+    return f"**Decided by less than {level:.0%}** of the value: {listed(list(calls.values()))}.{doubt}{tied}"

@@ -221,13 +221,13 @@ def _over_whole_seeds(values: pd.Series) -> float:
 
 
 def paired_gap(judgements: pd.DataFrame, method: str, rival: str, originals: bool = True) -> pd.Series:
-    """Return, per dataset, method's regret minus rival's, points; only models judged by both count."""
+    """Return, per dataset, method's regret minus rival's, points, mean over seeds; only models judged by both count."""
     rows = with_best_single(judgements[judgements["removed"] == ""] if originals else judgements)
     table = rows.pivot_table(index=["dataset", "seed", "removed"], columns="method", values="regret")
     if not {method, rival} <= set(table):
         return pd.Series(dtype=float)
     gap = (table[method] - table[rival]).dropna()
-    return gap.groupby("dataset", sort=False).mean()
+    return gap.groupby(["dataset", "seed"], sort=False).mean().groupby("dataset", sort=False).mean()
 
 
 def costs(layers: int, params: Params) -> pd.Series:

@@ -6,7 +6,16 @@ import pandas as pd
 
 from paperlib.common.messages import span
 from paperlib.evidence import fixed_depth, statistics, subset_numbers
-from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable, count, paired, seeds_each
+from paperlib.evidence.estimates import (
+    LEVEL,
+    Estimate,
+    Results,
+    Untestable,
+    count,
+    paired,
+    seeds_each,
+    testable,
+)
 from paperlib.evidence.quantities import knowing_orders
 from paperlib.names import SIGNALS, STRATEGIES
 
@@ -15,7 +24,7 @@ from paperlib.names import SIGNALS, STRATEGIES
 
 def rivals_beaten(results: Results, strategy: str, rivals: list[str]) -> Estimate:
     """Count the rivals that the strategy beats: one-sided on points, Holm over them."""
-    table = _testable(results.rows(strategy, *rivals).round(statistics.DECIMALS))
+    table = testable(results.rows(strategy, *rivals).round(statistics.DECIMALS))
     gains = table.loc[strategy] - table.loc[rivals]
     adjusted = statistics.holm(gains.apply(statistics.wilcoxon_p, axis=1, alternative="greater"))
     missed = ", ".join(f"{name} (p = {p:.4f})" for name, p in adjusted.items() if p >= LEVEL)
@@ -47,7 +56,7 @@ def probably_improved(results: Results, strategy: str, rivals: list[str]) -> Est
 
 def critically_above(results: Results, strategy: str) -> Estimate:
     """Count the single signals whose mean rank is a critical difference below the strategy's (Nemenyi)."""
-    table = _testable(results.rows(*STRATEGIES))
+    table = testable(results.rows(*STRATEGIES))
     ranks = fixed_depth.mean_ranks(table)
     difference = fixed_depth.critical_difference(*table.shape)
     behind = ranks[list(SIGNALS)] - ranks[strategy]
@@ -75,7 +84,7 @@ def nested_share(results: Results) -> Estimate:
 def signals_with_shapley(results: Results) -> Estimate:
     """Count the signals whose rank correlation with exact Shapley values is above zero, Holm over the twelve."""
     rows = results.table("regret").query("method in @SIGNALS").drop_duplicates(["dataset", "seed", "method"])
-    table = rows.pivot_table(index="method", columns="dataset", values="shapley_correlation").reindex(list(SIGNALS))
+    table = testable(rows.pivot_table(index="method", columns="dataset", values="shapley_correlation").reindex(list(SIGNALS)))
     adjusted = statistics.holm(table.apply(statistics.wilcoxon_p, axis=1, alternative="greater"))
     means = table.mean(axis=1).sort_values(ascending=False)
     note = f"highest mean correlation {means.iloc[0]:+.2f}, {means.index[0]}"
@@ -123,9 +132,3 @@ def _at_depths(results: Results, strategy: str) -> pd.DataFrame:
     if values.empty:
         raise Untestable(f"not measured: {strategy}")
     return values
-
-
-def _testable(table: pd.DataFrame) -> pd.DataFrame:
-    if table.shape[1] < statistics.MIN_DATASETS:
-        raise Untestable(f"needs {statistics.MIN_DATASETS} datasets, has {table.shape[1]}")
-    return table

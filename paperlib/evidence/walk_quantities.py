@@ -4,7 +4,7 @@ import pandas as pd
 
 from paperlib import published
 from paperlib.evidence import statistics
-from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable, count, paired
+from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable, count, paired, testable
 from paperlib.evidence.quantities import knowing_orders
 from paperlib.evidence.sentences import p_text
 from paperlib.names import FUSERS
@@ -32,7 +32,7 @@ def ratio_above_random(results: Results, strategies: list[str]) -> Estimate:
     missing = [name for name in [*strategies, "Random"] if name not in table.index]
     if missing:
         raise Untestable(f"not measured: {', '.join(missing)}")
-    gain = (table.loc[strategies] - table.loc["Random"]).dropna(axis=1)
+    gain = testable((table.loc[strategies] - table.loc["Random"]).dropna(axis=1))
     p_values = gain.apply(statistics.wilcoxon_p, axis=1, alternative="greater")
     return knowing_orders(count(p_values < LEVEL, gain.shape[1]), results)
 
@@ -72,7 +72,7 @@ def distilled_against(results: Results, rival: str) -> Estimate:
 def weights_above(results: Results, fuser: str, signals: list[str]) -> Estimate:
     """Count which signals' weights are above 0 (LR) or importances above the median (RF), one-sided."""
     weights = statistics.scaled_weights(results.table("fusion")).query("strategy == @fuser")
-    table = weights.groupby(["signal", "dataset"])["weight"].mean().unstack()
+    table = testable(weights.groupby(["signal", "dataset"])["weight"].mean().unstack())
     if fuser == FOREST:
         table = table - table.median()
     p_values = table.reindex(signals).apply(statistics.wilcoxon_p, axis=1, alternative="greater")

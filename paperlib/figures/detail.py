@@ -153,7 +153,7 @@ def loss_curves(curve: pd.DataFrame) -> tuple[Figure, str]:
         ax.xaxis.get_major_locator().set_params(integer=True)
         ends.append(f"{model} from {defined(smooth.iloc[0], '.2f')} to {defined(smooth.iloc[-1], '.2f')}")
     axes[0, -1].legend(loc="best")
-    return figure, (f"Training loss over {count(len(loss), 'step')}: {', '.join(ends)}; "
+    return figure, (f"Training loss over {count(len(loss), 'step')}, its moving average: {', '.join(ends)}; "
                     "the two losses differ in kind.")
 
 

@@ -162,14 +162,19 @@ def legend_above(ax: Axes, handles: Sequence, columns: int = 1, title: str | Non
 
 
 def place_labels(ax: Axes, names: dict[tuple[float, float], str]) -> None:
-    """Put a name beside each point: of eight places around it, near before far, the first that meets no other name or point."""
+    """Put a name beside each point: of eight places around it, near before far, the first that meets no other name or point.
+
+    A place that is nearer to another point comes last, and has a line: there a name would be read as that point's.
+    """
     ax.figure.draw_without_rendering()  # before, the layout is not known
-    taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in ax.transData.transform(list(names))]
-    for point, name in names.items():
-        for away in itertools.product((1.0, 2.2, 4.0, 6.0), AROUND):
-            text = _beside(ax, point, name, *away)
+    points = ax.transData.transform(list(names))
+    taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in points]
+    for number, (point, name) in enumerate(names.items()):
+        for own, far, side in itertools.product((True, False), (1.0, 2.2, 4.0, 6.0), AROUND):
+            text = _beside(ax, point, name, far, side)
             box = _extent(text).padded(1)
-            if not any(box.overlaps(other) for other in taken):
+            nearest = np.hypot(*(points - (box.p0 + box.p1) / 2).T).argmin() == number
+            if (nearest or far > 1 and not own) and not any(box.overlaps(other) for other in taken):
                 break
             text.remove()
         else:
@@ -219,8 +224,10 @@ def mark_rows(
                 label=name, transform=ax.get_yaxis_transform())
 
 
-def mark(figure: Figure, banner: str | None) -> None:
-    """Draw a banner, if there is one, across the top of a figure; a second time changes nothing."""
+def mark(figure: Figure, banner: str | None, stamp: str = "") -> None:
+    """Draw a banner, if there is one, across the top of a figure, and a stamp at its foot; a second time changes nothing."""
+    if stamp:
+        figure.supxlabel(label(stamp, 200), x=0.005, ha="left", color="grey", fontsize=6)
     if banner:
         box = {"facecolor": RED, "edgecolor": RED, "boxstyle": "square,pad=0.3"}
         narrow, text = figure.get_figwidth() <= NARROW_WIDTH, label(banner, 100)
@@ -251,9 +258,7 @@ def save(
     The bytes depend on what is drawn alone, not on the time. `banner` is drawn across the top, `stamp` in
     small grey print at the foot. Raises UserError when the folder cannot be written.
     """
-    mark(figure, banner)
-    if stamp:
-        figure.supxlabel(label(stamp, 200), x=0.005, ha="left", color="grey", fontsize=6)
+    mark(figure, banner, stamp)
     with plt.rc_context(STYLE):
         atomic_write_bytes(Path(folder) / f"{name}.png", png(figure)[0])
         if svg:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from paperlib.common.messages import count
 from paperlib.evidence import statistics
-from paperlib.evidence.sentences import leaders
+from paperlib.evidence.sentences import leaders, mean_over
 from paperlib.figures.drawing import (  # fmt: skip
     ALPHA,
     ASTERISK,
@@ -97,7 +97,7 @@ def fuser_weights(fusion: pd.DataFrame) -> tuple[Figure, str]:
         _weight_bars(ax, table, fuser)
         mean = table.mean(axis=1)
         largest.append(f"{leaders(mean)} in {fuser} ({mean.max():+.2f})")
-    return figure, (f"Scaled weights of {len(table)} signals, mean over {count(table.shape[1])}. "
+    return figure, (f"Scaled weights of {len(table)} signals, {mean_over(table.shape[1])}. "
                     f"Largest: {' and '.join(largest)}.")
 
 
@@ -184,7 +184,7 @@ def _removed(rows: pd.DataFrame) -> str:
 def _distillation_text(rows: pd.DataFrame) -> str:
     mean = 100 * rows.groupby(["dataset", "bar"])["accuracy"].mean().unstack()
     numbers = ", ".join(f"{MODELS[model][0]} {mean[model].mean():.1f} %" for model in MODELS if model in mean)
-    text = f"Test accuracy, mean over {count(len(mean))}: {numbers}."
+    text = f"Test accuracy, {mean_over(len(mean))}: {numbers}."
     if {"distilled", "teacher"} <= set(mean):
         text += f" Distilled above original on {(mean['distilled'] > mean['teacher']).sum()} of {len(mean)}."
     return text
@@ -259,4 +259,4 @@ def _randomization_text(tests: pd.DataFrame, orders: dict[str, str]) -> str:
         gain = 100 * (rows["informed"] - rows["random"])
         parts.append(f"{gain.mean():+.1f} points against {name} (above its mean on {(gain > 0).sum()} "
                      f"of {len(gain)}, significantly on {(rows['p'] < ALPHA).sum()})")
-    return f"Maximum accuracy of {FOREST}, mean over {count(len(gain))}: {' and '.join(parts)}."
+    return f"Maximum accuracy of {FOREST}, {mean_over(len(gain))}: {' and '.join(parts)}."

@@ -66,10 +66,10 @@ def improvement(table: pd.DataFrame, strategy: str = "Random-Forest") -> tuple[F
 
 
 @plt.rc_context(STYLE)
-def critical_difference(maxima: pd.DataFrame) -> tuple[Figure, str]:
+def critical_difference(maxima: pd.DataFrame, whose: str = "") -> tuple[Figure, str]:
     """Draw the mean ranks (1 = best) of strategies by maximum accuracy; bars join those that Nemenyi cannot tell apart.
 
-    `maxima`: (strategies, datasets), the paper's fifteen or more; drawn by scikit-posthocs.
+    `maxima`: (strategies, datasets), the paper's fifteen or more; `whose` they are begins the title. Drawn by scikit-posthocs.
     """
     import scikit_posthocs
 
@@ -86,10 +86,11 @@ def critical_difference(maxima: pd.DataFrame) -> tuple[Figure, str]:
     for text in ax.texts:  # the marks have the colours: a pale name could not be read
         text.set_color("black")
     apart = f"critical difference {defined(difference, '.2f')}"
-    ax.set_title(f"mean rank by maximum accuracy over {count(n)} (1 = best); {apart}")
+    head = f"{whose}: " * bool(whose)
+    ax.set_title(f"{head}mean rank by maximum accuracy over {count(n)} (1 = best); {apart}")
     best, worst = leading(-ranks), leading(ranks)
     ends = f"{listed(best)} {ranks.min():.1f} {'is' if len(best) == 1 else 'are'} best, {listed(worst)} {ranks.max():.1f} worst"
-    return figure, f"Mean ranks: {f'{leaders(ranks)} {ranks.max():.1f}' if len(best) == len(ranks) else ends}; {apart}."
+    return figure, f"{head}Mean ranks: {f'{leaders(ranks)} {ranks.max():.1f}' if len(best) == len(ranks) else ends}; {apart}."
 
 
 @plt.rc_context(STYLE)

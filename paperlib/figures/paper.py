@@ -13,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from paperlib.common.errors import UserError
-from paperlib.common.messages import count
 from paperlib.evidence import statistics
-from paperlib.evidence.sentences import ALIKE, leaders, leading, listed
+from paperlib.evidence.sentences import ALIKE, leaders, leading, listed, mean_over
 from paperlib.figures.drawing import (  # fmt: skip
     ALPHA,
     BLACK,
@@ -91,7 +91,7 @@ def strategy_ranks(maxima: pd.DataFrame) -> tuple[Figure, str]:
     x_label(ax, f"rank by maximum accuracy ({len(ranks)} = best)")
     legend_above(ax, [dataset_key(ranks, "bar: mean")])
     return figure, (f"Rank of {len(ranks)} strategies by maximum accuracy, {len(ranks)} being best, "
-                    f"mean over {count(ranks.shape[1])}: {_leading_two(ranks.mean(axis=1))}.")
+                    f"{mean_over(ranks.shape[1])}: {_leading_two(ranks.mean(axis=1))}.")
 
 
 @plt.rc_context(STYLE)
@@ -162,7 +162,8 @@ def removal_order(steps: pd.DataFrame) -> tuple[Figure, str]:
     figure, ax = plt.subplots(figsize=(fitting(3.2 + 0.46 * columns), 1.4 + 0.27 * rows))
     seaborn.heatmap(table, ax=ax, cmap="Blues", vmin=1, vmax=columns, annot=columns <= (8 if is_narrow() else 16), fmt=".1f",
                     annot_kws={"fontsize": 7}, linewidths=0.4,
-                    cbar_kws={"label": "average step of removal", "location": "bottom" if is_narrow() else "right"})
+                    cbar_kws={"label": "average step of removal", "ticks": MaxNLocator(integer=True),
+                              **({"location": "bottom", "shrink": 0.9} if is_narrow() else {})})  # room for the last number
     ax.set_ylabel("")
     x_label(ax, "encoder layer (1 = next to the embeddings)")
     shown = range(0, columns, -(-columns // 12) if is_narrow() else 1)
@@ -268,4 +269,4 @@ def _extremes(values: pd.DataFrame, what: str, form: str = "+.1f") -> str:
         return f"{what}: not defined, as the baseline is never right"
     shown = dict.fromkeys([mean.idxmax(), *(name for name in EMPHASISED if name in mean), mean.idxmin()])
     numbers = ", ".join(f"{name} {mean[name]:{form}} %" for name in shown)
-    return f"{what}, mean over {count(values.shape[1])}: {numbers}"
+    return f"{what}, {mean_over(values.shape[1])}: {numbers}"

@@ -72,7 +72,7 @@ def correlation_map(correlation: pd.DataFrame) -> tuple[Figure, str]:
         ax.add_patch(Rectangle((column, row), 1, 1, facecolor=NO_ORDER, edgecolor="white"))
     pairs, orders = lower.stack().dropna(), effective_number(correlation)
     low, middle, high = pairs.quantile([0, 0.5, 1])
-    numbers = f", {low:+.2f} to {high:+.2f}, median {middle:+.2f}" if len(pairs) else ""
+    numbers = f", {low:+z.2f} to {high:+z.2f}, median {middle:+z.2f}" if len(pairs) else ""
     amount = "the number of independent orders is undefined" if np.isnan(orders) else f"they amount to {orders:.1f} independent orders"
     return figure, f"Rank correlations of {count(len(pairs), 'pair')} of signals{numbers}; {amount}.{_flat_text(flat)}"
 

@@ -75,17 +75,17 @@ def page(kept: list[Kept]) -> str:
         "# Reference runs\n\nReal runs, kept by `make reference`, which writes this page too: tables, figures, claims, executed "
         "notebooks; no texts and no weights. `make compare` lays a run of yours beside them.\n"
     )
-    return "\n".join([opening, *map(_chapter, kept)])
+    return "\n".join([opening, *(_chapter(one, [other for other in kept if other is not one]) for one in kept)])
 
 
-def _chapter(kept: Kept) -> str:
+def _chapter(kept: Kept, others: list[Kept]) -> str:
     verdicts, name = kept.verdicts, kept.folder.name
     counts = pd.DataFrame({SHORT[side]: verdicts[side].value_counts() for side in ("verdict_table1", "verdict_ours")})
     counts = counts.reindex([claims.HOLDS, claims.NOISE, claims.FAILS, claims.UNTESTABLE]).fillna(0).astype(int)
     rows = [[escape.markdown(verdict), *map(str, row)] for verdict, row in zip(counts.index, counts.to_numpy())]
     every = [[escape.markdown(cell) for cell in row] for row in verdicts[list(SHORT)].to_numpy()]
     return (
-        f"## {name}\n\n{headline(kept)}\n\nThis is {account(kept)} {texts(kept)} {_machine(kept)}{_beside(kept)}\n\n"
+        f"## {name}\n\n{headline(kept)}\n\nThis is {account(kept)} {texts(kept)} {_machine(kept)}{_beside(kept)}{_elsewhere(kept, others)}\n\n"
         f"![Accuracy against layers removed]({name}/figures/figure1.png)\n\n"
         f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(kept)}\n{_on_another_encoder(kept)}"
         f"### Notebooks, executed\n\n{notebooks(kept)}\n"
@@ -116,10 +116,11 @@ def account(kept: Kept) -> str:
         raise UserError(f"{kept.folder.name}: units of different models or sizes make no reference")
     found = steps.drop_duplicates(["dataset", "seed"])
     of_dataset = found.groupby("dataset", sort=False)["seed"].nunique()
+    each, of_each = (" each", " of each") if len(of_dataset) > 1 else ("", "")
     return (
-        f"one real run, {len(of_dataset)} of the paper's {len(DATASETS)} datasets with {span(of_dataset.tolist(), 'seed')} each "
+        f"one real run, {len(of_dataset)} of the paper's {len(DATASETS)} datasets with {span(of_dataset.tolist(), 'seed')}{each} "
         f"({', '.join(of_dataset.index)}): the {layers[0]}-layer encoder {models.pop()}, {trained.pop()} training and "
-        f"{tested[0]} test examples of each."
+        f"{tested[0]} test examples{of_each}."
     )
 
 
@@ -151,8 +152,12 @@ def _machine(kept: Kept) -> str:
     computers = models.reindex(columns=["trained_on"])["trained_on"]
     if not set(computers.dropna()) - {record[what] for record in kept.records for what in ("cpu", "gpu")}:
         return f"It took {hours:.1f} hours in all on {where}"
-    shares = sentences.listed([f"{number} on {computer}" for computer, number in computers.fillna(UNKNOWN).value_counts().items()])
-    return f"It was finished on {where} The models on its walks took {models['seconds'].sum() / 3600:.1f} hours to train: {shares}."
+    counts = computers.fillna(UNKNOWN).value_counts()
+    shares = sentences.listed([f"{number} on {computer}" for computer, number in counts.items()]) if len(counts) > 1 else f"all on {counts.index[0]}"
+    return (
+        f"It was finished on {where} The {len(models)} models on its walks, random orders not counted, took {models['seconds'].sum() / 3600:.1f} hours "
+        f"to train: {shares}."
+    )
 
 
 def _beside(kept: Kept) -> str:
@@ -169,6 +174,23 @@ def _beside(kept: Kept) -> str:
         )
     if kept.walks is not None:
         told += f" Walked down from them (09, section 5), {_walked(kept.walks)}."
+    return told
+
+
+def _elsewhere(kept: Kept, others: list[Kept]) -> str:
+    """Say how far these maxima are from those of walks down the same encoder that another reference shows; "" where none does."""
+    told, units_here = "", kept.steps[["dataset", "seed"]].drop_duplicates()
+    for other in (other for other in others if other.walks is not None):
+        there = other.walks[other.walks["encoder"].isin([run["model"] for run in kept.runs])].merge(units_here)
+        here = kept.steps.merge(there[["dataset", "seed"]].drop_duplicates())
+        if there.empty:
+            continue
+        apart = 100 * (statistics.maximum_accuracy(there) - statistics.maximum_accuracy(here)).stack().abs().dropna()
+        strategy, dataset = apart.idxmax()
+        told += (
+            f" Walks of this encoder stand in {other.folder.name}'s section, too, from a run of their own: maxima differ from these "
+            f"by {apart.max():.1f} points at most ({strategy} on {dataset})."
+        )
     return told
 
 
@@ -189,7 +211,12 @@ def notebooks(kept: Kept, address: str = "") -> str:
     folder = kept.folder
     links = {path.stem: f"[{path.stem}]({address}{path.relative_to(folder.parent)})" for path in sorted((folder / NOTEBOOKS).glob("*.ipynb"))}
     of_paper, of_unit = [[name for name in links if name in kind] for kind in ((units.BEFORE,), units.of_unit())]
-    groups = {"Of the paper's own numbers": of_paper, "About all units": [name for name in links if name not in (*of_paper, *of_unit)]}
+    of_all = [name for name in links if name not in (*of_paper, *of_unit)]
+    elsewhere = [name for name in of_all if name == units.TRANSFER and len({run["dataset"] for run in kept.runs}) == 1]
+    groups = {
+        "Of the paper's own numbers": of_paper, "About all units": [name for name in of_all if name not in elsewhere],
+        "Of the project's first reference, since it needs two datasets": elsewhere,
+    }  # fmt: skip
     if of_unit:
         record = json.loads((folder / NOTEBOOKS / units.PROVENANCE).read_text(encoding="utf-8"))
         run = record["parameters"]
@@ -227,7 +254,7 @@ def _rivals_table(kept: Kept) -> str:
     table = markdown_table(["", "points", "datasets ahead", "fusion is more accurate"], rows)
     return (
         f"{table}\nAfter ± stands the largest of three standard errors: over datasets, over seeds, and that of so few test examples. It holds where fusion is "
-        f"ahead by twice that; a claim whose rule is a signed-rank test looks at datasets alone, and can hold where this says within noise.{_random_orders(kept)} Fusion, Greedy-Ablation and One-Shot choose layers by the *test* examples, as the paper seems to have done; "
+        f"ahead by twice that; a claim whose rule is a signed-rank test looks at datasets alone, or at random orders alone, and can hold where this says within noise.{_random_orders(kept)} Fusion, Greedy-Ablation and One-Shot choose layers by the *test* examples, as the paper seems to have done; "
         "Exact-Best does by validation examples, and the orders and signals by neither.\n"
     )
 
