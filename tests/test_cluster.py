@@ -225,6 +225,11 @@ def test_one_worker_owns_a_card_each_where_dask_cuda_is_installed(tmp_path, monk
     assert asked["threads_per_worker"] == 1 and asked["host"] == "127.0.0.1" and asked["security"].require_encryption
 
 
+def test_one_worker_owns_the_card_where_dask_cuda_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "device_of", lambda params: types.SimpleNamespace(type="cuda"))
+    assert cluster._workers_here(smoke_params(tmp_path, workers=4)) == 1
+
+
 @needs_dask
 def test_a_cluster_of_our_own_is_for_this_run_alone(tmp_path):
     """It listens on this computer only, and asks for keys; nothing of it stays."""

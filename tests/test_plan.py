@@ -9,6 +9,7 @@ from conftest import FAMILIES, smoke_params, tiny_config, tiny_model
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from paperlib.common import hardware
+from paperlib.common.errors import UserError
 from paperlib.driver import plan, run
 from paperlib.model import batched_training, memory
 from paperlib.nodes import calibration, compute, parallel
@@ -69,6 +70,29 @@ def test_a_batch_is_timed_as_the_study_trains_it(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(batched_training, "fine_tune_together", counted)
     per_step = calibration.calibrate(smoke_params(tmp_path, together=3, **FIXED, **SMALL), 4, 3)
     assert sizes == [3] * 4 and per_step(0) > 0
+
+
+def test_models_that_do_not_fit_are_let_go_before_fewer_are_tried(tmp_path, monkeypatch) -> None:
+    tried, models_of = [], {}
+
+    def full(models, *arguments):
+        left = [size for size, first in models_of.items() if first() is not None]
+        tried.append((len(models), left))
+        models_of[len(models)] = weakref.ref(models[0])
+        if len(models) > 2:
+            raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(batched_training, "fine_tune_together", full)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    calibration.calibrate(smoke_params(tmp_path, together=9, **FIXED, **SMALL), 4, 9)
+    assert [many for many, _ in tried] == [9, 4, 2, 2, 2, 2] and [left for _, left in tried[:3]] == [[]] * 3
+
+    def never(*arguments, **more):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(calibration.training, "fine_tune", never)
+    with pytest.raises(UserError, match="too little memory for one model"):
+        calibration.calibrate(smoke_params(tmp_path, together=1, **FIXED, **SMALL), 4)
 
 
 def test_a_step_is_timed_by_the_steps_that_there_are_texts_for(tmp_path, monkeypatch) -> None:

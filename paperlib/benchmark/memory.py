@@ -10,6 +10,7 @@ from paperlib.benchmark.session import Session
 from paperlib.benchmark.subject import PLAIN_THREADS, SHORT_BATCHES, Subject
 from paperlib.benchmark.table import Row, row
 from paperlib.common import hardware
+from paperlib.model import memory
 from paperlib.params import Params
 
 NOTE = "largest resident memory of a process that loads, fine-tunes, evaluates, measures and ablates"
@@ -41,5 +42,6 @@ def peak_gb(params_json: str, shapes: str, who: str) -> tuple[float, float]:
 def _in_a_child(subject: Subject, who: str) -> tuple[float, float]:
     """Measure in a fork of a small server: a process started by this one would begin with this one's peak."""
     short = subject.few(SHORT_BATCHES).model_dump_json()
+    memory.give_back()  # what other parts have left, which the child needs
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver")) as pool:
         return pool.submit(peak_gb, short, subject.shapes, who).result()

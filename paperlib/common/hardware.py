@@ -77,6 +77,15 @@ def peak_memory_gb() -> float:
     return round(peak * unit / 1e9, 2)
 
 
+def is_gpu_supported() -> bool:
+    """Say whether this build of PyTorch has code for the GPU: for its own generation, or for an older one to compile here."""
+    import torch
+
+    own = torch.cuda.get_device_capability(0)
+    built = [(kind, divmod(int(re.match(r"\d+", number)[0]), 10)) for kind, _, number in (arch.partition("_") for arch in torch.cuda.get_arch_list())]
+    return any(found <= own and (kind == "compute" or found[0] == own[0]) for kind, found in built)
+
+
 def gpu() -> dict[str, str]:
     """Return the name of the GPU that PyTorch can use, "none" without one, and its CUDA version."""
     try:

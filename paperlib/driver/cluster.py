@@ -242,7 +242,12 @@ def _own_cluster(params: Params) -> Iterator["SpecCluster"]:
 
 
 def _workers_here(params: Params) -> int:
-    """Return how many workers this computer takes: one a core, as far as memory holds them and the kernel that each may have."""
+    """Return how many workers this computer takes: one a core, as far as memory holds them and the kernel that each may have.
+
+    One where they compute on a GPU: it does one thing at a time, and each would plan for the memory that is free.
+    """
+    if device_of(params).type == "cuda":
+        return 1
     if params.workers:
         return params.workers
     compute.bench_of(params)  # first: of a model that is not there nobody knows the size

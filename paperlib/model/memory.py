@@ -95,7 +95,9 @@ def _parameters(pretrained: PreTrainedModel, layers: int) -> int:
 
 
 def give_back() -> None:
-    """Return what this process has freed to the system, where its C library is glibc; elsewhere do nothing."""
+    """Return what this process has freed: to the system, where its C library is glibc, and a GPU's to the other processes."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 

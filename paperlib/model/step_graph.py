@@ -1,5 +1,6 @@
 """Record a training step as a CUDA graph and replay it: a GPU is handed its thousands of kernels in one piece."""
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -47,12 +48,18 @@ class RecordedStep:
 
 def _aside(step: Step, inputs: Tensors) -> Tensors:
     """Run a step on a stream of its own, so that no node of autograd keeps the stream of the others."""
-    stream = torch.cuda.Stream()
+    stream = _side_stream(torch.cuda.current_device())
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         outputs = step(*inputs)
     torch.cuda.current_stream().wait_stream(stream)
     return outputs
+
+
+@functools.cache
+def _side_stream(device: int) -> torch.cuda.Stream:
+    """Return one and the same stream for every warm-up on a device: cuBLAS keeps a workspace for each that it ever met."""
+    return torch.cuda.Stream(device)
 
 
 def _record(step: Step, inputs: Tensors) -> tuple[Callable[[], None], Tensors]:

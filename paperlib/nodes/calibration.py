@@ -1,5 +1,6 @@
 """Time a few training steps of a study's models here, before any of them is trained: what a plan and a price rest on."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -7,12 +8,13 @@ from collections.abc import Callable
 import torch
 
 from paperlib.common.errors import UserError
-from paperlib.model import batched_training, encoder, together, training
+from paperlib.model import batched_training, encoder, step_graph, together, training
 from paperlib.nodes import compute
 from paperlib.nodes.progress import PASSES_OF_TRAINING
 from paperlib.params import Params
 
 CALIBRATION_STEPS = 3
+RECORDED_STEPS = 4 * step_graph.WARM_UP  # most of them replayed
 FORWARD_SHARE = 1 / PASSES_OF_TRAINING  # of a training step
 
 
@@ -22,7 +24,8 @@ def calibrate(params: Params, total: int, models: int = 1) -> Callable[[int], fl
     As many models are trained as one batch as is said, or as memory takes.
     """
     bench = compute.bench_of(params)
-    few = params.replace(train_size=CALIBRATION_STEPS * params.batch_size, epochs=1, signal_size=2)
+    many = RECORDED_STEPS if params.cuda_graphs else CALIBRATION_STEPS
+    few = params.replace(train_size=many * params.batch_size, epochs=1, signal_size=2)
     texts = {name: tensor[: few.train_size] for name, tensor in bench.dataset.train.items()}
 
     steps = math.ceil(len(texts["labels"]) / few.batch_size)  # fewer where there are not as many texts
@@ -36,11 +39,12 @@ def calibrate(params: Params, total: int, models: int = 1) -> Callable[[int], fl
             training.fine_tune(untrained[0], texts, few, seed=0)
         return (time.perf_counter() - started) / models / steps
 
-    try:
+    seconds = {}
+    with contextlib.suppress(torch.OutOfMemoryError):  # fewer are tried below: in a handler the error would hold the models that did not fit
         seconds = {left: [train(left), train(left)][1] for left in (total, 0)}  # the first one warms up
-    except torch.OutOfMemoryError:
+    if not seconds:
         if models == 1:
-            raise UserError("the GPU has too little memory for one model: lower batch_size") from None
+            raise UserError("the GPU has too little memory for one model: lower batch_size")
         torch.cuda.empty_cache()
         return calibrate(params, total, models // 2)
     per_layer = (seconds[total] - seconds[0]) / total
