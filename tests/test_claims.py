@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from paperlib import published
-from paperlib.evidence import claims, quantities, truth_quantities, walk_quantities
+from paperlib.evidence import claims, quantities, statistics, truth_quantities, walk_quantities
 from paperlib.evidence.claims import FAILS, HOLDS, NOISE, UNTESTABLE, Claim
-from paperlib.evidence.estimates import Estimate, Results, Untestable, paired
+from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable, paired, testable
 from paperlib.names import SIGNALS, STRATEGIES, WALKS
 from paperlib.params import DATASETS
 
@@ -389,3 +389,28 @@ def test_written_files(table, tmp_path):
     assert lines[0] == "**SMOKE: not a result**"
     rows = [line for line in lines if line.startswith("| ")]
     assert len(rows) == len(table) + 2 and {row.count(" | ") for row in rows} == {len(claims.HEADS) - 1}
+
+
+@pytest.mark.parametrize("tests", [1, 6, 12, 14])
+@pytest.mark.parametrize("datasets", [4, 5, 6, 7, 8, 9, 12])
+def test_what_no_result_could_make_significant_is_not_tested(tests, datasets):
+    """The best there can be: every difference has the same sign, in every test."""
+    gains = pd.DataFrame(np.arange(1.0, datasets + 1) * np.ones((tests, 1)))
+    adjusted = statistics.holm(gains.apply(statistics.wilcoxon_p, axis=1, alternative="greater"))
+    if (adjusted < LEVEL).all():
+        assert testable(gains, tests) is gains
+    else:
+        with pytest.raises(Untestable, match=rf"^needs \d+ datasets, has {datasets}$"):
+            testable(gains, tests)
+
+
+def test_a_count_of_one_is_in_the_singular():
+    wins = next(claim for claim in claims.load() if claim.id == "rf-best")
+    assert claims.say(wins, Estimate(1, of=1)) == "1 of 1 dataset" and claims.say(wins, Estimate(1, of=2)) == "1 of 2 datasets"
+
+
+def test_claims_after_holm_need_as_many_datasets_as_their_tests_do():
+    for claim in claims.load():
+        if claim.function in ("rivals_beaten", "singles_beaten", "signals_with_shapley", "above_random_after_holm"):
+            tests = 14 if claim.function == "above_random_after_holm" else claim.of
+            assert tests / 2**claim.min_datasets < LEVEL <= tests / 2 ** (claim.min_datasets - 1), claim.id

@@ -472,6 +472,8 @@ def test_all_subsets_are_measured_where_they_are_known_or_take_no_longer_than_th
     told, costs = [], SimpleNamespace(layers=layers, subsets=lambda: seconds, fine_tunes=lambda left: fine_tune * len(left))
     orders = choose._orders(study, 3, None, None, costs, told.append)  # two other walks, of three fine-tunes each
     assert told == [said] * bool(said) and (choose.EXACT in orders) == (layers <= 12 and (known or "not" not in said))
+    with_fuser = choose._orders(study, 3, None, SimpleNamespace(), costs, told.append)  # three others
+    assert (choose.EXACT in with_fuser) == (layers <= 12 and (known or seconds <= max(300, 9 * fine_tune)))
 
 
 def test_what_a_processor_emulates_is_not_measured_and_that_is_said(compressed):

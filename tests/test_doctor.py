@@ -39,11 +39,12 @@ def test_limits(finding, status):
 
 @pytest.mark.parametrize(("card", "built", "status"), [
     ((9, 0), ["sm_75", "sm_80", "sm_90a"], "OK"), ((8, 6), ["sm_80"], "OK"), ((12, 0), ["sm_90", "compute_90"], "OK"),
-    ((6, 1), ["sm_75", "sm_80", "compute_120"], "FAIL"), ((12, 0), ["sm_80", "sm_90"], "FAIL"), ((8, 0), ["sm_86"], "FAIL"),
+    ((6, 1), ["sm_75", "sm_80", "compute_120"], "NOTE"), ((12, 0), ["sm_80", "sm_90"], "NOTE"), ((8, 0), ["sm_86"], "NOTE"),
+    ((9, 0), ["gfx90a"], "OK"), ("no driver", [], "OK"),
 ])  # fmt: skip
 def test_a_card_that_pytorch_was_not_built_for_is_named(card, built, status, monkeypatch):
     monkeypatch.setattr(hardware, "gpu", lambda: {"gpu": "some card", "cuda": "13.0"})
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda number: card)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda number: tuple(map(int, card)))
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built)
     found = computer.gpu()
     assert found.status == status and "some card" in found.what and (status == "OK" or "device=cpu" in found.advice)

@@ -91,6 +91,7 @@ def test_critical_differences_and_ranks_are_scikit_posthocs_and_demsar_s():
 def test_the_diagram_of_critical_differences_says_ties(accuracies, said):
     maxima = pd.DataFrame({f"d{i}": accuracies for i in range(3)}, index=list("abc"))
     figure, alt = over_datasets.critical_difference(maxima)
+    assert over_datasets.critical_difference(maxima, "our run")[1] == f"our run: {alt}"
     assert alt.startswith(said) and alt.endswith(f"critical difference {fixed_depth.critical_difference(3, 3):.2f}.")
 
 

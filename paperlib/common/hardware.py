@@ -78,12 +78,18 @@ def peak_memory_gb() -> float:
 
 
 def is_gpu_supported() -> bool:
-    """Say whether this build of PyTorch has code for the GPU: for its own generation, or for an older one to compile here."""
-    import torch
+    """Say whether this build of PyTorch has code for the GPU: for its own generation, or for an older one to compile here.
 
-    own = torch.cuda.get_device_capability(0)
-    built = [(kind, divmod(int(re.match(r"\d+", number)[0]), 10)) for kind, _, number in (arch.partition("_") for arch in torch.cuda.get_arch_list())]
-    return any(found <= own and (kind == "compute" or found[0] == own[0]) for kind, found in built)
+    True where that cannot be known, as of cards that are not NVIDIA's.
+    """
+    try:
+        import torch
+
+        own = torch.cuda.get_device_capability(0)
+        built = [(kind, divmod(int(re.match(r"\d+", number)[0]), 10)) for kind, _, number in (arch.partition("_") for arch in torch.cuda.get_arch_list())]
+        return any(found <= own and (kind == "compute" or found[0] == own[0]) for kind, found in built)
+    except Exception:  # a broken driver, or other names: as in `gpu`
+        return True
 
 
 def gpu() -> dict[str, str]:

@@ -137,7 +137,8 @@ def check_reachable(wish: Wish, best_ms: float, form: str) -> None:
 def _orders(study: Study, deepest: int, keep: int | None, fuser: Stored | None, costs: Costs, say: Say) -> dict[str, Order]:
     """Return the orders to walk: greedy, the best of all subsets, a fuser's, from the top.
 
-    All subsets are measured where that takes no longer than the fine-tunes of the other walks: an order is not worth more than they are.
+    All subsets are measured, up to 12 layers, where that takes no longer than the fine-tunes of the other walks or a few
+    minutes: an order is not worth more than they are.
     """
     params, layers = study.params.replace(max_removed=0), costs.layers
     orders = {GREEDY: Order(lambda path: strategies.next_layer("Greedy-Ablation", path, params).layer, frozenset({"ablation_validation"}))}

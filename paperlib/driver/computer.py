@@ -64,7 +64,7 @@ def gpu() -> Finding:
     if found["gpu"] == hardware.UNKNOWN:
         return Finding("NOTE", "PyTorch cannot be asked for a GPU", "run make env")
     if not hardware.is_gpu_supported():
-        return Finding("FAIL", f"this build of PyTorch has no code for the GPU {found['gpu']}", 'say SET="device=cpu", or install a build for it')
+        return Finding("NOTE", f"this build of PyTorch has no code for the GPU {found['gpu']}", 'say SET="device=cpu", or install a build for it')
     return Finding("OK", f"GPU {found['gpu']}, CUDA {found['cuda']}")
 
 

@@ -1,5 +1,6 @@
 """What a quantity is computed from (`Results`) and what it comes out as (`Estimate`)."""
 
+import itertools
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -109,10 +110,14 @@ def seeds_each(rows: pd.DataFrame) -> list[int]:
     return [] if rows.empty else rows.groupby("dataset", sort=False)["seed"].nunique().tolist()
 
 
-def testable(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with one column per dataset, or raise Untestable where no test over so few of them can be significant."""
-    if table.shape[1] < statistics.MIN_DATASETS:
-        raise Untestable(f"needs {statistics.MIN_DATASETS} datasets, has {table.shape[1]}")
+def testable(table: pd.DataFrame, tests: int = 1) -> pd.DataFrame:
+    """Return a table with one column per dataset, or raise Untestable where no test over so few of them can be significant.
+
+    After Holm's correction for so many one-sided signed-rank `tests`, all of them: the smallest p-value is `tests` / 2^n.
+    """
+    needed = next(n for n in itertools.count(statistics.MIN_DATASETS) if tests / 2**n < LEVEL)
+    if table.shape[1] < needed:
+        raise Untestable(f"needs {needed} datasets, has {table.shape[1]}")
     return table
 
 

@@ -8,7 +8,17 @@ import pandas as pd
 from paperlib import published
 from paperlib.common.messages import span
 from paperlib.evidence import statistics
-from paperlib.evidence.estimates import LEVEL, NAN, Estimate, Results, Untestable, count, paired, seeds_each
+from paperlib.evidence.estimates import (
+    LEVEL,
+    NAN,
+    Estimate,
+    Results,
+    Untestable,
+    count,
+    paired,
+    seeds_each,
+    testable,
+)
 from paperlib.evidence.sentences import p_text
 from paperlib.names import FUSERS, SIGNALS, STRATEGIES
 
@@ -126,7 +136,7 @@ def against_best_single(results: Results, strategy: str) -> Estimate:
 
 def above_random_after_holm(results: Results, strategies: list[str]) -> Estimate:
     """Count which of these beat Random (one-sided, % change) after Holm over the 14 comparisons."""
-    tests, datasets = _tests(results)
+    tests, datasets = _tests(results, tests=len(STRATEGIES) - 1)
     adjusted = tests.loc[strategies, "p_greater_random_holm"]
     found = count(adjusted < LEVEL, datasets, ", ".join(f"{name} {p_text(p)}" for name, p in adjusted.items()))
     return knowing_orders(found, results)
@@ -134,7 +144,7 @@ def above_random_after_holm(results: Results, strategies: list[str]) -> Estimate
 
 def singles_beaten(results: Results, strategy: str) -> Estimate:
     """Count the single signals that the strategy beats, one-sided on points, Holm over the twelve."""
-    table = _testable(_rounded(results))
+    table = testable(_rounded(results), tests=len(SINGLES))
     gains = table.loc[strategy] - table.loc[SINGLES]
     adjusted = statistics.holm(gains.apply(statistics.wilcoxon_p, axis=1, alternative="greater"))
     note = f"largest adjusted {p_text(adjusted.max())}, {adjusted.idxmax()}"
@@ -184,12 +194,6 @@ def _change(results: Results, *names: str) -> pd.DataFrame:
     return statistics.percent_change(table.loc[list(names)], table.loc["Baseline"])
 
 
-def _tests(results: Results) -> tuple[pd.DataFrame, int]:
-    table = _testable(results.rows(*STRATEGIES, "Baseline"))
+def _tests(results: Results, tests: int = 1) -> tuple[pd.DataFrame, int]:
+    table = testable(results.rows(*STRATEGIES, "Baseline"), tests)
     return statistics.baseline_tests(table.drop(index="Baseline"), table.loc["Baseline"]), table.shape[1]
-
-
-def _testable(table: pd.DataFrame) -> pd.DataFrame:
-    if table.shape[1] < statistics.MIN_DATASETS:
-        raise Untestable(f"needs {statistics.MIN_DATASETS} datasets, has {table.shape[1]}")
-    return table

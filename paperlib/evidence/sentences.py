@@ -172,8 +172,8 @@ def loss_share(cross_entropy: float, total: float, alpha: float) -> str:
 def closest_calls(scores: pd.DataFrame, level: float = FEW_PER_CENT) -> str:
     """Name the signals whose first layer out is ahead of the second by a hair; ties are named, too.
 
-    `scores` (layers, signals), least goes first; the distance is relative to the size of the score. Of weights it is not
-    said that it may turn round: a fine-tune hardly changes them.
+    `scores` (layers, signals), least goes first; the distance is relative to the size of the score. Of norm and entropy of
+    the weights it is not said that it may turn round: a fine-tune hardly changes them.
     """
     calls, ties = {}, []
     for name, column in scores.items():
@@ -186,7 +186,7 @@ def closest_calls(scores: pd.DataFrame, level: float = FEW_PER_CENT) -> str:
     tied = f" **A tie, broken by lot**: {listed(ties)}." if ties else ""
     if not calls:
         return f"No {'other ' if ties else ''}first choice is closer than {level:.0%}.{tied}"
-    unsure = [name for name in calls if not name.startswith("Weight-")]
-    which = f" that of {listed(unsure)}" if 0 < len(unsure) < len(calls) else " it"
+    unsure = [name for name in calls if name not in ("Weight-Norm", "Weight-Entropy")]
+    which = f" that of {listed(unsure)}" if 0 < len(unsure) < len(calls) else " it" if len(calls) == 1 else " them"
     doubt = f" Other texts or another seed may turn{which} round." if unsure else ""
     return f"**Decided by less than {level:.0%}** of the value: {listed(list(calls.values()))}.{doubt}{tied}"

@@ -6,7 +6,7 @@ import pandas as pd
 
 from paperlib.common.messages import span
 from paperlib.evidence import fixed_depth, statistics, subset_numbers
-from paperlib.evidence.estimates import (
+from paperlib.evidence.estimates import (  # fmt: skip
     LEVEL,
     Estimate,
     Results,
@@ -24,7 +24,7 @@ from paperlib.names import SIGNALS, STRATEGIES
 
 def rivals_beaten(results: Results, strategy: str, rivals: list[str]) -> Estimate:
     """Count the rivals that the strategy beats: one-sided on points, Holm over them."""
-    table = testable(results.rows(strategy, *rivals).round(statistics.DECIMALS))
+    table = testable(results.rows(strategy, *rivals).round(statistics.DECIMALS), tests=len(rivals))
     gains = table.loc[strategy] - table.loc[rivals]
     adjusted = statistics.holm(gains.apply(statistics.wilcoxon_p, axis=1, alternative="greater"))
     missed = ", ".join(f"{name} (p = {p:.4f})" for name, p in adjusted.items() if p >= LEVEL)
@@ -84,7 +84,8 @@ def nested_share(results: Results) -> Estimate:
 def signals_with_shapley(results: Results) -> Estimate:
     """Count the signals whose rank correlation with exact Shapley values is above zero, Holm over the twelve."""
     rows = results.table("regret").query("method in @SIGNALS").drop_duplicates(["dataset", "seed", "method"])
-    table = testable(rows.pivot_table(index="method", columns="dataset", values="shapley_correlation").reindex(list(SIGNALS)))
+    table = rows.pivot_table(index="method", columns="dataset", values="shapley_correlation").reindex(list(SIGNALS))
+    table = testable(table, tests=len(SIGNALS))
     adjusted = statistics.holm(table.apply(statistics.wilcoxon_p, axis=1, alternative="greater"))
     means = table.mean(axis=1).sort_values(ascending=False)
     note = f"highest mean correlation {means.iloc[0]:+.2f}, {means.index[0]}"

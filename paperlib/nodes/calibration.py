@@ -24,7 +24,7 @@ def calibrate(params: Params, total: int, models: int = 1) -> Callable[[int], fl
     As many models are trained as one batch as is said, or as memory takes.
     """
     bench = compute.bench_of(params)
-    many = RECORDED_STEPS if params.cuda_graphs else CALIBRATION_STEPS
+    many = RECORDED_STEPS if together.is_recorded(params) else CALIBRATION_STEPS
     few = params.replace(train_size=many * params.batch_size, epochs=1, signal_size=2)
     texts = {name: tensor[: few.train_size] for name, tensor in bench.dataset.train.items()}
 

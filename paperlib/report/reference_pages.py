@@ -182,15 +182,14 @@ def _elsewhere(kept: Kept, others: list[Kept]) -> str:
     told, units_here = "", kept.steps[["dataset", "seed"]].drop_duplicates()
     for other in (other for other in others if other.walks is not None):
         there = other.walks[other.walks["encoder"].isin([run["model"] for run in kept.runs])].merge(units_here)
-        here = kept.steps.merge(there[["dataset", "seed"]].drop_duplicates())
-        if there.empty:
-            continue
-        apart = 100 * (statistics.maximum_accuracy(there) - statistics.maximum_accuracy(here)).stack().abs().dropna()
-        strategy, dataset = apart.idxmax()
-        told += (
-            f" Walks of this encoder stand in {other.folder.name}'s section, too, from a run of their own: maxima differ from these "
-            f"by {apart.max():.1f} points at most ({strategy} on {dataset})."
-        )
+        here = kept.steps.merge(there[["dataset", "seed", "strategy"]].drop_duplicates())
+        if not here.empty:
+            apart = 100 * (statistics.maximum_accuracy(there) - statistics.maximum_accuracy(here)).stack().abs().dropna()
+            strategy, dataset = apart.idxmax()
+            told += (
+                f" Walks of this encoder stand in {other.folder.name}'s section, too, from a run of their own: maxima differ from these "
+                f"by {apart.max():.1f} points at most ({strategy} on {dataset})."
+            )
     return told
 
 
