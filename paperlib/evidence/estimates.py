@@ -121,6 +121,14 @@ def testable(table: pd.DataFrame, tests: int = 1) -> pd.DataFrame:
     return table
 
 
+def after_holm(gains: pd.DataFrame) -> pd.Series:
+    """Return each row's one-sided signed-rank p over the datasets (columns) that it is above zero, Holm over the rows.
+
+    Raises Untestable as `testable` does.
+    """
+    return statistics.holm(testable(gains, len(gains)).apply(statistics.wilcoxon_p, axis=1, alternative="greater"))
+
+
 def paired(differences: pd.Series, shift: float = 0.0, note: str = "") -> Estimate:
     """Summarise one difference per dataset: mean, s.e.m. and signed-rank tests of `differences + shift`."""
     differences = differences.dropna()

@@ -14,6 +14,7 @@ from paperlib.evidence.estimates import (
     Estimate,
     Results,
     Untestable,
+    after_holm,
     count,
     paired,
     seeds_each,
@@ -144,9 +145,8 @@ def above_random_after_holm(results: Results, strategies: list[str]) -> Estimate
 
 def singles_beaten(results: Results, strategy: str) -> Estimate:
     """Count the single signals that the strategy beats, one-sided on points, Holm over the twelve."""
-    table = testable(_rounded(results), tests=len(SINGLES))
-    gains = table.loc[strategy] - table.loc[SINGLES]
-    adjusted = statistics.holm(gains.apply(statistics.wilcoxon_p, axis=1, alternative="greater"))
+    table = _rounded(results)
+    adjusted = after_holm(table.loc[strategy] - table.loc[SINGLES])
     note = f"largest adjusted {p_text(adjusted.max())}, {adjusted.idxmax()}"
     return count(adjusted < LEVEL, table.shape[1], note)
 

@@ -11,6 +11,7 @@ from paperlib.evidence.estimates import (  # fmt: skip
     Estimate,
     Results,
     Untestable,
+    after_holm,
     count,
     paired,
     seeds_each,
@@ -24,9 +25,8 @@ from paperlib.names import SIGNALS, STRATEGIES
 
 def rivals_beaten(results: Results, strategy: str, rivals: list[str]) -> Estimate:
     """Count the rivals that the strategy beats: one-sided on points, Holm over them."""
-    table = testable(results.rows(strategy, *rivals).round(statistics.DECIMALS), tests=len(rivals))
-    gains = table.loc[strategy] - table.loc[rivals]
-    adjusted = statistics.holm(gains.apply(statistics.wilcoxon_p, axis=1, alternative="greater"))
+    table = results.rows(strategy, *rivals).round(statistics.DECIMALS)
+    adjusted = after_holm(table.loc[strategy] - table.loc[rivals])
     missed = ", ".join(f"{name} (p = {p:.4f})" for name, p in adjusted.items() if p >= LEVEL)
     return count(adjusted < LEVEL, table.shape[1], f"not {missed}" if missed else "")
 
@@ -85,8 +85,7 @@ def signals_with_shapley(results: Results) -> Estimate:
     """Count the signals whose rank correlation with exact Shapley values is above zero, Holm over the twelve."""
     rows = results.table("regret").query("method in @SIGNALS").drop_duplicates(["dataset", "seed", "method"])
     table = rows.pivot_table(index="method", columns="dataset", values="shapley_correlation").reindex(list(SIGNALS))
-    table = testable(table, tests=len(SIGNALS))
-    adjusted = statistics.holm(table.apply(statistics.wilcoxon_p, axis=1, alternative="greater"))
+    adjusted = after_holm(table)
     means = table.mean(axis=1).sort_values(ascending=False)
     note = f"highest mean correlation {means.iloc[0]:+.2f}, {means.index[0]}"
     return count(adjusted < LEVEL, table.shape[1], note)
