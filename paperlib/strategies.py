@@ -86,9 +86,13 @@ def next_layer(strategy: str, path: list[Node], params: Params) -> Choice | None
 
 
 def oriented(node: Node, params: Params) -> pd.DataFrame:
-    """Return the signals of a model's layers, those by which the highest goes first with their sign turned."""
-    turned = [-1 if name in highest_first(params) else 1 for name in SIGNALS]
-    return node.signals[list(SIGNALS)] * turned
+    """Return the twelve signals of a model's layers, in the order of SIGNALS, as `least_first` does."""
+    return least_first(node.signals[list(SIGNALS)], params)
+
+
+def least_first(signals: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Turn the sign of the signals (layers, signals) by which the highest goes first: by each, the layer of least value goes first."""
+    return signals * [-1 if name in highest_first(params) else 1 for name in signals]
 
 
 def depth(strategy: str, original_layers: int, params: Params) -> int:
@@ -143,8 +147,7 @@ def best_subset(subsets: pd.DataFrame, size: int, within: tuple[int, ...] | None
 
 def rank_mean(signals: pd.DataFrame, params: Params) -> pd.Series:
     """Return the mean rank of every layer over the twelve signals, 1 = to go first (Borda): a fusion without a target."""
-    signed = signals[list(SIGNALS)].copy()
-    signed[list(highest_first(params))] *= -1
+    signed = least_first(signals[list(SIGNALS)], params)
     return fusers.standardise(signed).round(6).rank().mean(axis=1)  # rounded: what ties by a signal ties here
 
 
@@ -183,7 +186,7 @@ def fitted_fuser(strategy: str, path: list[Node], params: Params) -> fusers.Fit:
 def _scores(strategy: str, node: Node, fit: fusers.Fit | None, params: Params) -> tuple[pd.Series, float, float]:
     """Return the scores whose least is removed, and the relative and absolute difference below which they tie."""
     if strategy in SIGNALS:
-        return node.signals[strategy] * (-1 if strategy in highest_first(params) else 1), fusers.TIE_TOLERANCE, 0.0
+        return least_first(node.signals[[strategy]], params)[strategy], fusers.TIE_TOLERANCE, 0.0
     if strategy == "Block-Influence":
         return node.block_influence, fusers.TIE_TOLERANCE, 0.0
     if strategy == "Rank-Mean":

@@ -37,6 +37,18 @@ def test_a_signal_removes_its_least_layer_or_its_greatest(name, params):
     assert choice.scores.to_dict() == expected
 
 
+def test_the_signs_of_those_that_go_highest_first_are_turned_and_no_others(params):
+    node = made_node(signals=dict.fromkeys(SIGNALS, VALUES))
+    turned = strategies.oriented(node, params)
+    assert list(turned) == list(SIGNALS)
+    for name in SIGNALS:
+        sign = 1 if name in LOWEST_FIRST else -1
+        assert turned[name].to_dict() == {layer: sign * value for layer, value in VALUES.items()}
+    assert node.signals["Weight-Sparsity"].to_dict() == VALUES  # those of the model stay as they are
+    few = ["Weight-Norm", "Attention-Entropy"]
+    assert strategies.least_first(node.signals[few], params).equals(turned[few])
+
+
 def test_only_the_two_named_by_the_paper_go_highest_first():
     assert set(strategies.HIGHEST_FIRST) == {"Weight-Sparsity", "Attention-Entropy"}
 

@@ -13,8 +13,8 @@ class UserError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
-def words_of(error: BaseException) -> str:
-    """Return what a library's error says, on one line and not at length; its kind where it says nothing."""
+def words_of(error: BaseException | str) -> str:
+    """Return what a library's error, or a program's output, says, on one line and not at length; its kind where it says nothing."""
     said = escape.one_line(error) or type(error).__name__
     if len(said) <= LONGEST:
         return said

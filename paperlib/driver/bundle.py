@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from paperlib import params as parameters
-from paperlib.common import escape
-from paperlib.common.errors import LONGEST, UserError
+from paperlib.common.errors import UserError, words_of
 from paperlib.common.files import atomic_write_text, in_one_piece, sweep
 from paperlib.common.messages import shown
 from paperlib.common.places import ROOT
@@ -93,7 +92,7 @@ def _download(lock: Path, folder: Path, python_version: str) -> None:
     done = subprocess.run([*command, "--dest", str(folder), "--requirement", str(lock)], capture_output=True, text=True)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
-        raise UserError(f"bundle: {escape.one_line(said[-1].removeprefix('ERROR: '))[:LONGEST]}")
+        raise UserError(f"bundle: {words_of(said[-1].removeprefix('ERROR: '))}")
 
 
 def _texts_and_model(studies: list[Params], folder: Path, typed: dict[str, Any]) -> Iterator[tuple[str, Any]]:

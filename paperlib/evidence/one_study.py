@@ -12,7 +12,7 @@ from paperlib.nodes.fingerprint import LIBRARIES
 from paperlib.params import Params
 
 Unit = tuple[str, int]  # dataset and seed
-HARMED = "its tables are not those that were recorded"
+HARMED, UNFINISHED = "its tables are not those that were recorded", "it is unfinished"
 OF_TEXTS = sorted(units.UNIT_FIELDS - {"dataset", "seed", "data_source"})
 
 

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from paperlib import fusers, strategies
 from paperlib.data import orders
-from paperlib.names import FIXED_ORDERS, FUSERS, SIGNALS
+from paperlib.names import FIXED_ORDERS, FUSERS
 from paperlib.nodes.node import Node, label, layers_of, parse_label
 from paperlib.params import Params
 
@@ -102,8 +102,7 @@ def scores(original: Node, params: Params) -> pd.DataFrame:
 
     One column per signal, fuser, measured drop and rival; index = layers. Greedy-Ablation stands for the drop.
     """
-    highest = strategies.highest_first(params)
-    columns = {name: original.signals[name] * (-1 if name in highest else 1) for name in SIGNALS}
+    columns = strategies.oriented(original, params).to_dict("series")
     for fuser in (*FUSERS, *(f"{name}-Validation" for name in FUSERS)):
         fitted = strategies.fitted_fuser(fuser, [original], params)
         columns[fuser] = fusers.predict(fitted, original.signals)

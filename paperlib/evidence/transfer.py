@@ -165,8 +165,7 @@ def across(seen: list[Model], unseen: list[Model], params: Params) -> pd.DataFra
 
 def unfitted(model: Model, params: Params) -> dict[str, pd.Series | None]:
     """Return the scores by every way that needs no fit, least first to go; None stands for a blind draw."""
-    highest = strategies.highest_first(params)
-    ways = {name: model.signals[name] * (-1 if name in highest else 1) for name in SIGNALS}
+    ways = strategies.least_first(model.signals, params).to_dict("series")
     ways |= {"Rank-Mean": strategies.rank_mean(model.signals, params), RANDOM: None}
     if model.drops["validation"].notna().all():
         ways[MEASURED] = model.drops["validation"]

@@ -28,7 +28,7 @@ from paperlib.names import CONTROLS, STRATEGIES
 from paperlib.nodes.node import Node, label, parse_label
 from paperlib.nodes.progress import HEADLESS
 from paperlib.params import Params
-from paperlib.strategies import highest_first
+from paperlib.strategies import highest_first, least_first
 
 MOST = 4  # settings in one picture
 LISTED = 20  # texts that a model broke or mended
@@ -176,8 +176,7 @@ def page(found: Look, params: Params) -> str:
     """Return what is known of one model as HTML: every text of the data escaped."""
     parts = [f"<h4>{escape(shown_label(found.node.removed))}: {found.node.accuracy:.1%} of the test texts right</h4>"]
     if found.signals is not None and len(found.signals) > 1:
-        turned = found.signals * [-1 if name in highest_first(params) else 1 for name in found.signals]
-        parts.append(picture(*signal_map(turned, highest_first(params), found.next_layers)))
+        parts.append(picture(*signal_map(least_first(found.signals, params), highest_first(params), found.next_layers)))
     if found.ablation is not None:
         parts += ["<p>Accuracy drop without one more layer (points):</p>", _grid(found.ablation.rename(index=lambda layer: layer + 1), "layer")]
     if len(found.next_layers):

@@ -7,7 +7,7 @@ from typing import Any
 
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_text
-from paperlib.evidence import provenance
+from paperlib.evidence import one_study, provenance
 from paperlib.params import Params
 from paperlib.report import front, parts
 from paperlib.report.html import Page, notebook_title, read_notebook, templates, write_page
@@ -147,6 +147,6 @@ def _remarks(units: list[parts.Unit], compared: Collection[tuple[str, int]] | No
     """Name the units whose training diverged, and those that figures and claims leave out."""
     remarks = [remark for unit in units if (remark := parts.diverged(unit))]
     if compared is not None:
-        left_out = {unit.name: why.get((unit.dataset, unit.seed), "it is unfinished") for unit in units if (unit.dataset, unit.seed) not in compared}
+        left_out = {unit.name: why.get((unit.dataset, unit.seed), one_study.UNFINISHED) for unit in units if (unit.dataset, unit.seed) not in compared}
         remarks += [f"{name}: not in the figures and claims: {reason}." for name, reason in left_out.items()]
     return remarks

@@ -31,7 +31,7 @@ def make(params: Params, only: str = "") -> str:
     if only != NUMBERS and units.stale(params):
         raise UserError(f"{name}: not fresh, so its notebooks are not kept: run make reproduce first")
     if only != NUMBERS and (params.dataset, params.seed) not in found:
-        raise UserError(f"{name}: no part of the study that is kept: {one_study.left_out(params).get((params.dataset, params.seed), 'it is unfinished')}")
+        raise UserError(f"{name}: no part of the study that is kept: {one_study.left_out(params).get((params.dataset, params.seed), one_study.UNFINISHED)}")
     if only != NOTEBOOKS:
         drawn = units.provenance(params.profile_dir).get("results", {}).get("tables", {})
         if set(drawn) != {f"{dataset} {seed}" for dataset, seed in found} or units.harmed_results(params):
