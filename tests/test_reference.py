@@ -300,8 +300,12 @@ def test_a_reference_of_one_dataset_is_said_to_be_of_it_alone(laptop, tmp_path) 
 def test_a_reference_that_several_computers_computed_says_so(laptop, tmp_path) -> None:
     shutil.copytree(laptop / "imdb" / "seed-0", tmp_path / "imdb" / "seed-0")
     path, here = tmp_path / "imdb" / "seed-0" / "steps.csv", "hours in all on"
+    steps, record = pd.read_csv(path, keep_default_na=False, dtype={"removed": str}), path.with_name(units.PROVENANCE)
+    trained, known = steps.drop_duplicates("removed")["seconds"].sum(), json.loads(record.read_text())
+    provenance.write(record, known | {"cores": 4, "wall_seconds": trained / 5})
+    assert "hours to train: all on " in reference_pages._machine(Kept(tmp_path)), "no time for all of it: some was at hand"
+    provenance.write(record, known | {"cores": 4, "wall_seconds": trained / 3})
     assert here in reference_pages._machine(Kept(tmp_path))
-    steps = pd.read_csv(path, keep_default_na=False, dtype={"removed": str})
     computers = {removed: ("A", "B", "B")[number % 3] for number, removed in enumerate(steps["removed"].unique())}
     steps.assign(trained_on=steps["removed"].map(computers), seconds=360.0).to_csv(path, index=False)
     said, models = reference_pages._machine(Kept(tmp_path)), len(computers)
@@ -309,7 +313,7 @@ def test_a_reference_that_several_computers_computed_says_so(laptop, tmp_path) -
     assert f"The {models} models on its walks, random orders not counted, took {models / 10:.1f} hours to train: {of_b} on B and {models - of_b} on A." in said and here not in said
     steps.assign(trained_on="A", seconds=360.0).to_csv(path, index=False)
     assert "hours to train: all on A." in reference_pages._machine(Kept(tmp_path)), "another than that which made the tables"
-    steps.assign(trained_on=Kept(tmp_path).records[0]["cpu"]).to_csv(path, index=False)
+    steps.assign(trained_on=known["cpu"]).to_csv(path, index=False)
     assert here in reference_pages._machine(Kept(tmp_path))
 
 

@@ -150,7 +150,8 @@ def _machine(kept: Kept) -> str:
     where = f"{'; '.join(machines)}; at commit {', '.join(commits)}."
     models = kept.steps.drop_duplicates(["dataset", "seed", "removed"]).query("seconds > 0")
     computers = models.reindex(columns=["trained_on"])["trained_on"]
-    if not set(computers.dropna()) - {record[what] for record in kept.records for what in ("cpu", "gpu")}:
+    elsewhere = set(computers.dropna()) - {record[what] for record in kept.records for what in ("cpu", "gpu")}
+    if not elsewhere and not _were_at_hand(models, kept.records):
         return f"It took {hours:.1f} hours in all on {where}"
     counts = computers.fillna(UNKNOWN).value_counts()
     shares = sentences.listed([f"{number} on {computer}" for computer, number in counts.items()]) if len(counts) > 1 else f"all on {counts.index[0]}"
@@ -158,6 +159,13 @@ def _machine(kept: Kept) -> str:
         f"It was finished on {where} The {len(models)} models on its walks, random orders not counted, took {models['seconds'].sum() / 3600:.1f} hours "
         f"to train: {shares}."
     )
+
+
+def _were_at_hand(models: pd.DataFrame, records: list[dict]) -> bool:
+    """Say if a unit's models took longer to train than its notebooks had all cores for: then an earlier run had trained some."""
+    trained = models.groupby(["dataset", "seed"])["seconds"].sum()
+    cores = {(run["parameters"]["dataset"], run["parameters"]["seed"]): run["wall_seconds"] * run["cores"] for run in records}
+    return any(seconds > cores[unit] for unit, seconds in trained.items())
 
 
 def _beside(kept: Kept) -> str:
