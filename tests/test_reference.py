@@ -49,7 +49,7 @@ def test_of_what_is_not_finished_there_are_records_alone(archive: Path) -> None:
     assert archive.stat().st_size < 1_000_000 and archive.name in (archive.parent / "README.md").read_text()
     with tarfile.open(archive) as packed:
         members = [member for member in packed if not member.isdir()]
-        assert members and all(member.isfile() and re.fullmatch(r"outputs/[\w-]+/\w+/seed-\d+/nodes/[\w+-]+\.json", member.name) for member in members)
+        assert members and all(member.isfile() and re.fullmatch(r"outputs/[\w-]+(/epochs/[\w.,=-]+/[\w-]+)?/\w+/seed-\d+/nodes(-[0-9a-f]{16})?/[\w+-]+\.json", member.name) for member in members)
         for member in members:
             record = json.loads(packed.extractfile(member).read())
             assert record == records.seal(record) and (member.name.endswith(records.STUDY_FILE) or records.is_node(Path(member.name).stem))
