@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from paperlib import published
-from paperlib.evidence import claims, quantities, statistics, truth_quantities, walk_quantities
+from paperlib.evidence import claims, estimates, quantities, statistics, truth_quantities, walk_quantities
 from paperlib.evidence.claims import FAILS, HOLDS, NOISE, UNTESTABLE, Claim
-from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable, paired, testable
+from paperlib.evidence.estimates import LEVEL, Estimate, Results, Untestable, paired
 from paperlib.names import SIGNALS, STRATEGIES, WALKS
 from paperlib.params import DATASETS
 
@@ -398,10 +398,10 @@ def test_what_no_result_could_make_significant_is_not_tested(tests, datasets):
     gains = pd.DataFrame(np.arange(1.0, datasets + 1) * np.ones((tests, 1)))
     adjusted = statistics.holm(gains.apply(statistics.wilcoxon_p, axis=1, alternative="greater"))
     if (adjusted < LEVEL).all():
-        assert testable(gains, tests) is gains
+        assert estimates.testable(gains, tests) is gains
     else:
         with pytest.raises(Untestable, match=rf"^needs \d+ datasets, has {datasets}$"):
-            testable(gains, tests)
+            estimates.testable(gains, tests)
 
 
 def test_a_count_of_one_is_in_the_singular():
