@@ -186,7 +186,7 @@ def fitted_fuser(strategy: str, path: list[Node], params: Params) -> fusers.Fit:
 def _scores(strategy: str, node: Node, fit: fusers.Fit | None, params: Params) -> tuple[pd.Series, float, float]:
     """Return the scores whose least is removed, and the relative and absolute difference below which they tie."""
     if strategy in SIGNALS:
-        return least_first(node.signals[[strategy]], params)[strategy], fusers.TIE_TOLERANCE, 0.0
+        return least_first(node.signals, params)[strategy], fusers.TIE_TOLERANCE, 0.0
     if strategy == "Block-Influence":
         return node.block_influence, fusers.TIE_TOLERANCE, 0.0
     if strategy == "Rank-Mean":

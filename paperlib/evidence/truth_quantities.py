@@ -6,7 +6,7 @@ import pandas as pd
 
 from paperlib.common.messages import span
 from paperlib.evidence import fixed_depth, statistics, subset_numbers
-from paperlib.evidence.estimates import (  # fmt: skip
+from paperlib.evidence.estimates import (
     LEVEL,
     Estimate,
     Results,

@@ -149,11 +149,11 @@ def _machine(kept: Kept) -> str:
     hours = sum(record["wall_seconds"] for record in kept.records) / 3600
     where = f"{'; '.join(machines)}; at commit {', '.join(commits)}."
     models = kept.steps.drop_duplicates(["dataset", "seed", "removed"]).query("seconds > 0")
-    computers = models.reindex(columns=["trained_on"])["trained_on"]
-    elsewhere = set(computers.dropna()) - {record[what] for record in kept.records for what in ("cpu", "gpu")}
+    computers = _trained_on(models)
+    elsewhere = set(computers) - {UNKNOWN} - {record[what] for record in kept.records for what in ("cpu", "gpu")}
     if not elsewhere and not _were_at_hand(models, kept.records):
         return f"It took {hours:.1f} hours in all on {where}"
-    counts = computers.fillna(UNKNOWN).value_counts()
+    counts = computers.value_counts()
     shares = sentences.listed([f"{number} on {computer}" for computer, number in counts.items()]) if len(counts) > 1 else f"all on {counts.index[0]}"
     return (
         f"It was finished on {where} The {len(models)} models on its walks, random orders not counted, took {models['seconds'].sum() / 3600:.1f} hours "
@@ -161,11 +161,16 @@ def _machine(kept: Kept) -> str:
     )
 
 
+def _trained_on(rows: pd.DataFrame) -> pd.Series:
+    """Return what trained the model of each row of steps.csv; UNKNOWN of a table that does not tell."""
+    return rows.reindex(columns=["trained_on"])["trained_on"].astype(object).fillna(UNKNOWN)
+
+
 def _were_at_hand(models: pd.DataFrame, records: list[dict]) -> bool:
     """Say if a unit's models took longer to train than its notebooks had all cores for: then an earlier run had trained some."""
     trained = models.groupby(["dataset", "seed"])["seconds"].sum()
-    cores = {(run["parameters"]["dataset"], run["parameters"]["seed"]): run["wall_seconds"] * run["cores"] for run in records}
-    return any(seconds > cores[unit] for unit, seconds in trained.items())
+    had = {(run["parameters"]["dataset"], run["parameters"]["seed"]): run["wall_seconds"] * run["cores"] for run in records}
+    return any(seconds > had[unit] for unit, seconds in trained.items())
 
 
 def _beside(kept: Kept) -> str:
@@ -204,8 +209,8 @@ def _elsewhere(kept: Kept, others: list[Kept]) -> str:
 def _walked(walks: pd.DataFrame) -> str:
     """Name the strategies that were walked, each with its datasets, by what trained the models."""
     pruned = walks[walks["step"] > 0]  # an original may be taken as it is
-    trained, computers = [], pruned.reindex(columns=["trained_on"])["trained_on"].fillna(UNKNOWN)
-    for computer, there in pruned.groupby(computers, sort=False):
+    trained = []
+    for computer, there in pruned.groupby(_trained_on(pruned), sort=False):
         found = there.groupby("strategy", sort=False)["dataset"].unique().map(", ".join)
         trained.append(f"on {computer}: {'; '.join(f'{name} on {datasets}' for name, datasets in found.items())}")
     apart = None if len(trained) == 1 else other_encoder.originals_differ_by(walks)
