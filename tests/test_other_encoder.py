@@ -10,7 +10,7 @@ from paperlib import published
 from paperlib.evidence import claims, other_encoder, tables, walk_quantities
 from paperlib.evidence.estimates import Results
 from paperlib.names import SIGNALS
-from paperlib.report import reference_pages
+from paperlib.report import kept_account, reference_pages
 from paperlib.report.kept import Kept
 
 HERE = {"Random-Forest": [0.5, 0.6, 0.7, 0.8, 0.9], "Equal-Training": [0.55, 0.65, 0.75, 0.85, 0.95], "Random": [0.4] * 5}
@@ -133,16 +133,16 @@ def test_the_page_says_which_processor_walked_what(tmp_path):
     forest, control = walked([0.6] * 3), walked([0.6] * 3, [0.7] * 3).query("strategy == 'Equal-Training'")
     alone = pd.concat([forest, control]).assign(trained_on="one")
     names = ", ".join(forest["dataset"].unique())
-    assert reference_pages._walked(alone) == f"on one: Random-Forest on {names}; Equal-Training on {names}"
+    assert kept_account._walked(alone) == f"on one: Random-Forest on {names}; Equal-Training on {names}"
     first, other = forest["dataset"].unique()[:2]
     elsewhere = control[control["dataset"] == first].assign(trained_on="another")
     elsewhere.loc[elsewhere["step"] == 0, "accuracy"] += 2 / elsewhere["test_size"]
     both = pd.concat([pd.concat([forest, control[control["dataset"] == other]]).assign(trained_on="one"), elsewhere])
-    said = reference_pages._walked(both)
+    said = kept_account._walked(both)
     assert said.startswith(f"on one: Random-Forest on {names}; Equal-Training on {other}, and on another: Equal-Training on {first}. ")
     assert said.endswith("The originals of a dataset from several computers differ by 2 test texts at most")
     apart = pd.concat([forest[forest["dataset"] == first].assign(trained_on="one"), forest[forest["dataset"] == other]])
-    assert reference_pages._walked(apart) == f"on one: Random-Forest on {first}, and on unknown: Random-Forest on {other}", "no dataset has two originals"
+    assert kept_account._walked(apart) == f"on one: Random-Forest on {first}, and on unknown: Random-Forest on {other}", "no dataset has two originals"
 
 
 def test_no_profile_has_its_own_encoder_for_another(tmp_path):

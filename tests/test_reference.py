@@ -21,7 +21,7 @@ from paperlib.common.places import ROOT
 from paperlib.driver import redrawing, run
 from paperlib.evidence import claims, comparisons, one_study, other_encoder, provenance, tables, units
 from paperlib.evidence.estimates import Results
-from paperlib.report import kept_notebooks, reference, reference_pages
+from paperlib.report import kept_account, kept_notebooks, reference, reference_pages
 from paperlib.report.kept import Kept
 
 UNFINISHED = sorted((reference.REFERENCE / "unfinished").glob("*.tar.xz"))  # records of units that a run is to go on with
@@ -114,8 +114,8 @@ def test_a_comparison_is_linked_where_there_is_one(laptop, tmp_path) -> None:
 
 
 def test_what_was_run_beside_the_study_is_said(laptop, tmp_path) -> None:
-    assert reference_pages._beside(Kept(tmp_path)) == ""
-    said = reference_pages._beside(Kept(laptop))
+    assert kept_account.beside(Kept(tmp_path)) == ""
+    said = kept_account.beside(Kept(laptop))
     axis, encoder = tables.collect(laptop, "epochs"), tables.of_profile(laptop, "transfer_encoder")
     assert all(f"{name} seed 0" in said for name in axis["dataset"].unique()) and said.count("seed 0") == axis["dataset"].nunique()
     assert f"12 layers, on {encoder['dataset'].nunique()} datasets and seeds" in said and "all-mpnet-base-v2" in said
@@ -134,7 +134,7 @@ def test_what_was_run_beside_the_study_is_said(laptop, tmp_path) -> None:
 def test_the_source_of_the_texts_is_said(sources, said, monkeypatch) -> None:
     runs = [{"dataset": name, "data_dir": folder, "data_source": "auto"} for name, folder in sources.items()]
     monkeypatch.setattr(Kept, "runs", runs)
-    assert reference_pages.texts(Kept(ROOT)).startswith(said)
+    assert kept_account.texts(Kept(ROOT)).startswith(said)
 
 
 def test_keeping_replaces_what_was_kept(laptop, tmp_path) -> None:
@@ -303,18 +303,18 @@ def test_a_reference_that_several_computers_computed_says_so(laptop, tmp_path) -
     steps, record = pd.read_csv(path, keep_default_na=False, dtype={"removed": str}), path.with_name(units.PROVENANCE)
     trained, known = steps.drop_duplicates("removed")["seconds"].sum(), json.loads(record.read_text())
     provenance.write(record, known | {"cores": 4, "wall_seconds": trained / 5})
-    assert "hours to train: all on " in reference_pages._machine(Kept(tmp_path)), "no time for all of it: some was at hand"
+    assert "hours to train: all on " in kept_account.machine(Kept(tmp_path)), "no time for all of it: some was at hand"
     provenance.write(record, known | {"cores": 4, "wall_seconds": trained / 3})
-    assert here in reference_pages._machine(Kept(tmp_path))
+    assert here in kept_account.machine(Kept(tmp_path))
     computers = {removed: ("A", "B", "B")[number % 3] for number, removed in enumerate(steps["removed"].unique())}
     steps.assign(trained_on=steps["removed"].map(computers), seconds=360.0).to_csv(path, index=False)
-    said, models = reference_pages._machine(Kept(tmp_path)), len(computers)
+    said, models = kept_account.machine(Kept(tmp_path)), len(computers)
     of_b = sum(computer == "B" for computer in computers.values())
     assert f"The {models} models on its walks, random orders not counted, took {models / 10:.1f} hours to train: {of_b} on B and {models - of_b} on A." in said and here not in said
     steps.assign(trained_on="A", seconds=360.0).to_csv(path, index=False)
-    assert "hours to train: all on A." in reference_pages._machine(Kept(tmp_path)), "another than that which made the tables"
+    assert "hours to train: all on A." in kept_account.machine(Kept(tmp_path)), "another than that which made the tables"
     steps.assign(trained_on=known["cpu"]).to_csv(path, index=False)
-    assert here in reference_pages._machine(Kept(tmp_path))
+    assert here in kept_account.machine(Kept(tmp_path))
 
 
 def test_what_is_no_result_is_not_kept(tmp_path) -> None:
