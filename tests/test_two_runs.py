@@ -52,6 +52,21 @@ def test_by_hand():
     assert two_runs.differences(one, older).to_dict("index") == {"precision": {"one": "auto", "other": "not recorded"}}
 
 
+def test_what_trained_the_models_counts_not_where_a_run_was_finished():
+    one, other = made_run([0.5, 0.6], [(0,), (1,)]), made_run([0.5, 0.6], [(0,), (1,)])
+    other.records["imdb", 0]["cpu"] = "two"
+    told = {"trained on": {"one": "one", "other": "two"}}
+    assert two_runs.differences(one, other).to_dict("index") == told, "tables that do not tell: where it was finished"
+    for run in (one, other):
+        run.steps["trained_on"] = ["one", None, "one", "one"]  # an original that was taken as it is was trained by none
+    assert two_runs.differences(one, other).empty
+    other.steps.loc[3, "trained_on"] = "a card"
+    assert two_runs.differences(one, other).to_dict("index") == {"trained on": {"one": "one", "other": "a card, one"}}
+    other.steps["trained_on"], other.records["imdb", 0]["computed"] = None, {"device": "cuda", "precision": "fp32"}
+    other.records["imdb", 0]["gpu"] = "a card"
+    assert two_runs.differences(one, other).loc["trained on"].tolist() == ["one", "a card"]
+
+
 def test_walks_that_remove_several_layers_at_once_are_alike_where_they_removed_the_same():
     """Of families no single layer is written: equal are the sets, up to the first that differs."""
     one, other = made_run([0.5, 0.6, 0.4, 0.3], [(0, 1, 2), (1, 0, 2)]), made_run([0.5, 0.6, 0.4, 0.3], [(0, 1, 2), (1, 0, 2)])
@@ -114,14 +129,15 @@ def test_another_setting_is_named_and_its_effect_counted(laptop, tmp_path):
     unit = other / "imdb" / "seed-0"
     steps = pd.read_csv(unit / "steps.csv", dtype={"removed": str, "removed_layer": "Int64"})
     steps.loc[steps["step"] > 0, "accuracy"] += 4 / 256
+    steps["trained_on"] = "a | b"
     steps.to_csv(unit / "steps.csv", index=False)
-    record = units.provenance(unit) | {"cpu": "a | b"}
+    record = units.provenance(unit)
     record["parameters"] |= {"precision": "bf16", "workers": 64}
     record["tables"]["steps"] = sha256_file(unit / "steps.csv")
     provenance.write(unit / units.PROVENANCE, record)
     text = Path(compare.main(laptop, str(other))).read_text()
     assert "| precision | auto | bf16, auto |" in text and r"a \| b" in text and "workers" not in text
-    assert text.startswith("# Two runs compared: precision, cpu\n")
+    assert text.startswith("# Two runs compared: precision, trained on\n")
     assert text.count("| +0.8 | 0.8 |") == len(WALKS), "four of 256 examples more in one of two units"
     assert "1.6 at most" in text and "different texts" not in text
 

@@ -12,6 +12,7 @@ import pandas as pd
 from paperlib import strategies
 from paperlib.common.errors import UserError, words_of
 from paperlib.common.files import atomic_write_text
+from paperlib.common.hardware import UNKNOWN
 from paperlib.common.places import unit_folders
 from paperlib.evidence import subset_numbers, training_axis
 from paperlib.names import FUSERS, WALKS
@@ -204,6 +205,11 @@ def _step_rows(walk: Walk) -> list[dict]:
             | {"diverged": node.record["health"]["diverged"], "trained_on": node.record["trained_on"]}
         )
     return rows
+
+
+def trained_on(rows: pd.DataFrame) -> pd.Series:
+    """Return what trained the model of each row of steps.csv; UNKNOWN of a table that does not tell."""
+    return rows.reindex(columns=["trained_on"])["trained_on"].astype(object).fillna(UNKNOWN)
 
 
 def _fits(study: Study, names: Sequence[str]):

@@ -1,6 +1,6 @@
 """Compare two runs of the same datasets and seeds under different settings: tables in, small tables out."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import pandas as pd
 
 from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file
+from paperlib.common.hardware import UNKNOWN
 from paperlib.common.messages import unit_name
 from paperlib.evidence import statistics, tables, units
 from paperlib.names import WALKS
@@ -17,7 +18,7 @@ from paperlib.params import RUN_ONLY
 Unit = tuple[str, int]  # dataset and seed
 
 NO_MATTER = RUN_ONLY - {"data_dir"}  # where and how fast a run computed; its data may come from data_dir
-MACHINE = ("commit", "cpu", "gpu")
+TRAINED_ON = "trained on"
 PACKAGES = ("torch", "transformers", "scikit-learn", "numpy")
 ABSENT = "not recorded"
 
@@ -103,15 +104,22 @@ def walks(one: Run, other: Run) -> pd.DataFrame:
 
 def _recorded(run: Run, told: bool) -> pd.DataFrame:
     """Return what may change a number, as text: index = units, columns = parameters, libraries, machine, commit."""
-    rows = [_values(record, told) for record in run.records.values()]
+    computers = tables.trained_on(run.steps).groupby([run.steps["dataset"], run.steps["seed"]]).unique()
+    rows = [_values(record, told) | {TRAINED_ON: _computer(computers[unit], record)} for unit, record in run.records.items()]
     return pd.DataFrame(rows, index=list(run.records)).fillna(ABSENT).astype(str)
+
+
+def _computer(found: Collection[str], record: Mapping[str, Any]) -> str:
+    """Return what trained a unit's models; of tables that do not tell, the computer on which the unit was finished."""
+    on_card = record.get("computed", {}).get("device") == "cuda"
+    return ", ".join(sorted(set(found) - {UNKNOWN})) or record.get("gpu" if on_card else "cpu", ABSENT)
 
 
 def _values(record: Mapping[str, Any], told: bool) -> dict[str, str]:
     asked = record["parameters"] | (record["computed"] if told else {})  # what `auto` came to
     parameters = {name: str(value) for name, value in asked.items() if name not in NO_MATTER}
     packages = {name: record.get("packages", {}).get(name, ABSENT) for name in PACKAGES}
-    return {**parameters, **packages, **{name: record.get(name, ABSENT) for name in MACHINE}}
+    return {**parameters, **packages, "commit": record.get("commit", ABSENT)}
 
 
 def _accuracies(run: Run) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import pandas as pd
 from paperlib.common.errors import UserError
 from paperlib.common.hardware import UNKNOWN
 from paperlib.common.messages import span
-from paperlib.evidence import other_encoder, provenance, sentences, statistics
+from paperlib.evidence import other_encoder, provenance, sentences, statistics, tables
 from paperlib.params import DATASETS
 from paperlib.report.kept import Kept
 
@@ -52,7 +52,7 @@ def machine(kept: Kept) -> str:
     hours = sum(record["wall_seconds"] for record in kept.records) / 3600
     where = f"{'; '.join(machines)}; at commit {', '.join(commits)}."
     models = kept.steps.drop_duplicates(["dataset", "seed", "removed"]).query("seconds > 0")
-    computers = _trained_on(models)
+    computers = tables.trained_on(models)
     elsewhere = set(computers) - {UNKNOWN} - {record[what] for record in kept.records for what in ("cpu", "gpu")}
     if not elsewhere and not _were_at_hand(models, kept.records):
         return f"It took {hours:.1f} hours in all on {where}"
@@ -62,11 +62,6 @@ def machine(kept: Kept) -> str:
         f"It was finished on {where} The {len(models)} models on its walks, random orders not counted, took {models['seconds'].sum() / 3600:.1f} hours "
         f"to train: {shares}."
     )
-
-
-def _trained_on(rows: pd.DataFrame) -> pd.Series:
-    """Return what trained the model of each row of steps.csv; UNKNOWN of a table that does not tell."""
-    return rows.reindex(columns=["trained_on"])["trained_on"].astype(object).fillna(UNKNOWN)
 
 
 def _were_at_hand(models: pd.DataFrame, records: list[dict]) -> bool:
@@ -113,7 +108,7 @@ def _walked(walks: pd.DataFrame) -> str:
     """Name the strategies that were walked, each with its datasets, by what trained the models."""
     pruned = walks[walks["step"] > 0]  # an original may be taken as it is
     trained = []
-    for computer, there in pruned.groupby(_trained_on(pruned), sort=False):
+    for computer, there in pruned.groupby(tables.trained_on(pruned), sort=False):
         found = there.groupby("strategy", sort=False)["dataset"].unique().map(", ".join)
         trained.append(f"on {computer}: {'; '.join(f'{name} on {datasets}' for name, datasets in found.items())}")
     apart = None if len(trained) == 1 else other_encoder.originals_differ_by(walks)
