@@ -55,16 +55,16 @@ def test_by_hand():
 def test_what_trained_the_models_counts_not_where_a_run_was_finished():
     one, other = made_run([0.5, 0.6], [(0,), (1,)]), made_run([0.5, 0.6], [(0,), (1,)])
     other.records["imdb", 0]["cpu"] = "two"
-    told = {"trained on": {"one": "one", "other": "two"}}
+    told = {"computer": {"one": "one", "other": "two"}}
     assert two_runs.differences(one, other).to_dict("index") == told, "tables that do not tell: where it was finished"
     for run in (one, other):
         run.steps["trained_on"] = ["one", None, "one", "one"]  # an original that was taken as it is was trained by none
     assert two_runs.differences(one, other).empty
     other.steps.loc[3, "trained_on"] = "a card"
-    assert two_runs.differences(one, other).to_dict("index") == {"trained on": {"one": "one", "other": "a card, one"}}
+    assert two_runs.differences(one, other).to_dict("index") == {"computer": {"one": "one", "other": "a card, one"}}
     other.steps["trained_on"], other.records["imdb", 0]["computed"] = None, {"device": "cuda", "precision": "fp32"}
     other.records["imdb", 0]["gpu"] = "a card"
-    assert two_runs.differences(one, other).loc["trained on"].tolist() == ["one", "a card"]
+    assert two_runs.differences(one, other).loc["computer"].tolist() == ["one", "a card"]
 
 
 def test_walks_that_remove_several_layers_at_once_are_alike_where_they_removed_the_same():
@@ -117,7 +117,7 @@ def test_a_run_is_its_copy(laptop):
     text = Path(page).read_text()
     assert "Nothing that is recorded." in text and "100% have the same accuracy" in text
     assert "newsgroup seed 0" in text and "imdb seed 0" in text and "yelp" not in text
-    assert "This run: all-MiniLM-L6-v2, 512 training and 256 test examples, walks down to 6 of 6 layers removed." in text
+    assert "This run: all-MiniLM-L6-v2, 512 training and 256 test examples, computed in fp32 on processors, walks down to 6 of 6 layers removed." in text
     table = pd.read_csv(Path(page).with_suffix(".csv"), index_col=0)
     assert (table["difference"] == 0).all() and (table["together"] == table["steps"]).all() and list(table.index) == list(WALKS)
     assert (table["one"] == table["other"]).all()
@@ -132,12 +132,13 @@ def test_another_setting_is_named_and_its_effect_counted(laptop, tmp_path):
     steps["trained_on"] = "a | b"
     steps.to_csv(unit / "steps.csv", index=False)
     record = units.provenance(unit)
-    record["parameters"] |= {"precision": "bf16", "workers": 64}
+    record["parameters"] |= {"workers": 64}
+    record["computed"] |= {"precision": "bf16"}
     record["tables"]["steps"] = sha256_file(unit / "steps.csv")
     provenance.write(unit / units.PROVENANCE, record)
     text = Path(compare.main(laptop, str(other))).read_text()
-    assert "| precision | auto | bf16, auto |" in text and r"a \| b" in text and "workers" not in text
-    assert text.startswith("# Two runs compared: precision, trained on\n")
+    assert "| precision | fp32 | bf16, fp32 |" in text and r"a \| b" in text and "workers" not in text
+    assert text.startswith("# Two runs compared: precision, computer\n")
     assert text.count("| +0.8 | 0.8 |") == len(WALKS), "four of 256 examples more in one of two units"
     assert "1.6 at most" in text and "different texts" not in text
 

@@ -18,7 +18,7 @@ from paperlib.params import RUN_ONLY
 Unit = tuple[str, int]  # dataset and seed
 
 NO_MATTER = RUN_ONLY - {"data_dir"}  # where and how fast a run computed; its data may come from data_dir
-TRAINED_ON = "trained on"
+COMPUTER = "computer"  # which trained the models
 PACKAGES = ("torch", "transformers", "scikit-learn", "numpy")
 ABSENT = "not recorded"
 
@@ -105,7 +105,7 @@ def walks(one: Run, other: Run) -> pd.DataFrame:
 def _recorded(run: Run, told: bool) -> pd.DataFrame:
     """Return what may change a number, as text: index = units, columns = parameters, libraries, machine, commit."""
     computers = tables.trained_on(run.steps).groupby([run.steps["dataset"], run.steps["seed"]]).unique()
-    rows = [_values(record, told) | {TRAINED_ON: _computer(computers[unit], record)} for unit, record in run.records.items()]
+    rows = [_values(record, told) | {COMPUTER: _computer(computers[unit], record)} for unit, record in run.records.items()]
     return pd.DataFrame(rows, index=list(run.records)).fillna(ABSENT).astype(str)
 
 
