@@ -43,10 +43,12 @@ def texts(kept: Kept) -> str:
 
 
 def is_local(run: dict) -> bool:
+    """Say if a unit with these parameters read its texts from `data_dir`."""
     return bool(run.get("data_dir")) and run.get("data_source") in ("auto", "data_dir")
 
 
 def machine(kept: Kept) -> str:
+    """Say where and by which commit the units were finished, and what trained their models where an earlier run or another computer did."""
     machines = sorted({dict(provenance.summary(record))["Hardware"] for record in kept.records})
     commits = sorted({record["commit"][:7] for record in kept.records})
     hours = sum(record["wall_seconds"] for record in kept.records) / 3600
