@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from paperlib import params as P
 from paperlib import signals
 from paperlib.data import pretrained
+from paperlib.explore.cost import preview
 from paperlib.model import training
 from paperlib.names import SIGNALS
 from paperlib.nodes import fingerprint, store
@@ -166,6 +167,9 @@ def test_records_that_must_make_way_are_counted_beforehand(tmp_path, trained):
     assert store_of(usual).displaced() == 0
     Study(usual).node((0,))
     assert [store_of(params).displaced() for params in (usual, usual.replace(mi_bins=4), usual.replace(precision="bf16"))] == [0, 0, 2]
+    aside = "2 records of other code, texts, settings or precision will be moved aside, and not be lost"
+    assert str(preview(usual.replace(precision="bf16"), ["Random"])).endswith(f". {aside}"), "the panel says it, too"
+    assert "aside" not in str(preview(usual, ["Random"]))
 
 
 def test_weights_of_the_longest_unused_study_go_first(at_home):

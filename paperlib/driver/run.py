@@ -10,12 +10,12 @@ from paperlib.common import places
 from paperlib.common.errors import UserError
 from paperlib.common.files import sha256_file, sweep
 from paperlib.common.lock import lock
-from paperlib.common.messages import Fault, count, shown, unit_name
+from paperlib.common.messages import Fault, shown, unit_name
 from paperlib.driver import small
 from paperlib.driver.study_bar import StudyBar
 from paperlib.driver.unit import IMPORTS, run_unit, say_complete
 from paperlib.evidence import one_study, provenance, training_axis, units
-from paperlib.nodes.store import store_of
+from paperlib.nodes.store import moved_aside, store_of
 from paperlib.params import Params
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _announce(waiting: list[Params], here: bool = True) -> None:
     named = unit_name(waiting[0].dataset, waiting[0].seed) if len(waiting) == 1 else f"{len(waiting)} units from {unit_name(waiting[0].dataset, waiting[0].seed)}"
     print(f"{named}: {plan_of(waiting)}{f'; {known} of the models are at hand' if known else ''}", flush=True)
     if displaced:
-        print(f"{count(displaced, 'record')} of other code, texts, settings or precision will be moved aside, and not be lost", flush=True)
+        print(moved_aside(displaced), flush=True)
     if here and (remark := parallel.remark(waiting[0])):
         print(remark, flush=True)
     parallel.forget()  # notebooks run in other processes

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from paperlib.common.errors import UserError
 from paperlib.common.files import atomic_write_json
+from paperlib.common.messages import count
 from paperlib.common.records import ORIGINAL, STUDY_FILE, is_node, is_of_commit, read_sealed, seal
 from paperlib.data import pretrained
 from paperlib.nodes.fingerprint import of_measuring, of_study, of_training
@@ -181,6 +182,11 @@ class Store:
 
 def _of_another(was: str, now: str) -> UserError:
     return UserError(f"this study was begun with commit {was[:12]} of its model, and here is {now[:12]}: remove its outputs, or bring that commit back")
+
+
+def moved_aside(records: int) -> str:
+    """Say what becomes of so many records that a study must displace."""
+    return f"{count(records, 'record')} of other code, texts, settings or precision will be moved aside, and not be lost"
 
 
 def store_of(params: Params) -> Store:
