@@ -109,6 +109,21 @@ def test_a_step_is_timed_by_the_steps_that_there_are_texts_for(tmp_path, monkeyp
         assert per_step(4) == per_step(0) == 1
 
 
+@pytest.mark.parametrize(("a_step", "steps"), [(0.1, [1, 3, 1, 3]), (60.0, [1, 1])])
+def test_a_step_that_takes_long_is_timed_once(a_step, steps, tmp_path, monkeypatch) -> None:
+    """The first step warms up, and is slower by a second: where steps take minutes nobody waits for six more."""
+    now, tried = [0.0], []
+
+    def trained(model, texts, params, seed):
+        tried.append(-(-len(texts["labels"]) // params.batch_size))
+        now[0] += a_step * tried[-1] + (tried[-1] == 1)
+
+    monkeypatch.setattr(calibration.training, "fine_tune", trained)
+    monkeypatch.setattr(calibration.time, "perf_counter", lambda: now[0])
+    per_step = calibration.calibrate(smoke_params(tmp_path, **{**FIXED, **SMALL, "train_size": 32, "batch_size": 8}), 4)
+    assert tried == steps and per_step(4) == pytest.approx(a_step, rel=0.02)
+
+
 def test_levels_are_no_wider_than_there_are_orders(tmp_path) -> None:
     """Of 4 layers: 1 original, 4 first removals at most, 12 second ones at most; and two at once, then a round more."""
     wide = plan._nodes_at_most(smoke_params(tmp_path, **{**FIXED, "random_orders": 50}), 4)

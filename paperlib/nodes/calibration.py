@@ -14,6 +14,7 @@ from paperlib.nodes.progress import PASSES_OF_TRAINING
 from paperlib.params import Params
 
 CALIBRATION_STEPS = 3
+LONG = 5.0  # seconds of a step beside which the first one's preparations do not count: bf16 without units for it, say
 RECORDED_STEPS = 4 * step_graph.WARM_UP  # most of them replayed
 FORWARD_SHARE = 1 / PASSES_OF_TRAINING  # of a training step
 
@@ -25,12 +26,11 @@ def calibrate(params: Params, total: int, models: int = 1) -> Callable[[int], fl
     """
     bench = compute.bench_of(params)
     many = RECORDED_STEPS if together.is_recorded(params) else CALIBRATION_STEPS
-    few = params.replace(train_size=many * params.batch_size, epochs=1, signal_size=2)
-    texts = {name: tensor[: few.train_size] for name, tensor in bench.dataset.train.items()}
 
-    steps = math.ceil(len(texts["labels"]) / few.batch_size)  # fewer where there are not as many texts
-
-    def train(left: int) -> float:
+    def train(left: int, steps: int) -> float:
+        few = params.replace(train_size=steps * params.batch_size, epochs=1, signal_size=2)
+        texts = {name: tensor[: few.train_size] for name, tensor in bench.dataset.train.items()}
+        steps = math.ceil(len(texts["labels"]) / few.batch_size)  # fewer where there are not as many texts
         untrained = [encoder.remove_layers(bench.pretrained, list(range(left, total))) for _ in range(models)]
         started = time.perf_counter()
         if together.is_on(params):
@@ -39,9 +39,13 @@ def calibrate(params: Params, total: int, models: int = 1) -> Callable[[int], fl
             training.fine_tune(untrained[0], texts, few, seed=0)
         return (time.perf_counter() - started) / models / steps
 
+    def timed(left: int) -> float:
+        first = train(left, many if together.is_on(params) else 1)  # warms up
+        return first if first > LONG else train(left, many)
+
     seconds = {}
     with contextlib.suppress(torch.OutOfMemoryError):  # fewer are tried below: in a handler the error would hold the models that did not fit
-        seconds = {left: [train(left), train(left)][1] for left in (total, 0)}  # the first one warms up
+        seconds = {left: timed(left) for left in (total, 0)}
     if not seconds:
         if models == 1:
             raise UserError("the GPU has too little memory for one model: lower batch_size")
