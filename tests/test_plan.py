@@ -109,8 +109,9 @@ def test_a_step_is_timed_by_the_steps_that_there_are_texts_for(tmp_path, monkeyp
         assert per_step(4) == per_step(0) == 1
 
 
+@pytest.mark.parametrize("batch_size", [8, 1])
 @pytest.mark.parametrize(("a_step", "steps"), [(0.1, [1, 3, 1, 3]), (60.0, [1, 1])])
-def test_a_step_that_takes_long_is_timed_once(a_step, steps, tmp_path, monkeypatch) -> None:
+def test_a_step_that_takes_long_is_timed_once(a_step, steps, batch_size, tmp_path, monkeypatch) -> None:
     """The first step warms up, and is slower by a second: where steps take minutes nobody waits for six more."""
     now, tried = [0.0], []
 
@@ -120,7 +121,7 @@ def test_a_step_that_takes_long_is_timed_once(a_step, steps, tmp_path, monkeypat
 
     monkeypatch.setattr(calibration.training, "fine_tune", trained)
     monkeypatch.setattr(calibration.time, "perf_counter", lambda: now[0])
-    per_step = calibration.calibrate(smoke_params(tmp_path, **{**FIXED, **SMALL, "train_size": 32, "batch_size": 8}), 4)
+    per_step = calibration.calibrate(smoke_params(tmp_path, **{**FIXED, **SMALL, "train_size": 32, "batch_size": batch_size}), 4)
     assert tried == steps and per_step(4) == pytest.approx(a_step, rel=0.02)
 
 

@@ -23,7 +23,7 @@ class Preview:
     fine_tunes: int | None
     seconds: float | None
     place: str
-    displaced: int = 0
+    displaced: int
 
     def __str__(self) -> str:
         train = "nothing to train" if self.fine_tunes == 0 else f"at most {self.fine_tunes} fine-tunes"

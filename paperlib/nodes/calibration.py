@@ -26,10 +26,10 @@ def calibrate(params: Params, total: int, models: int = 1) -> Callable[[int], fl
     """
     bench = compute.bench_of(params)
     many = RECORDED_STEPS if together.is_recorded(params) else CALIBRATION_STEPS
+    few = params.replace(train_size=many * params.batch_size, epochs=1, signal_size=2)
 
     def train(left: int, steps: int) -> float:
-        few = params.replace(train_size=steps * params.batch_size, epochs=1, signal_size=2)
-        texts = {name: tensor[: few.train_size] for name, tensor in bench.dataset.train.items()}
+        texts = {name: tensor[: steps * few.batch_size] for name, tensor in bench.dataset.train.items()}
         steps = math.ceil(len(texts["labels"]) / few.batch_size)  # fewer where there are not as many texts
         untrained = [encoder.remove_layers(bench.pretrained, list(range(left, total))) for _ in range(models)]
         started = time.perf_counter()
