@@ -232,9 +232,9 @@ def _reference(options: argparse.Namespace) -> int:
 
         print(redrawing.redraw(studies[0], settings))
         return 0
-    from paperlib.report import reference
+    from paperlib.report.reference import keeping
 
-    print(reference.make(studies[0], options.only))
+    print(keeping.make(studies[0], options.only))
     return 0
 
 

@@ -18,7 +18,7 @@ from paperlib.evidence import comparisons, one_study, other_encoder, provenance,
 from paperlib.model.device import precision_of
 from paperlib.nodes import fingerprint
 from paperlib.nodes.store import store_of
-from paperlib.report import reference
+from paperlib.report.reference import keeping
 
 EMPTY = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 
@@ -147,7 +147,7 @@ def test_of_as_many_units_of_each_precision_those_are_shown_that_are_as_the_one_
     tell(laid(tmp_path, dataset="yelp"), **computed("cpu", "fp32"))
     monkeypatch.setattr(units, "stale", lambda params: [])
     with pytest.raises(UserError, match="^imdb seed 0: no part of the study that is kept: it was computed in bf16"):
-        reference.make(studies["imdb"])
+        keeping.make(studies["imdb"])
 
 
 def test_units_of_other_versions_of_what_computes_are_no_part_of_a_study(tmp_path):

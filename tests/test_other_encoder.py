@@ -10,8 +10,8 @@ from paperlib import published
 from paperlib.evidence import claims, other_encoder, tables, walk_quantities
 from paperlib.evidence.estimates import Results
 from paperlib.names import SIGNALS
-from paperlib.report import kept_account, reference_pages
-from paperlib.report.kept import Kept
+from paperlib.report.reference import account, pages
+from paperlib.report.reference.kept import Kept
 
 HERE = {"Random-Forest": [0.5, 0.6, 0.7, 0.8, 0.9], "Equal-Training": [0.55, 0.65, 0.75, 0.85, 0.95], "Random": [0.4] * 5}
 
@@ -102,17 +102,17 @@ def test_the_page_says_where_six_and_twelve_layers_disagree(tmp_path):
         path = folder / dataset / "seed-0" / "steps.csv"
         path.parent.mkdir(parents=True)
         rows.to_csv(path, index=False)
-    assert reference_pages._on_another_encoder(Kept(folder)) == ""
+    assert pages._on_another_encoder(Kept(folder)) == ""
     tables.write_for_profile(folder, "steps_encoder", walked([0.9] * 5).assign(dataset="elsewhere"))
-    assert reference_pages._on_another_encoder(Kept(folder), short=True) == "", "no dataset was walked on both"
+    assert pages._on_another_encoder(Kept(folder), short=True) == "", "no dataset was walked on both"
     tables.write_for_profile(folder, "steps_encoder", walked([0.9] * 5, [0.1] * 5, baseline=0.1))
-    said = reference_pages._on_another_encoder(Kept(folder))
+    said = pages._on_another_encoder(Kept(folder))
     # 1.7 and 1.2 are the errors of 256 test examples: (0.95 + 0.84) / 256 and 5 (0.09 + 0.09) / 256, the root of each by 5 datasets.
     assert "| Equal-Training | -5.0 ± 1.7 | 0 of 5 | does not hold | +80.0 ± 1.2 | 5 of 5 | holds |" in said
     assert "| Baseline | +60.0 ± 7.1 | 5 of 5 | holds | +80.0 ± 1.2 | 5 of 5 | holds |" in said
     assert "By these verdicts 6 layers and 12 layers say the same of Baseline, and differ on Equal-Training; other rivals were not walked there." in said
     assert "Random" not in said.replace("random", "")
-    short = reference_pages._on_another_encoder(Kept(folder), short=True)
+    short = pages._on_another_encoder(Kept(folder), short=True)
     assert "|" not in short and "minus Equal-Training +80.0 ± 1.2 (ahead on 5 of 5 datasets; with 6 layers -5.0 ± 1.7)" in short
 
 
@@ -124,7 +124,7 @@ def test_one_random_order_for_all_datasets_tells_nothing(tmp_path):
         (tmp_path / dataset / "seed-0").mkdir(parents=True)
         rows.to_csv(tmp_path / dataset / "seed-0" / "steps.csv", index=False)
     tables.write_for_profile(tmp_path, "steps_encoder", there.assign(encoder="deep"))
-    said = reference_pages._on_another_encoder(Kept(tmp_path))
+    said = pages._on_another_encoder(Kept(tmp_path))
     assert "| Random | +70.0 ± 1.4 | 5 of 5 | holds | +70.0 ± 1.4 | 5 of 5 | cannot be tested here |" in said
     assert "12 layers say the same of Baseline and Equal-Training; other" in said and "Random there is one order for all datasets" in said
 
@@ -133,16 +133,16 @@ def test_the_page_says_which_processor_walked_what(tmp_path):
     forest, control = walked([0.6] * 3), walked([0.6] * 3, [0.7] * 3).query("strategy == 'Equal-Training'")
     alone = pd.concat([forest, control]).assign(trained_on="one")
     names = ", ".join(forest["dataset"].unique())
-    assert kept_account._walked(alone) == f"on one: Random-Forest on {names}; Equal-Training on {names}"
+    assert account._walked(alone) == f"on one: Random-Forest on {names}; Equal-Training on {names}"
     first, other = forest["dataset"].unique()[:2]
     elsewhere = control[control["dataset"] == first].assign(trained_on="another")
     elsewhere.loc[elsewhere["step"] == 0, "accuracy"] += 2 / elsewhere["test_size"]
     both = pd.concat([pd.concat([forest, control[control["dataset"] == other]]).assign(trained_on="one"), elsewhere])
-    said = kept_account._walked(both)
+    said = account._walked(both)
     assert said.startswith(f"on one: Random-Forest on {names}; Equal-Training on {other}, and on another: Equal-Training on {first}. ")
     assert said.endswith("The originals of a dataset from several computers differ by 2 test texts at most")
     apart = pd.concat([forest[forest["dataset"] == first].assign(trained_on="one"), forest[forest["dataset"] == other]])
-    assert kept_account._walked(apart) == f"on one: Random-Forest on {first}, and on unknown: Random-Forest on {other}", "no dataset has two originals"
+    assert account._walked(apart) == f"on one: Random-Forest on {first}, and on unknown: Random-Forest on {other}", "no dataset has two originals"
 
 
 def test_no_profile_has_its_own_encoder_for_another(tmp_path):

@@ -21,17 +21,17 @@ from paperlib.common.places import ROOT
 from paperlib.driver import redrawing, run
 from paperlib.evidence import claims, comparisons, one_study, other_encoder, provenance, tables, units
 from paperlib.evidence.estimates import Results
-from paperlib.report import kept_account, kept_notebooks, reference, reference_pages
-from paperlib.report.kept import Kept
+from paperlib.report.reference import account, keeping, notebooks, pages
+from paperlib.report.reference.kept import Kept
 
-UNFINISHED = sorted((reference.REFERENCE / "unfinished").glob("*.tar.xz"))  # records of units that a run is to go on with
-FILES = {path: path.stat().st_size for path in reference.REFERENCE.rglob("*") if path.is_file() and path not in UNFINISHED}
-PROFILES = sorted(path for path in reference.REFERENCE.glob("*") if (path / "claims.csv").exists())
+UNFINISHED = sorted((keeping.REFERENCE / "unfinished").glob("*.tar.xz"))  # records of units that a run is to go on with
+FILES = {path: path.stat().st_size for path in keeping.REFERENCE.rglob("*") if path.is_file() and path not in UNFINISHED}
+PROFILES = sorted(path for path in keeping.REFERENCE.glob("*") if (path / "claims.csv").exists())
 
 
 @pytest.fixture
 def laptop():
-    folder = reference.REFERENCE / "laptop"
+    folder = keeping.REFERENCE / "laptop"
     assert folder in PROFILES
     return folder
 
@@ -56,18 +56,18 @@ def test_of_what_is_not_finished_there_are_records_alone(archive: Path) -> None:
 
 
 def test_executed_notebooks_are_small_and_name_no_path() -> None:
-    notebooks = [path for path in FILES if path.suffix == ".ipynb"]
+    kept = [path for path in FILES if path.suffix == ".ipynb"]
     for profile in PROFILES:
-        assert sum(FILES[path] for path in notebooks if path.is_relative_to(profile)) < 3_000_000
-    for path in notebooks:
+        assert sum(FILES[path] for path in kept if path.is_relative_to(profile)) < 3_000_000
+    for path in kept:
         notebook = json.loads(path.read_text())
-        assert kept_notebooks.scrubbed(notebook) == notebook
+        assert notebooks.scrubbed(notebook) == notebook
         assert not re.search(r"\d rows × \d", path.read_text()), f"{path.name}: pandas left out a part of a table"
         assert all(cell.get("execution_count") for cell in notebook["cells"] if cell["cell_type"] == "code")
 
 
 def test_the_pages_say_what_the_files_say() -> None:
-    for path, text in reference_pages.pages().items():
+    for path, text in pages.pages().items():
         assert path.read_text() == text, f"{path.name}: run make reference"
 
 
@@ -83,7 +83,7 @@ def test_the_kept_claims_are_what_this_code_says_of_the_kept_tables(folder, tmp_
 
 
 def test_the_account_counts_what_is_there(laptop) -> None:
-    text = reference_pages.page([Kept(laptop)])
+    text = pages.page([Kept(laptop)])
     found = sorted(path.parent.parent.name for path in laptop.glob("*/seed-*/steps.csv"))
     datasets, seeds = sorted(set(found)), {found.count(name) for name in set(found)}
     said = re.search(r"(\d) of the paper's 9 datasets with (.+?) seeds? each \((.+?)\)", text)
@@ -107,15 +107,15 @@ def test_a_comparison_is_linked_where_there_is_one(laptop, tmp_path) -> None:
     copy = tmp_path / "laptop"
     shutil.copytree(laptop, copy)
     shutil.rmtree(copy / "compare", ignore_errors=True)
-    without = reference_pages.page([Kept(copy)])
+    without = pages.page([Kept(copy)])
     (copy / "compare").mkdir()
     (copy / "compare" / "compare.md").write_text("# Two runs\n\nThey differ.\n")
-    assert reference_pages.page([Kept(copy)]) == f"{without}\n### Two runs beside each other\n\n[Two runs](laptop/compare/compare.md)\n"
+    assert pages.page([Kept(copy)]) == f"{without}\n### Two runs beside each other\n\n[Two runs](laptop/compare/compare.md)\n"
 
 
 def test_what_was_run_beside_the_study_is_said(laptop, tmp_path) -> None:
-    assert kept_account.beside(Kept(tmp_path)) == ""
-    said = kept_account.beside(Kept(laptop))
+    assert account.beside(Kept(tmp_path)) == ""
+    said = account.beside(Kept(laptop))
     axis, encoder = tables.collect(laptop, "epochs"), tables.of_profile(laptop, "transfer_encoder")
     assert all(f"{name} seed 0" in said for name in axis["dataset"].unique()) and said.count("seed 0") == axis["dataset"].nunique()
     assert f"12 layers, on {encoder['dataset'].nunique()} datasets and seeds" in said and "all-mpnet-base-v2" in said
@@ -134,7 +134,7 @@ def test_what_was_run_beside_the_study_is_said(laptop, tmp_path) -> None:
 def test_the_source_of_the_texts_is_said(sources, said, monkeypatch) -> None:
     runs = [{"dataset": name, "data_dir": folder, "data_source": "auto"} for name, folder in sources.items()]
     monkeypatch.setattr(Kept, "runs", runs)
-    assert kept_account.texts(Kept(ROOT)).startswith(said)
+    assert account.texts(Kept(ROOT)).startswith(said)
 
 
 def test_keeping_replaces_what_was_kept(laptop, tmp_path) -> None:
@@ -142,10 +142,10 @@ def test_keeping_replaces_what_was_kept(laptop, tmp_path) -> None:
     (tmp_path / "old" / "steps.csv").write_text("left over")
     unit = next(laptop.glob("*/seed-*"))
     chosen = (unit.parent.name, int(unit.name.removeprefix("seed-")))
-    reference.keep(laptop, [chosen], tmp_path)
-    notebooks = {path.stem for path in tmp_path.glob("notebooks/*")}
-    assert notebooks == {path.stem for path in laptop.glob("notebooks/*")} & set(units.OF_PROFILE), "none of a unit"
-    kept = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file() and path.stem not in notebooks}
+    keeping.keep(laptop, [chosen], tmp_path)
+    of_profile = {path.stem for path in tmp_path.glob("notebooks/*")}
+    assert of_profile == {path.stem for path in laptop.glob("notebooks/*")} & set(units.OF_PROFILE), "none of a unit"
+    kept = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file() and path.stem not in of_profile}
     others = {path for path in laptop.glob("*/seed-*/*") if path.parent != unit} | set(laptop.glob("notebooks/**/*"))
     assert kept == {path.relative_to(laptop) for path in laptop.rglob("*") if path.is_file() and path not in others}
     assert all((tmp_path / path).read_bytes() == (laptop / path).read_bytes() for path in kept)
@@ -174,7 +174,7 @@ def test_a_notebook_loses_paths_times_and_colours() -> None:
     noise[:, :, 3], noise[:50, :, :3], noise[50:100] = 255, (214, 58, 0), 0  # a red band, one that is not there, noise
     notebook = executed(f"saved {ROOT}/outputs/x.csv and /home/someone/data.csv\n", as_base64(Image.fromarray(noise)))
     before = json.dumps(notebook)
-    copied = kept_notebooks.small(notebook)
+    copied = notebooks.small(notebook)
     assert json.dumps(notebook) == before, "the run's own copy stays as it is"
     (cell,) = copied["cells"]
     assert cell["outputs"][0]["text"] == ["saved ./outputs/x.csv and …/data.csv\n"] and cell["source"] == ["print(1)\n"]
@@ -182,9 +182,9 @@ def test_a_notebook_loses_paths_times_and_colours() -> None:
     assert set(cell["outputs"][1]["data"]) == {"image/png", "text/plain"}
     assert cell["outputs"][1]["metadata"] == {"image/png": {"width": 400}}
     small = Image.open(io.BytesIO(base64.b64decode(cell["outputs"][1]["data"]["image/png"])))
-    assert small.mode == "P" and small.size == (kept_notebooks.WIDTHS[0], round(300 / 2400 * kept_notebooks.WIDTHS[0]))
+    assert small.mode == "P" and small.size == (notebooks.WIDTHS[0], round(300 / 2400 * notebooks.WIDTHS[0]))
     colours = small.convert("RGB")
-    assert len(colours.getcolors(1000)) <= kept_notebooks.COLOURS
+    assert len(colours.getcolors(1000)) <= notebooks.COLOURS
     assert np.allclose(colours.getpixel((600, small.height // 12)), (214, 58, 0), atol=6) and colours.getpixel((600, small.height // 4)) == (255, 255, 255)
 
 
@@ -197,19 +197,19 @@ def test_kept_notebooks_have_the_prose_of_today_where_their_code_is_still_the_sa
     injected = cell("x1", "code", "seed = 1", "injected-parameters", **ran)
     kept = {"metadata": {"n": 1}, "cells": [cell("a", "markdown", "Untrue."), cell("b", "code", "seed = 0", "parameters", **ran), injected,
                                             cell("old", "markdown", "Less."), cell("c", "code", "f()", **ran)]}  # fmt: skip
-    renewed = kept_notebooks.renewed(kept, source)
+    renewed = notebooks.renewed(kept, source)
     assert [each["id"] for each in renewed["cells"]] == ["a", "b", "x1", "new", "c"] and renewed["metadata"] == {"n": 1}
     assert renewed["cells"][0]["source"] == ["True."] and renewed["cells"][4] == kept["cells"][4]
-    assert kept_notebooks.renewed(renewed, source) == renewed
+    assert notebooks.renewed(renewed, source) == renewed
     source["cells"][3]["source"] = ["g()"]
-    assert kept_notebooks.renewed(kept, source) is None, "its outputs are not of this code"
+    assert notebooks.renewed(kept, source) is None, "its outputs are not of this code"
 
 
 @pytest.mark.parametrize(("words", "width"), [(0, 840), (990_000, 760), (1_000_000, 440)], ids=["small", "large", "of texts alone too large"])
 def test_pictures_are_as_wide_as_the_notebook_may_be_large(words, width) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (20, 1680, 3), dtype=np.uint8)  # 9,900 characters 800 wide, 8,600 at 760
     notebook = executed("w" * words, as_base64(Image.fromarray(noise)))
-    (cell,) = json.loads(kept_notebooks.fitting(notebook))["cells"]
+    (cell,) = json.loads(notebooks.fitting(notebook))["cells"]
     assert Image.open(io.BytesIO(base64.b64decode(cell["outputs"][1]["data"]["image/png"]))).width == width
 
 
@@ -222,12 +222,12 @@ def test_executed_notebooks_are_kept_beside_the_numbers(laptop, tmp_path) -> Non
     (params.unit_dir / "provenance.json").write_text(json.dumps({"parameters": params.model_dump()}))
     (target / "notebooks").mkdir(parents=True)
     (target / "notebooks" / "02_ablation.ipynb").write_text("of another unit")
-    reference.keep_unit_notebooks(params, target)
-    reference.keep(params.profile_dir, [], target)
+    keeping.keep_unit_notebooks(params, target)
+    keeping.keep(params.profile_dir, [], target)
     kept = sorted(str(path.relative_to(target)) for path in target.rglob("*.ipynb"))
     assert kept == ["notebooks/00_published.ipynb", "notebooks/01_signals.ipynb", "notebooks/07_figures.ipynb"]
     assert str(tmp_path) not in "".join(path.read_text() for path in target.rglob("*.ipynb"))
-    assert reference_pages.notebooks(Kept(target)) == (
+    assert pages.executed(Kept(target)) == (
         "- Of the paper's own numbers: [00_published](reference/notebooks/00_published.ipynb)\n"
         "- About all units: [07_figures](reference/notebooks/07_figures.ipynb)\n"
         "- Of newsgroup seed 0, its texts from where `make reproduce` takes them: "
@@ -242,7 +242,7 @@ def test_notebooks_of_another_run_than_the_tables_are_said_to_be(monkeypatch) ->
     record = {"finished": "today", "cpu": "a processor", "commit": "0123456789"}
     for finished, said in ((["yesterday"], ", in a run of their own (a processor, commit 0123456), not that of the tables"), (["yesterday", "today"], "")):
         monkeypatch.setattr(Kept, "records", [{"finished": day} for day in finished])
-        assert reference_pages._run_apart(record, Kept(ROOT)) == said
+        assert pages._run_apart(record, Kept(ROOT)) == said
 
 
 @pytest.mark.parametrize(
@@ -264,10 +264,10 @@ def test_numbers_and_notebooks_are_kept_as_asked(only, said, kept, tmp_path, mon
     for module, name, value in ((one_study, "comparable", [("newsgroup", 0), ("newsgroup", 1)]), (one_study, "left_out", {}),
                                 (units, "stale", []), (units, "harmed_results", []), (units, "provenance", record)):  # fmt: skip
         monkeypatch.setattr(module, name, lambda given, value=value: value)
-    monkeypatch.setattr(reference, "OF_UNIT", ())
-    monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
-    monkeypatch.setattr(reference_pages, "show", lambda: None)
-    assert reference.make(params, only) == f"kept {said} in outputs/reference/laptop"
+    monkeypatch.setattr(keeping, "OF_UNIT", ())
+    monkeypatch.setattr(keeping, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setattr(pages, "show", lambda: None)
+    assert keeping.make(params, only) == f"kept {said} in outputs/reference/laptop"
     found = {path.name for path in (tmp_path / "reference" / "laptop").rglob("*") if path.is_file()}
     assert found - {"provenance.json"} == kept
 
@@ -276,7 +276,7 @@ def test_notebooks_of_a_unit_that_is_not_fresh_are_not_kept(tmp_path, monkeypatc
     params = smoke_params(tmp_path).replace(profile="laptop")
     monkeypatch.setattr(one_study, "comparable", lambda params: [("imdb", 0)])
     with pytest.raises(UserError, match="newsgroup seed 0: not fresh"):
-        reference.make(params, only="notebooks")
+        keeping.make(params, only="notebooks")
 
 
 def test_units_of_different_sizes_are_refused(laptop, tmp_path) -> None:
@@ -284,7 +284,7 @@ def test_units_of_different_sizes_are_refused(laptop, tmp_path) -> None:
     path = next(tmp_path.glob("*/seed-*/steps.csv"))
     pd.read_csv(path).assign(test_size=1).to_csv(path, index=False)
     with pytest.raises(UserError, match="different models or sizes"):
-        reference_pages.section(Kept(tmp_path))
+        pages.section(Kept(tmp_path))
 
 
 def test_a_reference_of_one_dataset_is_said_to_be_of_it_alone(laptop, tmp_path) -> None:
@@ -292,7 +292,7 @@ def test_a_reference_of_one_dataset_is_said_to_be_of_it_alone(laptop, tmp_path) 
     record = json.loads((tmp_path / "imdb" / "seed-0" / units.PROVENANCE).read_text())
     provenance.write(tmp_path / "imdb" / "seed-0" / units.PROVENANCE, record | {"computed": {"device": "cpu", "precision": "bf16"}})
     shutil.copy(laptop / "claims.csv", tmp_path)
-    text = reference_pages.page([Kept(tmp_path)])
+    text = pages.page([Kept(tmp_path)])
     assert "**On imdb alone, random-forest fusion " in text and re.search(r"ahead on [01] of 1 dataset\)", text)
     assert "1 of the paper's 9 datasets with 1 seed (imdb)" in text and "GPU: none, in bf16; at commit" in text
 
@@ -304,23 +304,23 @@ def test_a_reference_that_several_computers_computed_says_so(laptop, tmp_path) -
     steps.to_csv(path, index=False)  # as earlier code wrote it
     trained, known = steps.drop_duplicates("removed")["seconds"].sum(), json.loads(record.read_text())
     provenance.write(record, known | {"cores": 4, "wall_seconds": trained / 5})
-    assert "hours to train: all on " in kept_account.machine(Kept(tmp_path)), "no time for all of it: some was at hand"
+    assert "hours to train: all on " in account.machine(Kept(tmp_path)), "no time for all of it: some was at hand"
     provenance.write(record, known | {"cores": 4, "wall_seconds": trained / 3})
-    assert here in kept_account.machine(Kept(tmp_path))
+    assert here in account.machine(Kept(tmp_path))
     computers = {removed: ("A", "B", "B")[number % 3] for number, removed in enumerate(steps["removed"].unique())}
     steps.assign(trained_on=steps["removed"].map(computers), seconds=360.0).to_csv(path, index=False)
-    said, models = kept_account.machine(Kept(tmp_path)), len(computers)
+    said, models = account.machine(Kept(tmp_path)), len(computers)
     of_b = sum(computer == "B" for computer in computers.values())
     assert f"The {models} models on its walks, random orders not counted, took {models / 10:.1f} hours to train: {of_b} on B and {models - of_b} on A." in said and here not in said
     steps.assign(trained_on="A", seconds=360.0).to_csv(path, index=False)
-    assert "hours to train: all on A." in kept_account.machine(Kept(tmp_path)), "another than that which made the tables"
+    assert "hours to train: all on A." in account.machine(Kept(tmp_path)), "another than that which made the tables"
     steps.assign(trained_on=known["cpu"]).to_csv(path, index=False)
-    assert here in kept_account.machine(Kept(tmp_path))
+    assert here in account.machine(Kept(tmp_path))
 
 
 def test_what_is_no_result_is_not_kept(tmp_path) -> None:
     with pytest.raises(UserError, match="profile smoke: no results to keep"):
-        reference.make(smoke_params(tmp_path))
+        keeping.make(smoke_params(tmp_path))
 
 
 def test_figures_of_other_units_are_not_kept(tmp_path, monkeypatch) -> None:
@@ -328,7 +328,7 @@ def test_figures_of_other_units_are_not_kept(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(one_study, "comparable", lambda params: [("newsgroup", 0), ("newsgroup", 1)])
     monkeypatch.setattr(units, "provenance", lambda folder: {"results": {"tables": {"newsgroup 0": {}}}})
     with pytest.raises(UserError, match="run make figures first"):
-        reference.make(params, only="numbers")
+        keeping.make(params, only="numbers")
 
 
 def test_no_p_reads_zero() -> None:
@@ -339,7 +339,7 @@ def test_no_p_reads_zero() -> None:
 def test_a_readme_without_marks_is_left_alone(tmp_path) -> None:
     (tmp_path / "README.md").write_text("# Nothing\n")
     with pytest.raises(UserError, match="README.md: the marks"):
-        reference_pages.show(tmp_path)
+        pages.show(tmp_path)
     assert (tmp_path / "README.md").read_text() == "# Nothing\n" and len(list(tmp_path.rglob("*"))) == 1
 
 
@@ -347,11 +347,11 @@ def test_a_readme_without_marks_is_left_alone(tmp_path) -> None:
 def small_reference(laptop, tmp_path, monkeypatch):
     """Keep one unit in a reference of this test, and let notebooks be executed in no time; return its folder."""
     root = tmp_path / "reference"
-    reference.keep(laptop, [("newsgroup", 0)], root / "laptop")
+    keeping.keep(laptop, [("newsgroup", 0)], root / "laptop")
     monkeypatch.setattr(redrawing, "REFERENCE", root)
-    monkeypatch.setattr(reference, "REFERENCE", root)
+    monkeypatch.setattr(keeping, "REFERENCE", root)
     monkeypatch.setattr(redrawing, "PLACE", str(tmp_path / "redrawn"))
-    monkeypatch.setattr(reference_pages, "show", lambda: None)
+    monkeypatch.setattr(pages, "show", lambda: None)
     return root / "laptop"
 
 

@@ -17,9 +17,10 @@ from paperlib.evidence import provenance, two_runs, units
 from paperlib.evidence.two_runs import Run
 from paperlib.figures.compare import draw
 from paperlib.names import WALKS
-from paperlib.report import compare, reference
+from paperlib.report import compare
+from paperlib.report.reference import keeping
 
-LAPTOP = reference.REFERENCE / "laptop"
+LAPTOP = keeping.REFERENCE / "laptop"
 
 
 def made_run(accuracies, order, *, seed=0, **settings):

@@ -10,7 +10,7 @@ from paperlib.common.places import REFERENCE
 from paperlib.driver import run
 from paperlib.evidence import units
 from paperlib.params import RUN_ONLY, Params
-from paperlib.report import reference
+from paperlib.report.reference import keeping
 
 PLACE = "outputs/redrawn"  # where the kept tables are laid out meanwhile
 
@@ -31,7 +31,7 @@ def redraw(params: Params, settings: str) -> str:
             lay_out(kept, there.profile_dir)
             if run.draw([there], settings):
                 raise UserError(f"outputs/reference/{kept.name} was not drawn again")
-            return reference.make(there, reference.NUMBERS)
+            return keeping.make(there, keeping.NUMBERS)
         finally:
             shutil.rmtree(there.profile_dir, ignore_errors=True)
 
@@ -40,7 +40,7 @@ def lay_out(kept: Path, place: Path) -> None:
     """Copy what is kept of a profile, but for executed notebooks, and mark the copy as that; nothing else is then there."""
     for left in [path for path in place.glob("*") if path.is_dir()]:  # of a drawing that was killed
         shutil.rmtree(left)
-    shutil.copytree(kept, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns(reference.NOTEBOOKS))
+    shutil.copytree(kept, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns(keeping.NOTEBOOKS))
     (place / units.LAID_OUT).touch()
 
 

@@ -178,8 +178,8 @@ UNIT_FIELDS = {
 
 
 BESIDE = (  # no result of a study goes through them
-    "benchmark", "compression", "definitions.py", "driver", "evidence/two_runs.py", "explore", "figures/compare.py", "report/compare.py",
-    "report/kept.py", "report/kept_account.py", "report/kept_notebooks.py", "report/parameters.py", "report/reference.py", "report/reference_pages.py",
+    "benchmark", "compression", "definitions.py", "driver", "evidence/two_runs.py", "explore", "figures/compare.py",
+    "report/compare.py", "report/parameters.py", "report/reference",
 )  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from paperlib.common.messages import span
 from paperlib.common.places import REFERENCE, ROOT
 from paperlib.evidence import headline, tables, units
 from paperlib.evidence.estimates import Results, Untestable
-from paperlib.report import kept_account, parts
-from paperlib.report.kept import Kept
+from paperlib.report import parts
+from paperlib.report.reference import account
+from paperlib.report.reference.kept import Kept
 
 DEFAULT = "laptop"  # the reference beside a profile that has none of its own
 NUMBERS = "no one two three four five six seven eight nine ten".split()
@@ -29,7 +30,7 @@ def view(folder: Path, profile: str, compared: Collection[tuple[str, int]] | Non
     if known:
         figure = kept / "figures" / "figure1.png"
         near = folder.resolve().is_relative_to(ROOT) and figure.is_file()  # else the link would lead out of what is shared
-        texts = re.sub(r"[*`]", "", kept_account.texts(Kept(kept)))
+        texts = re.sub(r"[*`]", "", account.texts(Kept(kept)))
         known |= {"figure": parts.address(figure, folder.resolve()) if near else "", "texts": texts}
     return {"ours": ours, "reference": known}
 

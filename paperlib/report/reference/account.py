@@ -7,10 +7,10 @@ from paperlib.common.hardware import UNKNOWN
 from paperlib.common.messages import span
 from paperlib.evidence import other_encoder, provenance, sentences, statistics, tables
 from paperlib.params import DATASETS
-from paperlib.report.kept import Kept
+from paperlib.report.reference.kept import Kept
 
 
-def account(kept: Kept) -> str:
+def run(kept: Kept) -> str:
     """Say in one sentence what was run, from the tables and the provenance of the units."""
     runs, steps = kept.runs, kept.steps
     models, trained = {run["model"] for run in runs}, {run["train_size"] for run in runs}

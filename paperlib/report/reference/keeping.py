@@ -9,7 +9,8 @@ from paperlib.common.messages import count, unit_name
 from paperlib.common.places import REFERENCE
 from paperlib.evidence import one_study, units
 from paperlib.params import Params
-from paperlib.report import kept_notebooks, parts, reference_pages
+from paperlib.report import parts
+from paperlib.report.reference import notebooks, pages
 
 NUMBERS, NOTEBOOKS = "numbers", "notebooks"  # what `ONLY` may be
 # No texts, no weights, no records of models: what can be read, compared and drawn again.
@@ -39,7 +40,7 @@ def make(params: Params, only: str = "") -> str:
         keep(params.profile_dir, found, folder)
     if only != NUMBERS:
         keep_unit_notebooks(params, folder)
-    reference_pages.show()
+    pages.show()
     what = [count(len(found), "unit")] * (only != NOTEBOOKS) + [f"the notebooks of {name}"] * (only != NUMBERS)
     return f"kept {' and '.join(what)} in outputs/reference/{folder.name}"
 
@@ -61,10 +62,10 @@ def keep(source: Path, found: list[tuple[str, int]], target: Path) -> None:
     for path in wanted:
         atomic_write_bytes(target / path.relative_to(source), path.read_bytes())
     executed = [path for name in units.OF_PROFILE if (path := source / NOTEBOOKS / f"{name}.ipynb").exists()]
-    kept_notebooks.keep(executed, target / NOTEBOOKS, units.OF_PROFILE)
-    for path, renewed in kept_notebooks.beside_sources(target / NOTEBOOKS, units.NOTEBOOKS).items():
+    notebooks.keep(executed, target / NOTEBOOKS, units.OF_PROFILE)
+    for path, renewed in notebooks.beside_sources(target / NOTEBOOKS, units.NOTEBOOKS).items():
         if renewed:
-            atomic_write_text(path, kept_notebooks.as_text(renewed))
+            atomic_write_text(path, notebooks.as_text(renewed))
 
 
 def keep_unit_notebooks(params: Params, target: Path) -> None:
@@ -74,5 +75,5 @@ def keep_unit_notebooks(params: Params, target: Path) -> None:
     """
     names = (units.BEFORE, *units.of_unit())
     executed = [path for path in (units.executed(name, params) for name in names) if path.exists()]
-    kept_notebooks.keep(executed, target / NOTEBOOKS, names)
+    notebooks.keep(executed, target / NOTEBOOKS, names)
     atomic_write_bytes(target / NOTEBOOKS / units.PROVENANCE, (params.unit_dir / units.PROVENANCE).read_bytes())

@@ -14,8 +14,9 @@ from paperlib.common.markdown_table import markdown_table
 from paperlib.common.messages import count, span, unit_name
 from paperlib.common.places import ROOT
 from paperlib.evidence import claims, comparisons, sentences, statistics, units
-from paperlib.report import compare, kept_account, kept_notebooks
-from paperlib.report.kept import Kept, profiles
+from paperlib.report import compare
+from paperlib.report.reference import account, notebooks
+from paperlib.report.reference.kept import Kept, profiles
 
 START, END = "<!-- from here on written by make reference -->", "<!-- up to here -->"
 SHORT = {
@@ -41,7 +42,7 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
     reference = root / "outputs" / "reference"
     kept = profiles(reference)
     shown = {root / "README.md": section(kept[0]) if kept else "",
-             root / "notebooks" / "README.md": notebooks(kept[0], "../outputs/reference/") if kept else ""}  # fmt: skip
+             root / "notebooks" / "README.md": executed(kept[0], "../outputs/reference/") if kept else ""}  # fmt: skip
     return {path: _between_marks(path, text) for path, text in shown.items()} | {reference / "README.md": page(kept)}
 
 
@@ -60,7 +61,7 @@ def section(kept: Kept) -> str:
         f"{headline(kept)}\n\n"
         f"![Accuracy against layers removed: the walks of all strategies and controls on each dataset]"
         f"({address}/figures/figure1.png)\n\n"
-        f"Figure 1 of {kept_account.account(kept)} {kept_account.texts(kept)}\n\n"
+        f"Figure 1 of {account.run(kept)} {account.texts(kept)}\n\n"
         f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(kept)}\n{_on_another_encoder(kept, short=True)}"
         f"Every claim with its verdict, the comparison of two runs and the machine that ran this: "
         f"[outputs/reference](outputs/reference/README.md).\n"
@@ -83,10 +84,10 @@ def _chapter(kept: Kept, others: list[Kept]) -> str:
     rows = [[escape.markdown(verdict), *map(str, row)] for verdict, row in zip(counts.index, counts.to_numpy())]
     every = [[escape.markdown(cell) for cell in row] for row in verdicts[list(SHORT)].to_numpy()]
     return (
-        f"## {name}\n\n{headline(kept)}\n\nThis is {kept_account.account(kept)} {kept_account.texts(kept)} {kept_account.machine(kept)}{kept_account.beside(kept)}{kept_account.elsewhere(kept, others)}\n\n"
+        f"## {name}\n\n{headline(kept)}\n\nThis is {account.run(kept)} {account.texts(kept)} {account.machine(kept)}{account.beside(kept)}{account.elsewhere(kept, others)}\n\n"
         f"![Accuracy against layers removed]({name}/figures/figure1.png)\n\n"
         f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(kept)}\n{_on_another_encoder(kept)}"
-        f"### Notebooks, executed\n\n{notebooks(kept)}\n"
+        f"### Notebooks, executed\n\n{executed(kept)}\n"
         f"### Claims\n\nOf {len(verdicts)} claims, the paper's and ours about it:\n\n{markdown_table(['', *counts], rows)}\n"
         f"{markdown_table(list(SHORT.values()), every)}\n"
         f"How each verdict is reached is in [claims.md]({name}/claims.md).\n{_compared(kept.folder)}"
@@ -105,7 +106,7 @@ def headline(kept: Kept) -> str:
     )
 
 
-def notebooks(kept: Kept, address: str = "") -> str:
+def executed(kept: Kept, address: str = "") -> str:
     """List the executed notebooks: of the paper's numbers, of all units, of one unit and which texts it read."""
     folder = kept.folder
     links = {path.stem: f"[{path.stem}]({address}{path.relative_to(folder.parent)})" for path in sorted((folder / NOTEBOOKS).glob("*.ipynb"))}
@@ -119,10 +120,10 @@ def notebooks(kept: Kept, address: str = "") -> str:
     if of_unit:
         record = json.loads((folder / NOTEBOOKS / units.PROVENANCE).read_text(encoding="utf-8"))
         run = record["parameters"]
-        source = "a local folder (`data_dir`)" if kept_account.is_local(run) else "where `make reproduce` takes them"
+        source = "a local folder (`data_dir`)" if account.is_local(run) else "where `make reproduce` takes them"
         groups[f"Of {unit_name(run['dataset'], run['seed'])}, its texts from {source}{_run_apart(record, kept)}"] = of_unit
     lines = [f"- {whose}: {', '.join(links[name] for name in names)}" for whose, names in groups.items() if names]
-    older = [path.stem for path, renewed in kept_notebooks.beside_sources(folder / NOTEBOOKS, units.NOTEBOOKS).items() if renewed is None]
+    older = [path.stem for path, renewed in notebooks.beside_sources(folder / NOTEBOOKS, units.NOTEBOOKS).items() if renewed is None]
     if older:
         lines.append(f"- Run by earlier code than that of today's notebooks, and say what it said: {', '.join(older)}")
     absent = sorted(path.stem for path in units.NOTEBOOKS.glob("*.ipynb") if path.stem not in links)
