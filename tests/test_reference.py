@@ -123,6 +123,13 @@ def test_what_was_run_beside_the_study_is_said(laptop, tmp_path) -> None:
     assert all(name in said.partition("Walked down from them (09, section 5), ")[2] for name in {*walks["strategy"], *walks["dataset"]})
 
 
+def test_what_trained_the_models_of_other_settings_is_said_where_it_is_known() -> None:
+    axis = pd.DataFrame({"dataset": ["imdb", "imdb", "imdb", "yelp"], "seed": 0, "epochs": [1, 3, 10, 1], "trained_on": ["B", "A; B", "A; C", "A"]})
+    assert account._trained_otherwise(axis) == "imdb seed 0 (on A and B and C), yelp seed 0 (on A)"
+    assert account._trained_otherwise(axis.assign(trained_on=[None, "A", None, None])) == "imdb seed 0 (on A), yelp seed 0"
+    assert account._trained_otherwise(axis.drop(columns="trained_on")) == "imdb seed 0, yelp seed 0"
+
+
 @pytest.mark.parametrize(
     "sources, said",
     [

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from conftest import smoke_params
 
+from paperlib.common import hardware
 from paperlib.driver import run, study_bar, unit
 from paperlib.driver.plan import plan_of_epochs
 from paperlib.evidence import claims, one_study, provenance, tables, training_axis, truth_quantities, units
@@ -67,6 +68,7 @@ def test_the_notebook_writes_what_each_setting_gains(asked):
     params, _ = asked
     written = tables.read(params.unit_dir, "epochs")
     assert len(written) == len(training_axis.studies(params)) and set(written["dataset"]) == {params.dataset}
+    assert set(written["trained_on"]) == {hardware.cpu_model()}
     for study in training_axis.studies(params):
         row = written.query("epochs == @study.epochs and learning_rate == @study.learning_rate").iloc[0]
         walk = Study(study).walk("Random-Forest")

@@ -128,8 +128,9 @@ def epochs(study: Study) -> pd.DataFrame:
     """What the forest's best pruned model gains in this study and in those that train otherwise (`training_axis`), a row each."""
     rows = []
     for params in training_axis.studies(study.params):
-        gained = training_axis.gain(steps(Study(params), training_axis.WALKS))
-        rows.append({"epochs": params.epochs, "learning_rate": params.learning_rate, **gained})
+        walked = steps(Study(params), training_axis.WALKS)
+        computers = "; ".join(sorted(walked["trained_on"].dropna().unique()))
+        rows.append({"epochs": params.epochs, "learning_rate": params.learning_rate, **training_axis.gain(walked), "trained_on": computers})
     return _with_unit(rows, study.params).sort_values(["epochs", "learning_rate"], ignore_index=True)
 
 
@@ -208,7 +209,7 @@ def _step_rows(walk: Walk) -> list[dict]:
 
 
 def trained_on(rows: pd.DataFrame) -> pd.Series:
-    """Return what trained the model of each row of steps.csv; UNKNOWN of a table that does not tell."""
+    """Return what trained the model, or models, of each row of steps.csv or epochs.csv; UNKNOWN of a table that does not tell."""
     return rows.reindex(columns=["trained_on"])["trained_on"].astype(object).fillna(UNKNOWN)
 
 

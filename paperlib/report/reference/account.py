@@ -77,8 +77,7 @@ def beside(kept: Kept) -> str:
     """Say what was run beside the study itself: other settings of training, another encoder; "" where nothing was."""
     axis, encoder, told = kept.epochs, kept.first_choices, ""
     if axis is not None:
-        found = ", ".join(f"{dataset} seed {seed}" for dataset, seed in axis[["dataset", "seed"]].drop_duplicates().itertuples(index=False))
-        told += f" Beside it, two walks under other epochs and learning rates (07, *Is it under-training?*): {found}."
+        told += f" Beside it, two walks under other epochs and learning rates (07, *Is it under-training?*): {_trained_otherwise(axis)}."
     if encoder is not None:
         originals = encoder[encoder["removed"] == ""].drop_duplicates(["dataset", "seed"])
         told += (
@@ -88,6 +87,13 @@ def beside(kept: Kept) -> str:
     if kept.walks is not None:
         told += f" Walked down from them (09, section 5), {_walked(kept.walks)}."
     return told
+
+
+def _trained_otherwise(axis: pd.DataFrame) -> str:
+    """Name the units of epochs.csv, each with what trained its models where the table tells."""
+    units = axis.assign(computers=tables.trained_on(axis)).groupby(["dataset", "seed"], sort=False)["computers"]
+    told = {f"{dataset} seed {seed}": sorted(set("; ".join(each).split("; ")) - {UNKNOWN}) for (dataset, seed), each in units}
+    return ", ".join(name + f" (on {' and '.join(computers)})" * bool(computers) for name, computers in told.items())
 
 
 def elsewhere(kept: Kept, others: list[Kept]) -> str:
