@@ -13,7 +13,7 @@ from paperlib.common.files import atomic_write_text
 from paperlib.common.markdown_table import markdown_table
 from paperlib.common.messages import count, span, unit_name
 from paperlib.common.places import ROOT
-from paperlib.evidence import claims, comparisons, sentences, statistics, units
+from paperlib.evidence import claims, comparisons, headline, sentences, statistics, units
 from paperlib.report import compare
 from paperlib.report.reference import account, notebooks
 from paperlib.report.reference.kept import Kept, profiles
@@ -25,7 +25,7 @@ SHORT = {
 }  # fmt: skip
 ABLATION, CONTROL = "Greedy-Ablation", "Equal-Training"
 NOTEBOOKS = "notebooks"  # the folder of the executed ones
-WORDS = {claims.HOLDS: "is ahead of", claims.NOISE: "cannot be told from", claims.FAILS: "is behind", "the same models": "equals"}
+WORDS = {**headline.WORDS, "the same models": "equals"}
 
 
 def show(root: Path = ROOT) -> None:
@@ -58,7 +58,7 @@ def section(kept: Kept) -> str:
     """Return README.md's account of a reference as Markdown: the headline, Figure 1, what was run; all from its files."""
     address = f"outputs/reference/{kept.folder.name}"
     return (
-        f"{headline(kept)}\n\n"
+        f"{in_a_sentence(kept)}\n\n"
         f"![Accuracy against layers removed: the walks of all strategies and controls on each dataset]"
         f"({address}/figures/figure1.png)\n\n"
         f"Figure 1 of {account.run(kept)} {account.texts(kept)}\n\n"
@@ -84,7 +84,7 @@ def _chapter(kept: Kept, others: list[Kept]) -> str:
     rows = [[escape.markdown(verdict), *map(str, row)] for verdict, row in zip(counts.index, counts.to_numpy())]
     every = [[escape.markdown(cell) for cell in row] for row in verdicts[list(SHORT)].to_numpy()]
     return (
-        f"## {name}\n\n{headline(kept)}\n\nThis is {account.run(kept)} {account.texts(kept)} {account.machine(kept)}{account.beside(kept)}{account.elsewhere(kept, others)}\n\n"
+        f"## {name}\n\n{in_a_sentence(kept)}\n\nThis is {account.run(kept)} {account.texts(kept)} {account.machine(kept)}{account.beside(kept)}{account.elsewhere(kept, others)}\n\n"
         f"![Accuracy against layers removed]({name}/figures/figure1.png)\n\n"
         f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(kept)}\n{_on_another_encoder(kept)}"
         f"### Notebooks, executed\n\n{executed(kept)}\n"
@@ -94,8 +94,8 @@ def _chapter(kept: Kept, others: list[Kept]) -> str:
     )
 
 
-def headline(kept: Kept) -> str:
-    """Say in one sentence what fusion gains over the measurement that it imitates, and over training alone."""
+def in_a_sentence(kept: Kept) -> str:
+    """Say what fusion gains over the measurement that it imitates, and over training alone."""
     ablation, control = kept.rivals.loc[ABLATION], kept.rivals.loc[CONTROL]
     where = f"Over {control['datasets']} datasets" if control["datasets"] > 1 else f"On {kept.runs[0]['dataset']} alone"
     return (
