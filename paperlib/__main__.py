@@ -1,7 +1,7 @@
 """The command line: `python -m paperlib COMMAND`; `make help` shows the same as make targets."""
 
 import argparse
-import errno
+import contextlib
 import os
 import re
 import select
@@ -12,14 +12,13 @@ import traceback
 import warnings
 
 from paperlib import params as parameters
-from paperlib.common import escape, places, refusals
-from paperlib.common.errors import UserError, words_of
+from paperlib.common import escape, hardware, places, refusals
+from paperlib.common.errors import FULL, UserError, words_of
+from paperlib.common.lock import lock
 from paperlib.common.places import ROOT
 from paperlib.params import Params
 
 USER_FAULT, INTERRUPTED, UNREAD = 2, 130, 141  # the last two as shells count them: 128 and the signal
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, a quota, the longest file allowed
-THREADS = re.compile(r"[1-9]\d*(,[1-9]\d*)*")  # what OMP_NUM_THREADS may be
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -117,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 def _settle_environment(options: argparse.Namespace) -> None:
     """Refuse or mend what the environment tells our libraries, before they read it."""
     threads = os.environ.get("OMP_NUM_THREADS", "1")
-    if not THREADS.fullmatch(threads.replace(" ", "")) and options.name != "doctor":
+    if not hardware.threads(threads) and options.name != "doctor":
         raise UserError(f"environment: OMP_NUM_THREADS must be a number of threads, not {threads!r}; unset it")
     os.environ.pop("MPLBACKEND", None)  # figures are files: no window system, nor a backend that is not installed
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # what it warns of before it gives up is said by us
@@ -234,7 +233,9 @@ def _reference(options: argparse.Namespace) -> int:
         return 0
     from paperlib.report.reference import keeping
 
-    print(keeping.make(studies[0], options.only))
+    folder = studies[0].profile_dir
+    with lock(folder) if folder.exists() else contextlib.nullcontext():  # no run writes it meanwhile
+        print(keeping.make(studies[0], options.only))
     return 0
 
 

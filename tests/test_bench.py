@@ -339,6 +339,12 @@ def test_the_models_of_a_level_together(tmp_path):
     assert [row["note"] for row in rows] == [f"{seconds} s when trained one after another" for seconds in (1, 2, 3)]
 
 
+def test_levels_that_no_walk_reaches_are_not_timed(tmp_path, monkeypatch):
+    session = Session(tiny_subject(tmp_path, together=2), repeats=1)
+    monkeypatch.setattr(levels.study, "walks", lambda subject: ({"x": (1,)}, ""))
+    assert [row["setting"] for row in levels.rows(session)] == ["1 model of 1 layer", "1 model of 2 layers"]
+
+
 def test_a_level_that_fails_is_a_row(tmp_path, monkeypatch):
     def together(models, train, params, seeds):
         raise torch.OutOfMemoryError("out of\nmemory")

@@ -224,7 +224,10 @@ def test_the_doctor_says_what_is_missing_before_a_job_is_queued(tmp_path, monkey
         (tmp_path / name).touch()
     found = supplies.bundle(tmp_path, wanted)
     assert found.status == "FAIL" and found.what == "neither installed nor in bundle (1): PyYAML"
-    (tmp_path / "pyyaml-6.0-cp311.whl").touch()
+    for name in (".DS_Store", "notes.txt", "README", "a-b"):
+        (tmp_path / name).touch()
+    assert supplies.bundle(tmp_path, wanted) == found, "what is no package is passed over"
+    (tmp_path / "PyYAML-6.0.tar.gz").touch()
     assert supplies.bundle(tmp_path, wanted).status == "OK"
 
 

@@ -95,7 +95,7 @@ def test_threads_notes_a_limit(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert computer.threads().status == "NOTE"
-    for limit in ("lots", "", "0", "-1"):
+    for limit in ("lots", "", "0", "-1", "4,0", "04"):
         monkeypatch.setenv("OMP_NUM_THREADS", limit)
         assert computer.threads().status == "FAIL" and "unset it" in computer.threads().advice
     for limit in ("4", "8,2"):

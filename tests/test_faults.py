@@ -1,6 +1,7 @@
 """Faults while a study runs: whatever happens, the same command goes on and ends with the same numbers."""
 
 import contextlib
+import errno
 import os
 import random
 import shutil
@@ -247,6 +248,15 @@ def test_a_second_driver_is_told_who_holds_the_outputs(tmp_path: Path) -> None:
             pytest.fail("two drivers at once")
     with lock.lock(tmp_path):  # given back
         pass
+
+
+def test_a_folder_that_knows_no_locks_is_said_to_be_that(tmp_path: Path, monkeypatch) -> None:
+    def refuse(stream, how):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    with pytest.raises(UserError, match=rf"the output folder cannot be locked \({os.strerror(errno.ENOLCK)}\)"), lock.lock(tmp_path):
+        pytest.fail("no lock was held")
 
 
 def test_the_lock_of_a_dead_driver_is_no_lock(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_the_page_says_which_processor_walked_what(tmp_path):
     elsewhere.loc[elsewhere["step"] == 0, "accuracy"] += 2 / elsewhere["test_size"]
     both = pd.concat([pd.concat([forest, control[control["dataset"] == other]]).assign(trained_on="one"), elsewhere])
     said = account._walked(both)
-    assert said.startswith(f"on one: Random-Forest on {names}; Equal-Training on {other}, and on another: Equal-Training on {first}. ")
+    assert said.startswith(f"on one: Random-Forest on {names}; Equal-Training on {other}; and on another: Equal-Training on {first}. ")
     assert said.endswith("The originals of a dataset from several computers differ by 2 test texts at most")
     apart = pd.concat([forest[forest["dataset"] == first].assign(trained_on="one"), forest[forest["dataset"] == other]])
     assert account._walked(apart) == f"on one: Random-Forest on {first}, and on unknown: Random-Forest on {other}", "no dataset has two originals"

@@ -1,6 +1,7 @@
 """The reference run: small files only, and the README says of it what they say."""
 
 import base64
+import errno
 import io
 import json
 import re
@@ -158,6 +159,30 @@ def test_keeping_replaces_what_was_kept(laptop, tmp_path) -> None:
     assert all((tmp_path / path).read_bytes() == (laptop / path).read_bytes() for path in kept)
 
 
+def test_what_is_kept_stays_where_it_cannot_be_replaced(laptop, tmp_path, monkeypatch):
+    """All or none: a disk that is full, or an interrupt, costs nothing."""
+    target, written = tmp_path / "kept", []
+    shutil.copytree(laptop, target)
+    before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+
+    def full(path, content):
+        written.append(path)
+        if len(written) > 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    monkeypatch.setattr(keeping, "atomic_write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        keeping.keep(laptop, [("imdb", 0)], target)
+    assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before and [*tmp_path.iterdir()] == [target]
+
+
+def test_a_kept_notebook_whose_source_is_gone_is_of_earlier_code(laptop, tmp_path):
+    found = notebooks.beside_sources(laptop / "notebooks", tmp_path)
+    assert found and set(found.values()) == {None}
+
+
 def executed(text, picture=None):
     """Return a notebook of one executed cell that printed a text, and drew where there is a picture (PNG in base64)."""
     outputs = [{"output_type": "stream", "name": "stdout", "text": [text]}]
@@ -302,6 +327,9 @@ def test_a_reference_of_one_dataset_is_said_to_be_of_it_alone(laptop, tmp_path) 
     text = pages.page([Kept(tmp_path)])
     assert "**On imdb alone, random-forest fusion " in text and re.search(r"ahead on [01] of 1 dataset\)", text)
     assert "1 of the paper's 9 datasets with 1 seed (imdb)" in text and "GPU: none, in bf16; at commit" in text
+    assert "1 dataset is too few for their rules, which need 5 or more" in text
+    assert "too few" not in pages.page([Kept(laptop)]) and "whole study" not in pages.section(Kept(laptop))
+    assert "was run of all-MiniLM-L6-v2 on imdb ([" in pages.section(Kept(laptop), Kept(tmp_path)), "what else is kept has a link"
 
 
 def test_a_reference_that_several_computers_computed_says_so(laptop, tmp_path) -> None:
@@ -319,6 +347,10 @@ def test_a_reference_that_several_computers_computed_says_so(laptop, tmp_path) -
     said, models = account.machine(Kept(tmp_path)), len(computers)
     of_b = sum(computer == "B" for computer in computers.values())
     assert f"The {models} models on its walks, random orders not counted, took {models / 10:.1f} hours to train: {of_b} on B and {models - of_b} on A." in said and here not in said
+    orders = pd.read_csv(laptop / "imdb" / "seed-0" / "randomization.csv", keep_default_na=False, dtype={"order": str})
+    orders.assign(trained_on=["A", "A; B"] * (len(orders) // 2)).to_csv(path.with_name("randomization.csv"), index=False)
+    assert account.machine(Kept(tmp_path)) == f"{said} Those of the random orders were trained: imdb seed 0 (on A and B)."
+    orders.to_csv(path.with_name("randomization.csv"), index=False)
     steps.assign(trained_on="A", seconds=360.0).to_csv(path, index=False)
     assert "hours to train: all on A." in account.machine(Kept(tmp_path)), "another than that which made the tables"
     steps.assign(trained_on=known["cpu"]).to_csv(path, index=False)

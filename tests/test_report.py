@@ -260,10 +260,11 @@ def test_empty_folder_still_gives_a_report(tmp_path):
         assert words in text
 
 
-def test_damaged_files_are_reported_not_fatal(folder):
+@pytest.mark.parametrize("content", [None, b"", b"a,b\n1,2,3\n"])
+def test_damaged_files_are_reported_not_fatal(folder, content):
     unit = folder / "imdb" / "seed-1"
     for name in ("notebooks/01_signals.ipynb", "provenance.json", "steps.csv"):
-        (unit / name).write_bytes(b"\x00{")
+        (unit / name).write_bytes(b"\x00{" if content is None else content)
     (folder / "figures" / "figure1.png").write_bytes(b"cut")
     (folder / "claims.csv").write_bytes(b"")
     (folder / "failed").mkdir()

@@ -54,6 +54,8 @@ def test_models_are_counted_once_and_by_level(tmp_path):
     assert sorted(first) == [2.5, 6.0, 6.0, 6.0], "two layers at once are one round; medians of as many layers left"
     assert sorted(second) == [2.5, 6.0]
     assert stages_of(tmp_path / "nothing") is None
+    (tmp_path / "unit" / "steps.csv").write_text("")
+    assert stages_of(tmp_path / "unit") is None, "a table that is none says nothing"
 
 
 def test_records_say_what_was_measured_too(tmp_path):

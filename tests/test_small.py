@@ -18,6 +18,8 @@ def test_sizes_are_small_whatever_the_study_asks() -> None:
     recorded = parameters.load("laptop", settings="cuda_graphs=true together=4")
     on_processor = small.settings_of(recorded, "cuda_graphs=true together=4")
     assert parameters.load("laptop", settings=on_processor).cuda_graphs is False
+    by_test = parameters.load("laptop", settings="selection_split=test epochs=2")
+    assert parameters.parse_settings(small.settings_of(by_test, "selection_split=test epochs=2")) == {**OF_LAPTOP, "epochs": 2}, "compress refuses it"
     fewer = parameters.load("laptop", settings="test_size=20 max_removed=1")
     assert parameters.parse_settings(small.settings_of(fewer, "test_size=20 max_removed=1")) == {**OF_LAPTOP, "test_size": 20, "max_removed": 1}
 
@@ -47,13 +49,16 @@ def study(tmp_path, monkeypatch):
     return params, executed
 
 
-def test_it_runs_once_and_again_when_its_copy_is_harmed(study, capsys) -> None:
+def test_it_runs_once_and_again_when_its_copy_is_harmed(study, capsys, monkeypatch) -> None:
     params, executed = study
     assert run.reproduce([params], "epochs=2") == 0
     assert [name for name, _ in executed] == [*units.OF_PROFILE, units.YOURS]
     assert executed[-1][1] == small.settings_of(params, "epochs=2") and {settings for _, settings in executed[:-1]} == {"epochs=2"}
     executed.clear()
     assert run.reproduce([params], "") == 0 and executed == [] and run.check([params]) == 0
+    with monkeypatch.context() as changed:
+        changed.setattr("paperlib.nodes.fingerprint.of_code", lambda *places, without=(): "other")
+        assert small.stale(params) == [units.YOURS], "the code that makes the model is another"
     units.executed(units.YOURS, params).write_text("cut")
     capsys.readouterr()
     assert run.check([params]) == 1 and f"smoke: {units.YOURS} is stale or missing" in capsys.readouterr().out

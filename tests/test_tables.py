@@ -124,7 +124,7 @@ def test_fusion_has_one_row_per_fuser_step_and_signal(study, frames):
 
 def test_randomization_has_one_row_per_order(study, frames):
     table = frames["randomization"]
-    assert list(table.columns) == ["dataset", "seed", "test", "repeat", "order", "max_accuracy", "best_step"]
+    assert list(table.columns) == ["dataset", "seed", "test", "repeat", "order", "max_accuracy", "best_step", "trained_on"]
     assert (
         table["test"].tolist() == ["Random-All"] * 2 + ["Random-Inner"] * 2
         and table["repeat"].tolist() == [0, 1] * 2

@@ -146,7 +146,9 @@ def test_a_fuser_read_from_its_file_says_the_same(models, few, tmp_path, method)
 def test_a_file_that_is_no_fuser_is_refused(models, few, tmp_path):
     path = transfer_file.save(transfer.fit("Forest", models, 2, 0), tmp_path / "t.json", models, {})
     sound = json.loads(path.read_text())
-    for change in ({"format": "x"}, {"method": "x"}, {"trees": []}, {"trees": [sound["trees"][0] | {"left": [0] * len(sound["trees"][0]["left"])}]}):
+    tree, unsound = sound["trees"][0], [{"left": [0] * len(sound["trees"][0]["left"])}, {"threshold": []}, {"value": [None]}, {"value": [float("nan")] * 99}]
+    changes = [{"format": "x"}, {"method": "x"}, {"trees": []}, {"features": ["x", *sound["features"][1:]]}, {"origin": {}}, {"origin": {"units": [1]}}]
+    for change in [*changes, *({"trees": [tree | part]} for part in unsound)]:
         path.write_text(json.dumps(sound | change))
         with pytest.raises(UserError, match="t.json: not a transfer fuser"):
             transfer_file.load(path)

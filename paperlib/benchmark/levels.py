@@ -28,6 +28,8 @@ def rows(session: Session) -> list[Row]:
     listed = []
     for left in sorted({subject.layers, *unit.points(subject.layers - 1, 0)}):
         wanted = [node for node in nodes if study.layers_left(node, subject.layers) == left]
+        if not wanted:  # no walk goes as far
+            continue
         for recorded in [False, True] if recordable else [False]:
             params = subject.params.replace(cuda_graphs=recorded)
             most = memory.models_at_a_time(subject.cut, left, params, memory.free_bytes(subject.device))

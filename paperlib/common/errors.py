@@ -1,7 +1,10 @@
 """The one exception whose message is written for the person at the keyboard, and the words of all others."""
 
+import errno
+
 from paperlib.common import escape
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # of an OSError: the disk, a quota, the longest file allowed
 LONGEST = 160  # characters of a library's words in a message
 
 

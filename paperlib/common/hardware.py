@@ -43,6 +43,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads(limit: str) -> int:
+    """Return how many threads a value of OMP_NUM_THREADS allows, "4,2" four, and two in each; 0 where it is no such value."""
+    found = re.fullmatch(r"([1-9]\d*)(,[1-9]\d*)*", limit.replace(" ", ""))
+    return int(found[1]) if found else 0
+
+
 def memory_gb() -> float | str:
     """Return the machine's memory in GB, or a container's limit if that is lower."""
     try:

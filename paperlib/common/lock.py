@@ -24,9 +24,11 @@ def lock(folder: Path) -> Iterator[None]:
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             stream.seek(0)
             raise UserError(f"outputs of {folder.name} are being written by {stream.read().strip()}") from None
+        except OSError as error:  # of some file systems of clusters
+            raise UserError(f"{folder.name}: the output folder cannot be locked ({error.strerror})") from None
         stream.seek(0)
         stream.truncate()
         stream.write(f"process {os.getpid()}, started {time.strftime('%Y-%m-%d %H:%M:%S')}")

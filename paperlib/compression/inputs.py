@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 
 from paperlib import params as parameters
 from paperlib.common import refusals
-from paperlib.common.errors import UserError
+from paperlib.common.errors import FULL, UserError
 from paperlib.common.files import in_one_piece
 from paperlib.common.places import ROOT, path_text
 from paperlib.data import pretrained, sources
@@ -112,8 +112,13 @@ def _of_table(name: str, frames: sources.Frames, names: list[str], origin: str, 
     for split, frame in frames.items():
         path = folder / TABLES / name / f"{split}.parquet"
         if not path.exists():
-            with in_one_piece(path) as partial:
-                frame.to_parquet(partial, index=False)
+            try:
+                with in_one_piece(path) as partial:
+                    frame.to_parquet(partial, index=False)
+            except OSError as error:
+                if error.errno in FULL:
+                    raise
+                raise UserError(f"{place.name}: the folder cannot be written ({error.strerror})") from None
     sizes = _sizes(frames, usual)
     remarks = [f"{name}: {sum(sizes.values())} texts in all: {_in_words(sizes)}"] * any(sizes[each] < getattr(usual, each) for each in sizes)
     table = {"dataset": name, "data_source": "data_dir", "data_dir": str(folder / TABLES), "class_names": names, "hub_id": "",

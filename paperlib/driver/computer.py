@@ -26,10 +26,10 @@ def threads() -> Finding:
     """Say how many cores a study would use."""
     cores = hardware.cores()
     limit = os.environ.get("OMP_NUM_THREADS", str(cores))
-    first = limit.split(",")[0].strip()  # "4,2": four threads, and two in each
-    if not first.isdigit() or int(first) == 0:
+    first = hardware.threads(limit)
+    if not first:
         return Finding("FAIL", f"OMP_NUM_THREADS={limit!r} is no number of threads", "unset it")
-    if int(first) < cores:
+    if first < cores:
         return Finding("NOTE", f"{cores} cores, but OMP_NUM_THREADS={limit}", "unset it to use them all")
     return Finding("OK", f"{cores} core(s)")
 

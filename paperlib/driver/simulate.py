@@ -125,9 +125,10 @@ def _of_records(folder: Path) -> dict[Removed, Spent]:
 
 
 def _of_steps(path: Path) -> dict[Removed, Spent]:
-    if not path.exists():
+    try:
+        steps = pd.read_csv(path, usecols=["removed", "seconds"], dtype={"removed": str}, keep_default_na=False)
+    except (OSError, ValueError):  # none, or one that is no such table
         return {}
-    steps = pd.read_csv(path, usecols=["removed", "seconds"], dtype={"removed": str}, keep_default_na=False)
     return {parse_label(removed): (float(seconds), 0.0, []) for removed, seconds in steps.drop_duplicates("removed").itertuples(index=False)}
 
 

@@ -2,6 +2,7 @@
 
 from paperlib.common.files import sha256_file
 from paperlib.evidence import provenance, units
+from paperlib.nodes import fingerprint
 from paperlib.params import Params, parse_settings, write_settings
 
 RECORD = "small"  # in a profile's provenance
@@ -10,11 +11,15 @@ REMOVED = 2  # layers at most
 
 
 def settings_of(params: Params, settings: str) -> str:
-    """Return a study's settings, with small sizes in place of its own, on the processor."""
+    """Return a study's settings, with small sizes in place of its own, on the processor.
+
+    Without how the study selects: a model to take away is chosen by validation texts.
+    """
+    own = {name: value for name, value in parse_settings(settings).items() if name != "selection_split"}
     small = {name: min(size, getattr(params, name)) for name, size in SIZES.items()}
     small |= {"max_removed": min(REMOVED, params.max_removed or REMOVED), "device": "cpu"}
     of_gpu = {"cuda_graphs": False} if params.cuda_graphs else {}
-    return write_settings({**parse_settings(settings), **small, **of_gpu})
+    return write_settings({**own, **small, **of_gpu})
 
 
 def stale(params: Params) -> list[str]:
@@ -35,4 +40,4 @@ def recorded(params: Params, anew: bool) -> dict:
 def _state(params: Params) -> dict[str, str]:
     executed = units.executed(units.YOURS, params)
     digest = sha256_file(executed) if executed.exists() else ""
-    return {"fingerprint": units.expected(units.YOURS, params), "sha256": digest}
+    return {"fingerprint": units.expected(units.YOURS, params), "code": fingerprint.of_code("compression"), "sha256": digest}

@@ -19,6 +19,7 @@ LOCK = ROOT / "requirements.lock"
 NOT_OF_A_STUDY = {  # accelerate: of `make bench`
     "accelerate", "hypothesis", "import-linter", "jupyterlab", "pytest", "pytest-xdist",
 }  # fmt: skip
+ARCHIVE = re.compile(r"(.+?)-([^-]+)(?:-.+\.whl|\.tar\.gz|\.zip)")  # a package's name and version in that of its file
 PATIENCE = 5  # seconds to wait for a network
 
 
@@ -118,7 +119,7 @@ def deep_model(cache: Path, gathered: Path | None = None) -> Iterator[Finding]:
 
 def bundle(folder: Path, wanted: dict[str, str]) -> Finding:
     """Say whether every package that is not installed lies in the bundle: nothing else can be had without a network."""
-    held = {tuple(_canonical(part) for part in path.name.split("-")[:2]) for path in folder.glob("*.*")}
+    held = {tuple(map(_canonical, found.groups())) for path in folder.glob("*") if (found := ARCHIVE.fullmatch(path.name))}
     versions = {name: {version.split("+")[0] for package, version in held if package == _canonical(name)} for name in wanted}
     missing = [name for name, version in wanted.items() if not _installed(name) and _canonical(version) not in versions[name]]
     if missing:

@@ -28,7 +28,7 @@ HEADS = {  # column of claims.csv -> heading of claims.md
 LEGEND = (
     "After ±: the standard error of the mean over datasets; for counts, places and test statistics, the standard deviation "
     "over the seeds with which all datasets were run, if there are several; in a claim about one dataset by name, the "
-    "sampling error. The columns seeds (of each dataset) and datasets are those of our run. \"At least\" and \"at most\" go by the estimate "
+    "sampling error. The columns seeds (of each dataset) and datasets count what our number rests on: 0 where there is none. \"At least\" and \"at most\" go by the estimate "
     "alone: it may hold by less than its error."
 )
 HOLDS, FAILS, NOISE, UNTESTABLE = "holds", "does not hold", "within noise", "cannot be tested here"
@@ -89,8 +89,8 @@ def verdict(claim: Claim, estimate: Estimate) -> str:
     if claim.rule == "beyond_noise":
         return beyond(estimate.value - claim.stated, estimate.spread)
     if claim.of:
-        stated = round(claim.stated * estimate.of / claim.of)
-        return _graded(_margin(claim.rule, estimate.value, stated), free=0, noise=claim.tolerance)
+        stated, noise = (round(number * estimate.of / claim.of) for number in (claim.stated, claim.tolerance))
+        return _graded(_margin(claim.rule, estimate.value, stated), free=0, noise=noise)
     noise = 2 * estimate.spread if np.isfinite(estimate.spread) else 0
     return _graded(_margin(claim.rule, estimate.value, claim.stated), free=claim.tolerance, noise=noise)
 
@@ -151,7 +151,7 @@ def _margin_text(claim: Claim) -> str:
     words = {"at_least": "at least", "at_most": "at most", "close": "equal to"}[claim.rule]
     if claim.of:
         share = f"{claim.stated:g} of {claim.of}" + (" (as a share)" if claim.unit == "datasets" else "")
-        near = f", {NOISE} if off by {claim.tolerance:g}" if claim.tolerance else ""
+        near = f", {NOISE} if off by {claim.tolerance:g} of {claim.of}" if claim.tolerance else ""
         return f"{HOLDS} if {words} {share}{near}, else {FAILS}"
     band = f", give or take {claim.tolerance:g}" if claim.tolerance else ""
     return f"{HOLDS} if {words} {claim.stated:,.10g}{band}, {NOISE} if two spreads reach it, else {FAILS}"
@@ -166,7 +166,7 @@ def say(claim: Claim, estimate: Estimate) -> str:
         text = f"place {estimate.value:g}"
     else:
         text = f"{_number(estimate.value, claim.unit)} {claim.unit}"
-    if np.isfinite(estimate.spread) and estimate.spread > 0:
+    if np.isfinite(estimate.spread):
         text += f" ± {_number(estimate.spread, claim.unit).lstrip('+')}"
     p = getattr(estimate, TESTS.get(claim.rule, ""), float("nan"))
     details = [f"p = {p:.4f}" if p >= 1e-4 else f"p = {p:.0e}"] if np.isfinite(p) else []

@@ -51,9 +51,12 @@ def interval_over_seeds(values: pd.DataFrame, draws: int = DRAWS, seed: int = 0)
 
 
 def interval_over_datasets(values: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
-    """Return the bootstrap interval of the mean, datasets drawn anew with all their seeds; nan with fewer than two."""
+    """Return the bootstrap interval of the mean, datasets drawn anew with all their seeds.
+
+    nan with fewer than `MIN_DATASETS`: of two, the interval would be from one to the other, whatever they are.
+    """
     means = values.mean(axis=1).dropna().to_numpy()
-    if len(means) < 2:
+    if len(means) < statistics.MIN_DATASETS:
         return NAN, NAN
     found = stats.bootstrap(
         (means,), np.mean, n_resamples=draws, method="percentile", confidence_level=LEVEL, rng=np.random.default_rng(seed)

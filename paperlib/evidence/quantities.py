@@ -83,7 +83,7 @@ def change_without_extreme(results: Results, strategy: str) -> Estimate:
     if len(values) < 2 or values.mean() <= 0:
         raise Untestable("no mean gain whose origin could be asked for")
     extreme = values.idxmax()
-    return paired(values.drop(extreme), note=f"without {extreme}; {values.mean():+.2f} % with it")
+    return paired(values.drop(extreme), note=f"that is without {extreme}, with it {values.mean():+.2f} %")
 
 
 def below_baseline(results: Results, unit: str = "percent") -> Estimate:
@@ -119,6 +119,8 @@ def knowing_orders(estimate: Estimate, results: Results, rival: str = "Random") 
 
 def on_another_encoder(results: Results, strategy: str, rival: str) -> Estimate:
     """Return what `against` says of the walks down another encoder, one of as many layers as the paper's, points."""
+    if set(results.steps.get("layers", ())) == {published.LAYERS}:
+        raise Untestable(f"a question beside a study of another depth: this one's own encoder has {published.LAYERS} layers")
     steps = results.table("steps_encoder").query("layers == @published.LAYERS")
     encoders = steps["encoder"].unique()
     if len(encoders) != 1:

@@ -4,7 +4,7 @@ A table holds all that belongs in it: models that its walks want and the store l
 for the part that some walks (`names`) make up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -102,7 +102,8 @@ def randomization(study: Study) -> pd.DataFrame:
         for repeat, walk in enumerate(study.grow(names).values()):
             order, best = label(walk.nodes[-1].removed), walk.best
             result = {"max_accuracy": best.accuracy, "best_step": len(best.removed)}
-            rows.append({"test": test, "repeat": repeat, "order": order, **result})
+            computers = _computers(node.record["trained_on"] for node in walk.nodes)
+            rows.append({"test": test, "repeat": repeat, "order": order, **result, "trained_on": computers})
     return _with_unit(rows, study.params)
 
 
@@ -129,8 +130,8 @@ def epochs(study: Study) -> pd.DataFrame:
     rows = []
     for params in training_axis.studies(study.params):
         walked = steps(Study(params), training_axis.WALKS)
-        computers = "; ".join(sorted(walked["trained_on"].dropna().unique()))
-        rows.append({"epochs": params.epochs, "learning_rate": params.learning_rate, **training_axis.gain(walked), "trained_on": computers})
+        gained = training_axis.gain(walked) | {"trained_on": _computers(walked["trained_on"])}
+        rows.append({"epochs": params.epochs, "learning_rate": params.learning_rate, **gained})
     return _with_unit(rows, study.params).sort_values(["epochs", "learning_rate"], ignore_index=True)
 
 
@@ -209,8 +210,13 @@ def _step_rows(walk: Walk) -> list[dict]:
 
 
 def trained_on(rows: pd.DataFrame) -> pd.Series:
-    """Return what trained the model, or models, of each row of steps.csv or epochs.csv; UNKNOWN of a table that does not tell."""
+    """Return what trained the model, or models ("a; b"), of each row of steps.csv, randomization.csv or epochs.csv; UNKNOWN of a table that does not tell."""
     return rows.reindex(columns=["trained_on"])["trained_on"].astype(object).fillna(UNKNOWN)
+
+
+def _computers(trained: Iterable[str | None]) -> str:
+    """Name all that trained some models; a model taken as it is was trained by none."""
+    return "; ".join(sorted({name for name in trained if name}))
 
 
 def _fits(study: Study, names: Sequence[str]):

@@ -51,6 +51,8 @@ def load(path: Path) -> Stored:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT or content["method"] not in SETS:
             raise ValueError(f"not of the format {FORMAT}")
+        if tuple(content["features"]) != tuple(SETS[content["method"]]) or not all(isinstance(unit, str) for unit in content["origin"]["units"]):
+            raise ValueError("other features than its method's, or no word of what it was fitted on")
         numbers = {name: content[name] for name in ("weights", "intercept", "trees") if name in content}
         _check(numbers, len(content["features"]))
         return Stored(content["method"], tuple(content["features"]), numbers, dict(content["origin"]))
@@ -79,7 +81,9 @@ def _check(numbers: dict, features: int) -> None:
         raise ValueError("no trees")
     for tree in numbers["trees"]:
         size = len(tree["value"])
-        for node, (left, right, feature) in enumerate(zip(tree["left"], tree["right"], tree["feature"], strict=True)):
+        if not np.isfinite([*tree["threshold"], *tree["value"]]).all():
+            raise ValueError("a tree of what is no number")
+        for node, (left, right, feature, *_) in enumerate(zip(*(tree[name] for name in TREE), strict=True)):
             if left != -1 and not (node < left < size and node < right < size and 0 <= feature < features):
                 raise ValueError("a branch that leads nowhere")
 

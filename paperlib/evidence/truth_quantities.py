@@ -18,6 +18,7 @@ from paperlib.evidence.estimates import (
     testable,
 )
 from paperlib.evidence.quantities import knowing_orders
+from paperlib.evidence.statistics import MIN_DATASETS
 from paperlib.names import SIGNALS, STRATEGIES
 
 # Rivals
@@ -49,7 +50,7 @@ def probably_improved(results: Results, strategy: str, rivals: list[str]) -> Est
         _at_depths(results, name)
     table = fixed_depth.improvement_table(results.table("steps"), rivals, strategy)
     if table["chance_low"].isna().any():
-        raise Untestable("needs several datasets")
+        raise Untestable(f"needs {MIN_DATASETS} datasets, has {table['datasets'].min()}")
     note = ", ".join(f"{name} {row['chance']:.2f}" for name, row in table.iterrows())
     return count(table["chance_low"] > 0.5, int(table["datasets"].min()), note)
 

@@ -154,9 +154,13 @@ class Panel(widgets.VBox):
         self.model.index = (self.model.index + by) % len(self.model.options)
 
     def _look(self) -> None:
-        found = look(self.shown[-1], parse_label(self.model.value or "")) if self.shown else None
+        try:
+            found = look(self.shown[-1], parse_label(self.model.value or "")) if self.shown else None
+            said = page(found, self.shown[-1]) if found else ""
+        except UserError as error:  # the texts are out of reach, the curves are not
+            said = escape(str(error))
         with self._drawing:
-            self.looked.value = page(found, self.shown[-1]) if found else ""
+            self.looked.value = said
 
 
 def shown_label(removed: Sequence[int | None]) -> str:

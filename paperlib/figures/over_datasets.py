@@ -56,7 +56,7 @@ def improvement(table: pd.DataFrame, strategy: str = "Random-Forest") -> tuple[F
     left.set_yticklabels([label(name) for name in table.index])
     drawn = {spread: colour for spread, colour in SPREADS.items() if table[f"{spread}_low"].notna().any()}
     keys = [plt.Line2D([], [], color=colour, label=f"over {spread}") for spread, colour in drawn.items()]
-    legend_above(left, [note_key("dot: mean. Bars, 95 % bootstrap:" if drawn else "dot: mean of one dataset and seed"), *keys], columns=3)
+    legend_above(left, [note_key("dot: mean. Bars, 95 % bootstrap:" if drawn else "dot: mean over datasets and seeds"), *keys], columns=3)
     right.hlines(rows, table["chance_low"], table["chance_high"], color=SPREADS["datasets"], linewidth=2)
     right.plot(table["chance"], rows, linestyle="none", marker="o", color="black", markersize=5)
     right.axvline(0.5, color="grey", linewidth=0.8)

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from paperlib.common.errors import UserError
 from paperlib.common.messages import span
 from paperlib.common.places import REFERENCE, ROOT
 from paperlib.evidence import headline, tables, units
@@ -40,7 +41,7 @@ def shown(folder: Path, wanted: Collection[tuple[str, int]] | None = None) -> di
     try:
         found = {name: tables.collect(folder, name, wanted) for name in ("steps", "distillation")}
         table = headline.four(Results.from_tables(**found))
-    except (Untestable, OSError, ValueError, KeyError):  # missing or damaged: the report says so elsewhere
+    except (Untestable, UserError, OSError, ValueError, KeyError):  # missing or damaged: the report says so elsewhere
         return None
     summary = headline.summary(table)
     layers = f"{table['layers'].mean():.2g}"

@@ -4,10 +4,10 @@ import pandas as pd
 
 from paperlib.common.errors import UserError
 from paperlib.common.hardware import UNKNOWN
-from paperlib.common.messages import span
+from paperlib.common.messages import span, unit_name
 from paperlib.evidence import other_encoder, provenance, sentences, statistics, tables
 from paperlib.params import DATASETS
-from paperlib.report.reference.kept import Kept
+from paperlib.report.reference.kept import ORDER, Kept
 
 
 def run(kept: Kept) -> str:
@@ -34,11 +34,12 @@ def texts(kept: Kept) -> str:
         return "The texts are those that `make reproduce` fetches."
     all_of_them = "All texts" if len(local) == len(kept.runs) else f"The texts of {', '.join(dict.fromkeys(local))}"
     said = f"{all_of_them} were read from a local folder (`data_dir`)"
+    profile = "" if kept.folder.name == ORDER[0] else f" PROFILE={kept.folder.name}"
     if "newsgroup" not in local:
         return f"{said}."
     return (
         f"{said}: **its newsgroup is not the one that `make reproduce` fetches** (from a package: letters only, lower case, subject "
-        "first), so `make compare` after `make reproduce` shows different texts beside each other, and different numbers."
+        f"first), so `make compare{profile}` after `make reproduce{profile}` shows different texts beside each other, and different numbers."
     )
 
 
@@ -62,8 +63,14 @@ def machine(kept: Kept) -> str:
     shares = sentences.listed([f"{number} on {computer}" for computer, number in counts.items()]) if len(counts) > 1 else f"all on {counts.index[0]}"
     return (
         f"It was finished on {where} The {len(models)} models on its walks, random orders not counted, took {models['seconds'].sum() / 3600:.1f} hours "
-        f"to train: {shares}."
+        f"to train: {shares}.{_random_orders(kept.orders)}"
     )
+
+
+def _random_orders(orders: pd.DataFrame | None) -> str:
+    """Say what trained the models of Figure 8's random orders; "" where the table does not tell."""
+    told = {} if orders is None else _by_unit(orders)
+    return f" Those of the random orders were trained: {', '.join(_on(*each) for each in told.items())}." if any(told.values()) else ""
 
 
 def _were_at_hand(models: pd.DataFrame, records: list[dict]) -> bool:
@@ -91,9 +98,17 @@ def beside(kept: Kept) -> str:
 
 def _trained_otherwise(axis: pd.DataFrame) -> str:
     """Name the units of epochs.csv, each with what trained its models where the table tells."""
-    units = axis.assign(computers=tables.trained_on(axis)).groupby(["dataset", "seed"], sort=False)["computers"]
-    told = {f"{dataset} seed {seed}": sorted(set("; ".join(each).split("; ")) - {UNKNOWN}) for (dataset, seed), each in units}
-    return ", ".join(name + f" (on {' and '.join(computers)})" * bool(computers) for name, computers in told.items())
+    return ", ".join(_on(*each) for each in _by_unit(axis).items())
+
+
+def _by_unit(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Return what trained the models of each unit, by the unit's name; nothing where the table does not tell."""
+    units = rows.assign(computers=tables.trained_on(rows)).groupby(["dataset", "seed"], sort=False)["computers"]
+    return {unit_name(*unit): sorted(set("; ".join(each).split("; ")) - {UNKNOWN}) for unit, each in units}
+
+
+def _on(unit: str, computers: list[str]) -> str:
+    return unit + f" (on {' and '.join(computers)})" * bool(computers)
 
 
 def elsewhere(kept: Kept, others: list[Kept]) -> str:
@@ -104,10 +119,10 @@ def elsewhere(kept: Kept, others: list[Kept]) -> str:
         here = kept.steps.merge(there[["dataset", "seed", "strategy"]].drop_duplicates())
         if not here.empty:
             apart = 100 * (statistics.maximum_accuracy(there) - statistics.maximum_accuracy(here)).stack().abs().dropna()
-            strategy, dataset = apart.idxmax()
+            most = sentences.listed([f"{strategy} on {dataset}" for strategy, dataset in sentences.leading(apart)])
             told += (
-                f" Walks of this encoder stand in {other.folder.name}'s section, too, from a run of their own: maxima differ from these "
-                f"by {apart.max():.1f} points at most ({strategy} on {dataset})."
+                f" Walks of this encoder stand in {other.folder.name}'s section, too, from a run of their own: maxima differ from these, "
+                f"some up and some down, by {apart.max():.1f} points at most ({most})."
             )
     return told
 
@@ -121,4 +136,4 @@ def _walked(walks: pd.DataFrame) -> str:
         trained.append(f"on {computer}: {'; '.join(f'{name} on {datasets}' for name, datasets in found.items())}")
     apart = None if len(trained) == 1 else other_encoder.originals_differ_by(walks)
     differ = "" if apart is None else f". The originals of a dataset from several computers differ by {apart} test text{'s' * (apart != 1)} at most"
-    return f"{', and '.join(trained)}{differ}"
+    return f"{'; and '.join(trained)}{differ}"

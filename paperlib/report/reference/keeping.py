@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from paperlib.common.errors import UserError
-from paperlib.common.files import atomic_write_bytes, atomic_write_text
+from paperlib.common.files import atomic_write_bytes, atomic_write_text, bring_back, in_one_piece
 from paperlib.common.messages import count, unit_name
 from paperlib.common.places import REFERENCE
 from paperlib.evidence import one_study, units
@@ -46,7 +46,7 @@ def make(params: Params, only: str = "") -> str:
 
 
 def keep(source: Path, found: list[tuple[str, int]], target: Path) -> None:
-    """Replace the numbers in `target` by the small files of a profile's folder and of these units in it.
+    """Replace the numbers in `target` by the small files of a profile's folder and of these units in it, all or none.
 
     The executed notebooks about all units are kept with them; those of a unit that is there already stay, with the prose of
     their sources as it is now.
@@ -54,18 +54,17 @@ def keep(source: Path, found: list[tuple[str, int]], target: Path) -> None:
     wanted = [path for pattern in OF_PROFILE for path in sorted(source.glob(pattern))]
     wanted += [source / dataset / f"seed-{seed}" / name for dataset, seed in found for name in OF_UNIT]
     wanted = [path for path in wanted if path.exists()]  # a run of before some table was thought of is kept, too
-    for path in target.glob("*"):
-        if path.is_file():
-            path.unlink()
-        elif path.name != NOTEBOOKS:
-            shutil.rmtree(path)
-    for path in wanted:
-        atomic_write_bytes(target / path.relative_to(source), path.read_bytes())
     executed = [path for name in units.OF_PROFILE if (path := source / NOTEBOOKS / f"{name}.ipynb").exists()]
-    notebooks.keep(executed, target / NOTEBOOKS, units.OF_PROFILE)
-    for path, renewed in notebooks.beside_sources(target / NOTEBOOKS, units.NOTEBOOKS).items():
-        if renewed:
-            atomic_write_text(path, notebooks.as_text(renewed))
+    bring_back(target)
+    with in_one_piece(target) as partial:
+        if (target / NOTEBOOKS).exists():
+            shutil.copytree(target / NOTEBOOKS, partial / NOTEBOOKS)
+        for path in wanted:
+            atomic_write_bytes(partial / path.relative_to(source), path.read_bytes())
+        notebooks.keep(executed, partial / NOTEBOOKS, units.OF_PROFILE)
+        for path, renewed in notebooks.beside_sources(partial / NOTEBOOKS, units.NOTEBOOKS).items():
+            if renewed:
+                atomic_write_text(path, notebooks.as_text(renewed))
 
 
 def keep_unit_notebooks(params: Params, target: Path) -> None:

@@ -73,5 +73,5 @@ class Kept:
 
 def profiles(reference: Path = REFERENCE) -> list[Kept]:
     """List the profiles whose numbers are kept."""
-    found = [Kept(path.parent) for path in reference.glob("*/claims.csv")]
+    found = [Kept(path.parent) for path in reference.glob("[!.]*/claims.csv")]
     return sorted(found, key=lambda kept: (kept.folder.name not in ORDER, [*ORDER, kept.folder.name].index(kept.folder.name)))

@@ -33,9 +33,13 @@ def keep(executed: list[Path], folder: Path, names: Collection[str]) -> None:
 
 
 def beside_sources(folder: Path, sources: Path) -> dict[Path, dict | None]:
-    """Return every kept notebook, by its path, as `renewed` makes it."""
+    """Return every kept notebook, by its path, as `renewed` makes it; None of one whose source is gone, too."""
     found = {path: sources / path.name for path in sorted(folder.glob("*.ipynb"))}
-    return {path: renewed(*(json.loads(each.read_text(encoding="utf-8")) for each in (path, source))) for path, source in found.items()}
+    return {path: renewed(*map(_read, (path, source))) if source.exists() else None for path, source in found.items()}
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def renewed(kept: dict, source: dict) -> dict | None:

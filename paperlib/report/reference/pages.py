@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
     """
     reference = root / "outputs" / "reference"
     kept = profiles(reference)
-    shown = {root / "README.md": section(kept[0]) if kept else "",
+    shown = {root / "README.md": section(*kept) if kept else "",
              root / "notebooks" / "README.md": executed(kept[0], "../outputs/reference/") if kept else ""}  # fmt: skip
     return {path: _between_marks(path, text) for path, text in shown.items()} | {reference / "README.md": page(kept)}
 
@@ -54,25 +55,38 @@ def _between_marks(path: Path, shown: str) -> str:
     return marked.sub(lambda _: f"{START}\n{shown}{END}\n", text)
 
 
-def section(kept: Kept) -> str:
-    """Return README.md's account of a reference as Markdown: the headline, Figure 1, what was run; all from its files."""
+def section(kept: Kept, *others: Kept) -> str:
+    """Return README.md's account of a reference as Markdown: the headline, Figure 1, what was run; all from its files.
+
+    Of `others` it says where they stand, and on how many datasets.
+    """
     address = f"outputs/reference/{kept.folder.name}"
     return (
         f"{in_a_sentence(kept)}\n\n"
         f"![Accuracy against layers removed: the walks of all strategies and controls on each dataset]"
         f"({address}/figures/figure1.png)\n\n"
         f"Figure 1 of {account.run(kept)} {account.texts(kept)}\n\n"
-        f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(kept)}\n{_on_another_encoder(kept, short=True)}"
+        f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(kept)}\n{_on_another_encoder(kept, short=True)}{_further(others)}"
         f"Every claim with its verdict, the comparison of two runs and the machine that ran this: "
         f"[outputs/reference](outputs/reference/README.md).\n"
     )
+
+
+def _further(others: Sequence[Kept]) -> str:
+    """Say what else is kept, and link to it."""
+    told = []
+    for other in others:
+        models, datasets = {run["model"] for run in other.runs}, other.steps["dataset"].unique()
+        told.append(f"of {sentences.listed(sorted(models))} on {sentences.listed(datasets)} ([{other.folder.name}](outputs/reference/README.md#{other.folder.name}))")
+    return f"The whole study, every rival in it, was run {sentences.listed(told)}, too.\n\n" if told else ""
 
 
 def page(kept: list[Kept]) -> str:
     """Return the page about all references as Markdown."""
     opening = (
         "# Reference runs\n\nReal runs, kept by `make reference`, which writes this page too: tables, figures, claims, executed "
-        "notebooks; no texts and no weights. `make compare` lays a run of yours beside them.\n"
+        "notebooks; no texts and no weights. `make compare` lays a run of yours beside them. The notebooks are kept smaller than they were run (no paths "
+        "and times, pictures of fewer colours): their hashes in `provenance.json` are those of the originals.\n"
     )
     return "\n".join([opening, *(_chapter(one, [other for other in kept if other is not one]) for one in kept)])
 
@@ -89,8 +103,19 @@ def _chapter(kept: Kept, others: list[Kept]) -> str:
         f"Maximum accuracy over depths of the random forest's walk, minus that of:\n\n{_rivals_table(kept)}\n{_on_another_encoder(kept)}"
         f"### Notebooks, executed\n\n{executed(kept)}\n"
         f"### Claims\n\nOf {len(verdicts)} claims, the paper's and ours about it:\n\n{markdown_table(['', *counts], rows)}\n"
-        f"{markdown_table(list(SHORT.values()), every)}\n"
+        f"{_too_few(kept)}{markdown_table(list(SHORT.values()), every)}\n"
         f"How each verdict is reached is in [claims.md]({name}/claims.md).\n{_compared(kept.folder)}"
+    )
+
+
+def _too_few(kept: Kept) -> str:
+    """Say why most claims cannot be tested on few datasets, numbers or not; "" where there are enough."""
+    run = len({run["dataset"] for run in kept.runs})
+    if run >= statistics.MIN_DATASETS:
+        return ""
+    return (
+        f"Most claims are about all datasets, and {count(run)} {'is' if run == 1 else 'are'} too few for their rules, which need "
+        f"{statistics.MIN_DATASETS} or more: their numbers are shown, and judged by nothing.\n\n"
     )
 
 
@@ -98,9 +123,11 @@ def in_a_sentence(kept: Kept) -> str:
     """Say what fusion gains over the measurement that it imitates, and over training alone."""
     ablation, control = kept.rivals.loc[ABLATION], kept.rivals.loc[CONTROL]
     where = f"Over {control['datasets']} datasets" if control["datasets"] > 1 else f"On {kept.runs[0]['dataset']} alone"
+    alike = ablation["verdict"] == control["verdict"] == claims.NOISE
+    joined = ", nor from" if alike else f". It {WORDS.get(control['verdict'], '?')}"
     return (
         f"**{where}, random-forest fusion {WORDS.get(ablation['verdict'], '?')} greedy ablation, which "
-        f"uses its target and no signal ({_points(ablation)} points of accuracy). It {WORDS.get(control['verdict'], '?')} a model that "
+        f"uses its target and no signal ({_points(ablation)} points of accuracy){joined} a model that "
         f"loses no layer and trains for as many rounds ({_points(control)}; ahead on {control['ahead']} of {count(control['datasets'], 'dataset')}), "
         "each at its best round.**"
     )
