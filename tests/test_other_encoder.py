@@ -142,7 +142,7 @@ def test_the_page_says_which_processor_walked_what(tmp_path):
     assert said.startswith(f"on one: Random-Forest on {names}; Equal-Training on {other}; and on another: Equal-Training on {first}. ")
     assert said.endswith("The originals of a dataset from several computers differ by 2 test texts at most")
     apart = pd.concat([forest[forest["dataset"] == first].assign(trained_on="one"), forest[forest["dataset"] == other]])
-    assert account._walked(apart) == f"on one: Random-Forest on {first}, and on unknown: Random-Forest on {other}", "no dataset has two originals"
+    assert account._walked(apart) == f"on one: Random-Forest on {first}; and on unknown: Random-Forest on {other}", "no dataset has two originals"
 
 
 def test_no_profile_has_its_own_encoder_for_another(tmp_path):
