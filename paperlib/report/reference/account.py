@@ -121,8 +121,8 @@ def elsewhere(kept: Kept, others: list[Kept]) -> str:
             apart = 100 * (statistics.maximum_accuracy(there) - statistics.maximum_accuracy(here)).stack().abs().dropna()
             most = sentences.listed([f"{strategy} on {dataset}" for strategy, dataset in sentences.leading(apart)])
             told += (
-                f" Walks of this encoder stand in {other.folder.name}'s section, too, from a run of their own: maxima differ from these, "
-                f"some up and some down, by {apart.max():.1f} points at most ({most})."
+                f" Walks of this encoder stand in {other.folder.name}'s section, too, from a run of their own: maxima lie within "
+                f"{apart.max():.1f} points of these (farthest: {most})."
             )
     return told
 
