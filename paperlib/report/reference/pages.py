@@ -78,7 +78,7 @@ def _further(others: Sequence[Kept]) -> str:
     for other in others:
         models, datasets = {run["model"] for run in other.runs}, other.steps["dataset"].unique()
         told.append(f"of {sentences.listed(sorted(models))} on {sentences.listed(datasets)} ([{other.folder.name}](outputs/reference/README.md#{other.folder.name}))")
-    return f"The whole study, every rival in it, was run {sentences.listed(told)}, too.\n\n" if told else ""
+    return f"The whole study, every rival in it, was run {sentences.listed(told)}, too. " if told else ""
 
 
 def page(kept: list[Kept]) -> str:
