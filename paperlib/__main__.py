@@ -13,7 +13,7 @@ import warnings
 
 from paperlib import params as parameters
 from paperlib.common import escape, hardware, places, refusals
-from paperlib.common.errors import FULL, UserError, words_of
+from paperlib.common.errors import UserError, is_full, words_of
 from paperlib.common.lock import lock
 from paperlib.common.places import ROOT
 from paperlib.params import Params
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
             return UNREAD
         if options.debug:
             raise
-        if isinstance(error, OSError) and error.errno in FULL:
+        if is_full(error):
             print(f"paperlib: {error.strerror}: make room, then the same command goes on from here", file=sys.stderr)
             return USER_FAULT
         print(f"paperlib: internal error: {type(error).__name__}: {words_of(error)}"

@@ -227,8 +227,10 @@ def test_the_doctor_says_what_is_missing_before_a_job_is_queued(tmp_path, monkey
     for name in (".DS_Store", "notes.txt", "README", "a-b"):
         (tmp_path / name).touch()
     assert supplies.bundle(tmp_path, wanted) == found, "what is no package is passed over"
-    (tmp_path / "PyYAML-6.0.tar.gz").touch()
-    assert supplies.bundle(tmp_path, wanted).status == "OK"
+    for name in ("pyyaml-6.0-cp311.whl", "PyYAML-6.0.tar.gz"):
+        (tmp_path / name).touch()
+        assert supplies.bundle(tmp_path, wanted).status == "OK"
+        (tmp_path / name).unlink()
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make")

@@ -57,6 +57,7 @@ def test_the_two_intervals_speak_of_different_things():
     assert high - low < 0.02 < 1 < np.ptp(fixed_depth.interval_over_datasets(apart))
     alike = pd.DataFrame([[-1.0, 1.0]] * 6, index=list("abcdef"))
     assert np.ptp(fixed_depth.interval_over_datasets(alike)) == 0 < 0.5 < np.ptp(fixed_depth.interval_over_seeds(alike))
+    assert np.isnan(fixed_depth.interval_over_datasets(alike.iloc[:1])).all()
     assert np.isnan(fixed_depth.interval_over_datasets(apart.iloc[:4])).all(), "of two datasets it would end at both, whatever they are"
     assert np.isfinite(fixed_depth.interval_over_datasets(apart.iloc[:5])).all()
 

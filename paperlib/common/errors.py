@@ -8,6 +8,11 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # of an OSError: the disk, a q
 LONGEST = 160  # characters of a library's words in a message
 
 
+def is_full(error: BaseException) -> bool:
+    """Say if an error is that there is no room to write."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
 class UserError(Exception):
     """Something the user can put right, said in one line; the command line exits with status 2."""
 

@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 
 from paperlib import params as parameters
 from paperlib.common import refusals
-from paperlib.common.errors import FULL, UserError
+from paperlib.common.errors import UserError, is_full
 from paperlib.common.files import in_one_piece
 from paperlib.common.places import ROOT, path_text
 from paperlib.data import pretrained, sources
@@ -116,7 +116,7 @@ def _of_table(name: str, frames: sources.Frames, names: list[str], origin: str, 
                 with in_one_piece(path) as partial:
                     frame.to_parquet(partial, index=False)
             except OSError as error:
-                if error.errno in FULL:
+                if is_full(error):
                     raise
                 raise UserError(f"{place.name}: the folder cannot be written ({error.strerror})") from None
     sizes = _sizes(frames, usual)

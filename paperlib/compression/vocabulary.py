@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from paperlib.common.errors import FULL, UserError, words_of
+from paperlib.common.errors import UserError, is_full, words_of
 from paperlib.common.files import in_one_piece
 from paperlib.compression import export
 from paperlib.data import sources, subsets
@@ -74,7 +74,7 @@ def _save_cut(tokenizer: PreTrainedTokenizerBase, kept: list[int], texts: list[s
         small.save_pretrained(folder)  # every other file of it follows
         otherwise = _read_otherwise(tokenizer, small, kept, texts)
     except Exception as error:  # tokenisers are of many kinds, and the library may say anything of one that was changed
-        if getattr(error, "errno", None) in FULL:
+        if is_full(error):
             raise
         raise UserError(f"VOCABULARY=used: the model's tokeniser cannot be cut ({words_of(error)})") from error
     if otherwise:
